@@ -1,0 +1,106 @@
+"""Every setting, frozen, with its default. Read once by `app` and handed down in pieces; nothing below reads a file or variable.
+
+Sizes are bytes, times are seconds.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEntry:
+    """What an image would run by itself: the shape of Argo's controller setting `images`."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """The process executor."""
+
+    isolation: str = "auto"  # auto (full where bubblewrap works), full, none
+    parallelism: int = 0  # steps at once on this machine; 0: four for each core
+    writable: tuple[str, ...] = ()  # host paths bound read-write; made if missing
+    visible: tuple[str, ...] = ()  # host paths under /run or homes shown read-only
+    env: dict[str, str] = field(default_factory=dict)  # added to every step's environment
+    env_from: tuple[str, ...] = ()  # names of the daemon's own variables handed on
+    user: str = ""  # steps run as this user; "": the daemon's own
+    grace_seconds: float = 30.0
+    log_limit_bytes: int = 64 * 1024 * 1024  # a step's output kept on disk; what is over is cut from the front
+    python: str = ""  # what `python` means where the host has none; "": python3
+
+
+@dataclass(frozen=True, kw_only=True)
+class HTTPSettings:
+    """The http executor."""
+
+    parallelism: int = 50
+    transient_statuses: bool = True  # 408, 425, 429, 502, 503, 504 count as transient
+    max_body_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Repository:
+    """An S3 artifact repository; secrets are named, not given."""
+
+    endpoint: str = ""
+    bucket: str = ""
+    region: str = ""
+    insecure: bool = False
+    access_key_secret: tuple[str, str] | None = None  # name, key
+    secret_key_secret: tuple[str, str] | None = None
+    session_token_secret: tuple[str, str] | None = None
+    use_sdk_creds: bool = False
+    create_bucket: bool = False
+    addressing_style: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactSettings:
+    """Where artifacts without a place of their own are kept."""
+
+    key_format: str = "{{workflow.name}}/{{pod.name}}"
+    directory: str = ""  # "": artifacts/ in the state directory
+    s3: S3Repository | None = None  # set: used in place of the directory
+    archive_logs: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalSettings:
+    """The checkpoint database."""
+
+    synchronous: str = ""  # full, normal; "": full for the daemon, normal for `tiphys run`
+    wal_limit_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSettings:
+    """Bounds on what a manifest may be."""
+
+    file_bytes: int = 16 * 1024 * 1024
+    nesting: int = 100
+    aliases: int = 10_000  # nodes that alias expansion may add
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """`tiphys run`."""
+
+    keep_seconds: int = 7 * 24 * 3600  # finished foreground runs stay this long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All of it."""
+
+    namespace: str = "default"
+    state_directory: str = ""  # "": $STATE_DIRECTORY, /var/lib/tiphys for root, $XDG_STATE_HOME/tiphys
+    secrets_directory: str = ""  # <name>/<key> files; "": secrets/ beside the settings file
+    executor: str = "process"
+    images: dict[str, ImageEntry] = field(default_factory=dict)
+    process: ProcessSettings = ProcessSettings()
+    http: HTTPSettings = HTTPSettings()
+    artifacts: ArtifactSettings = ArtifactSettings()
+    journal: JournalSettings = JournalSettings()
+    limits: LimitSettings = LimitSettings()
+    run: RunSettings = RunSettings()
