@@ -1,0 +1,108 @@
+"""What a decision is: only what differs. The same value feeds memory, the journal's rows and the world."""
+
+from datetime import datetime
+
+import msgspec
+
+from tiphys.scheduler.records import Manifest, Node, Run
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The base of changes and commands."""
+
+
+class ManifestPut(Words):
+    """A workflow's immutable part, once."""
+
+    manifest: Manifest
+
+
+class RunPut(Words):
+    """A run is now this."""
+
+    run: Run
+
+
+class NodePut(Words):
+    """A node is now this."""
+
+    uid: str
+    node: Node
+
+
+class NodeRemoved(Words):
+    """A node is gone (a retry of the workflow makes it anew)."""
+
+    uid: str
+    node_id: str
+
+
+class RunRemoved(Words):
+    """A run and all that is its."""
+
+    uid: str
+
+
+Change = ManifestPut | RunPut | NodePut | NodeRemoved | RunRemoved
+
+
+class Launch(Words):
+    """Start an attempt; the engine asks `orders.build` for the order when it has room."""
+
+    uid: str
+    node_id: str
+    attempt: int
+
+
+class Adopt(Words):
+    """Find an attempt of before again, or launch it if it never started."""
+
+    uid: str
+    node_id: str
+    attempt: int
+
+
+class StopAttempt(Words):
+    """End an attempt."""
+
+    uid: str
+    node_id: str
+    attempt: int
+    grace_seconds: float
+
+
+class SetTimer(Words):
+    """Wake the scheduler with `TimerFired(uid, key)`; a later one with the same key replaces it."""
+
+    uid: str
+    key: str
+    at: datetime
+
+
+class Finish(Words):
+    """The run has ended: forget its timers, tell who waits."""
+
+    uid: str
+
+
+Command = Launch | Adopt | StopAttempt | SetTimer | Finish
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
+    recovery derives from the rows: `bumps` (counters by key), `parked` and `unparked` (calls that wait for room)."""
+
+    changes: tuple[Change, ...] = ()
+    commands: tuple[Command, ...] = ()
+    bumps: tuple[tuple[object, int], ...] = ()
+    parked: tuple[object, ...] = ()
+    unparked: tuple[object, ...] = ()
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """No, and why: one line an operator can act on. Nothing changed."""
+
+    reason: str
+
+
+NOTHING = Decision()

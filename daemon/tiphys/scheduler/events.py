@@ -1,0 +1,101 @@
+"""Facts, in the past tense. A closed union: a new fact breaks the type check in every place that matters."""
+
+from datetime import datetime
+
+import msgspec
+
+from tiphys.scheduler.records import Manifest
+from tiphys.spec.status import Phase
+from tiphys.spec.work import Handle, Outcome
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """The base of events: `at` is when the inbox took it (UTC)."""
+
+    at: datetime
+
+
+class Submitted(Fact):
+    """A workflow was accepted. `seed` is its chance: everything random in it comes from here."""
+
+    uid: str
+    seed: str
+    manifest: Manifest
+
+
+class Started(Fact):
+    """An attempt runs."""
+
+    uid: str
+    node_id: str
+    attempt: int
+    handle: Handle
+
+
+class Exited(Fact):
+    """An attempt ended; its outputs are stored."""
+
+    uid: str
+    node_id: str
+    attempt: int
+    outcome: Outcome
+
+
+class TimerFired(Fact):
+    """A timer that the scheduler set went off. `key` is the node's id, or "" for the workflow's deadline."""
+
+    uid: str
+    key: str
+
+
+class Suspend(msgspec.Struct, frozen=True, tag=True):
+    """Start nothing new."""
+
+
+class Resume(msgspec.Struct, frozen=True, tag=True):
+    """Go on; `nodes` (ids) names suspend nodes, empty means all of them and the workflow itself."""
+
+    nodes: tuple[str, ...] = ()
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End it; exit handlers run."""
+
+    message: str = ""
+
+
+class Terminate(msgspec.Struct, frozen=True, tag=True):
+    """End it; nothing else runs."""
+
+
+class SetNode(msgspec.Struct, frozen=True, tag=True):
+    """Give suspend nodes their outputs, a message or a phase."""
+
+    nodes: tuple[str, ...]
+    phase: Phase = Phase.UNKNOWN
+    message: str = ""
+    parameters: dict[str, str] = {}
+
+
+class Retry(msgspec.Struct, frozen=True, tag=True):
+    """Go on from the failed nodes."""
+
+    parameters: dict[str, str] = {}
+
+
+Wish = Suspend | Resume | Stop | Terminate | SetNode | Retry
+
+
+class Asked(Fact):
+    """Somebody wants something of a run."""
+
+    uid: str
+    wish: Wish
+    who: str = ""
+
+
+class DaemonStarted(Fact):
+    """The engine began, with the rows of before."""
+
+
+Event = Submitted | Started | Exited | TimerFired | Asked | DaemonStarted

@@ -1,0 +1,130 @@
+"""The rows of a run: what is checkpointed, and all that recovery has.
+
+Records are frozen. Everything else the scheduler holds in memory is derived from them.
+"""
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from tiphys.spec.parameters import Parameter
+from tiphys.spec.status import MemoizationStatus, NodeType, Phase
+from tiphys.spec.templates import Inputs, Outputs, TemplateRef
+from tiphys.spec.work import Handle, Usage
+from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Workflow, WorkflowTemplate
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of rows."""
+
+
+class Role(enum.StrEnum):
+    """What a node is to its owner, the node that waits for it."""
+
+    ROOT = "root"
+    EXIT = "exit"
+    GROUP = "group"
+    STEP = "step"
+    TASK = "task"
+    ITEM = "item"
+    ATTEMPT = "attempt"
+    HOOK = "hook"
+
+
+class Shutdown(enum.StrEnum):
+    """Argo's shutdown strategies."""
+
+    NONE = ""
+    STOP = "Stop"
+    TERMINATE = "Terminate"
+
+
+class Node(Record, kw_only=True):
+    """One node.
+
+    `owner` waits for it (`role` says as what); `boundary` is Argo's boundaryID; `parents` are the nodes it hangs under in the graph.
+    `template`, `reference`, `scope` and `inline` (JSON text) find its template again; `task` is the step's or task's expanded name.
+    `settled`: fulfilled, and so are its hooks: nothing more will come of it. `attempt` is part of the WorkOrder's identity.
+    `execution_error`: it failed before it could run (a template, an argument, an output), not by its own doing.
+    `wake_at`: when a suspend ends, or a retry goes on.
+    """
+
+    id: str
+    name: str
+    display_name: str
+    type: NodeType
+    role: Role
+    phase: Phase
+    owner: str = ""
+    boundary: str = ""
+    message: str = ""
+    template: str = ""
+    reference: TemplateRef | None = None
+    scope: str = ""
+    inline: str = ""
+    task: str = ""
+    depth: int = 0
+    parents: tuple[str, ...] = ()
+    inputs: Inputs | None = None
+    outputs: Outputs | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    launched_at: datetime | None = None
+    wake_at: datetime | None = None
+    attempt: int = 0
+    handle: Handle | None = None
+    usage: Usage | None = None
+    settled: bool = False
+    in_exit: bool = False
+    execution_error: bool = False
+    transient: bool = False
+    daemoned: bool = False
+    fired: tuple[str, ...] = ()
+    memo: MemoizationStatus | None = None
+    waiting_for: str = ""
+
+
+class Settled(Record):
+    """What the engine decided about a run before it began: settings that must not change under it."""
+
+    executor: str = "process"
+    key_format: str = "{{workflow.name}}/{{pod.name}}"
+    grace_seconds: float = 30.0
+    archive_logs: bool = False
+
+
+class Manifest(Record, kw_only=True):
+    """What was submitted: the effective workflow and the definitions it may refer to, as they were then."""
+
+    uid: str
+    workflow: Workflow
+    templates: tuple[WorkflowTemplate, ...] = ()
+    cluster_templates: tuple[ClusterWorkflowTemplate, ...] = ()
+    config_maps: tuple[ConfigMap, ...] = ()
+    chosen: Settled = Settled()
+
+
+class Run(Record, kw_only=True):
+    """One workflow's own row. `generation` counts its retries in place. `entry_error`: the entrypoint could not be executed."""
+
+    uid: str
+    name: str
+    namespace: str
+    phase: Phase = Phase.UNKNOWN
+    message: str = ""
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    deadline_at: datetime | None = None
+    deadline_passed: bool = False
+    seed: str = ""
+    generation: int = 0
+    parameters: tuple[Parameter, ...] = ()
+    outputs: Outputs = Outputs()
+    shutdown: Shutdown = Shutdown.NONE
+    suspended: bool = False
+    entry_error: bool = False
+    hooks_fired: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
