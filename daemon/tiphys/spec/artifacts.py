@@ -257,5 +257,3 @@ class Artifact(ArtifactLocation):
 
 class ArtifactPaths(Artifact):
     """The source of a data template: an artifact whose keys are listed."""
-
-

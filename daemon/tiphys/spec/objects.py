@@ -1,6 +1,6 @@
 """The base of every manifest struct: frozen, keyword-only, camelCase on the wire, unknown fields refused (Argo's strict parsing)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, dataclass_transform
 
 import msgspec
 
@@ -11,6 +11,7 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Object(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename=camel):
     """A JSON object of the manifest language."""
 

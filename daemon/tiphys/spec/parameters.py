@@ -35,5 +35,3 @@ class Parameter(Object):
     global_name: str = ""
     enum: tuple[AnyString, ...] = ()
     description: AnyString | None = None
-
-

@@ -359,5 +359,3 @@ POD_KINDS = frozenset({"container", "container_set", "script", "resource", "data
 def kind(template: Template) -> str:
     """The first kind of `KINDS` that `template` sets, or "" where it sets none."""
     return next((name for name in KINDS if getattr(template, name) is not None), "")
-
-

@@ -7,7 +7,7 @@ Secret values are not in an order: it names Secret keys, and the executor resolv
 import enum
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, dataclass_transform
 
 import msgspec
 
@@ -16,6 +16,7 @@ from tiphys.spec.containers import Container, Volume
 from tiphys.spec.templates import HTTP, Data, Template
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Words(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base of the structs of this module."""
 

@@ -16,7 +16,6 @@ from tiphys.spec.templates import (
     Template,
 )
 
-
 ARGO_API_VERSION = "argoproj.io/v1alpha1"
 CORE_API_VERSION = "v1"
 
