@@ -33,5 +33,5 @@ class Parameter(Object):
     value: AnyString | None = None
     value_from: ValueFrom | None = None
     global_name: str = ""
-    enum: tuple[AnyString, ...] = ()
+    enum: tuple[AnyString, ...] | None = None
     description: AnyString | None = None
