@@ -1,0 +1,1 @@
+"""Where attempts run: each module or package here is one executor, behind the protocol of `spec.work`."""

@@ -1,0 +1,284 @@
+"""One request over the wire and what its answer means: the part that knows aiohttp, imported with the first request.
+
+Go's client is the model wherever a request could come out different: which headers go out, how redirects are followed (method,
+body, credentials, at most ten), no cookies, no timeout of its own but the 30 seconds for a connection.
+"""
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import aiohttp
+import anyio
+from multidict import CIMultiDict
+from yarl import URL
+
+import tiphys
+from tiphys.executors.http import condition, failures, headers, patience, proxies
+from tiphys.executors.http.failures import RequestFailedError
+from tiphys.secrets import Secrets
+from tiphys.settings import HTTPSettings
+from tiphys.spec.parameters import KeySelector
+from tiphys.spec.templates import HTTP
+from tiphys.spec.work import Outcome, OutcomeKind, WorkOrder
+
+CONNECT_SECONDS = 30.0
+MAX_REDIRECTS = 10
+HEADER_BYTES = 256 * 1024
+LONG_BODY = 512 * 1024
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+IDEMPOTENCY_HEADERS = frozenset({"Idempotency-Key", "X-Idempotency-Key"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_READY = re.compile(r"(?:[!#$&-;=?-Z\[\]_a-z~']|%[0-9A-Fa-f]{2})*")  # a URL that needs no quoting is sent as it was written
+_TROUBLES = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A request ready to go."""
+
+    method: str
+    url: URL
+    host: str
+    headers: headers.Pairs
+    body: bytes
+    insecure: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, list[str]]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as Go puts bytes into JSON: what is no UTF-8 becomes U+FFFD."""
+        return self.body.decode(errors="replace")
+
+
+class Sender:
+    """Makes requests over one session; the limit on how many at once is the executor's."""
+
+    def __init__(self, settings: HTTPSettings, secrets: Secrets, environment: Mapping[str, str], clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._environment = environment
+        self._clock = clock
+        reused = aiohttp.TraceConfig()
+        reused.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[reused],
+            max_line_size=HEADER_BYTES,
+            max_field_size=HEADER_BYTES,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def send(self, order: WorkOrder, http: HTTP) -> Outcome:
+        """Make the order's request; any trouble is a Failed with Go's text, as retry policies see it."""
+        try:
+            sent = await self._prepared(order, http)
+            with anyio.fail_after(http.timeout_seconds):
+                answer = await self._exchange(sent)
+            return self._judged(order, http, sent, answer)
+        except RequestFailedError as failure:
+            return Outcome(kind=OutcomeKind.FAILED, message=str(failure), transient=failure.transient)
+        except TimeoutError:
+            message = failures.operation(http.method, http.url, failures.DEADLINE_EXCEEDED)
+            return Outcome(kind=OutcomeKind.FAILED, message=message, transient=True)
+
+    def _judged(self, order: WorkOrder, http: HTTP, sent: Sent, answer: Answer) -> Outcome:
+        text = answer.text
+        if not http.success_condition:
+            message = "" if 200 <= answer.status < 300 else f"received non-2xx response code: {answer.status}"
+        else:
+            now = self._clock()
+            good = condition.holds(http, sent.body, answer.status, answer.headers, text, now=now, seed=order.id)
+            message = "" if good else f"successCondition '{http.success_condition}' evaluated false"
+        if not message:
+            return Outcome(kind=OutcomeKind.SUCCEEDED, result=text)
+        later = self._settings.transient_statuses and answer.status in patience.TRANSIENT_STATUSES
+        wait = patience.retry_after_seconds(answer.headers, self._clock()) if later else None
+        return Outcome(kind=OutcomeKind.FAILED, message=message, result=text, transient=later, retry_after_seconds=wait)
+
+    async def _prepared(self, order: WorkOrder, http: HTTP) -> Sent:
+        method = http.method or "GET"
+        if not _METHOD.fullmatch(method):
+            raise RequestFailedError(f'net/http: invalid method "{method}"')
+        url = _parsed(http.url, method)
+        host, pairs = "", []
+        for header in http.headers:
+            source = header.value_from and header.value_from.secret_key_ref
+            value = await self._secret(order.workflow.namespace, source) if source else header.value
+            if why := headers.complaint(header.name, value):
+                raise failures.refused(method, http.url, why)
+            if header.name.lower() == "host":
+                host = value
+            elif (name := headers.canonical(header.name)) not in headers.WRITTEN_BY_CLIENT:
+                pairs.append((name, value.strip()))
+        names = {name for name, _ in pairs}
+        if url.raw_user is not None and "Authorization" not in names:
+            pairs.append(("Authorization", aiohttp.BasicAuth(url.user or "", url.password or "", "utf-8").encode()))
+        if "User-Agent" not in names:
+            pairs.append(("User-Agent", f"tiphys/{tiphys.__version__}"))
+        if method.upper() not in IDEMPOTENT and not names & IDEMPOTENCY_HEADERS:
+            pairs.append(("Idempotency-Key", _idempotency_key(order)))
+        return Sent(method=method, url=url, host=host, headers=tuple(pairs), body=_body(http), insecure=http.insecure_skip_verify)
+
+    async def _secret(self, namespace: str, source: KeySelector) -> str:
+        value = await self._secrets.secret(namespace, source.name, source.key)
+        if value is not None:
+            return value
+        if await self._secrets.secret_keys(namespace, source.name) is None:
+            raise RequestFailedError(f'secrets "{source.name}" not found')
+        raise RequestFailedError(f"secret '{source.name}' does not have the key '{source.key}'")
+
+    async def _exchange(self, first: Sent) -> Answer:
+        """The request and the redirects after it, to the answer that counts."""
+        sent = first
+        for _ in range(MAX_REDIRECTS):
+            outcome = await self._once(sent)
+            if isinstance(outcome, Answer):
+                return outcome
+            sent = _redirected(first, sent, *outcome)
+        raise failures.refused(sent.method, str(sent.url), f"stopped after {MAX_REDIRECTS} redirects")
+
+    async def _once(self, sent: Sent) -> "Answer | tuple[int, str]":
+        """An answer, or a redirect's status and location; once more if a kept connection turned out to be closed."""
+        trace: dict[str, bool] = {}
+        try:
+            return await self._over_the_wire(sent, trace)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if not trace.get("reused") or isinstance(error, aiohttp.ClientConnectorError):
+                raise failures.translated(error, sent.method, str(sent.url)) from error
+        except (*_TROUBLES, ValueError) as error:
+            raise failures.translated(error, sent.method, str(sent.url)) from error
+        try:
+            return await self._over_the_wire(sent, {})
+        except (*_TROUBLES, ValueError) as error:
+            raise failures.translated(error, sent.method, str(sent.url)) from error
+
+    async def _over_the_wire(self, sent: Sent, trace: dict[str, bool]) -> "Answer | tuple[int, str]":
+        fields = CIMultiDict(sent.headers)
+        if sent.host:
+            fields["Host"] = sent.host
+        decompress = "Accept-Encoding" not in fields
+        if decompress:
+            fields["Accept-Encoding"] = "gzip"
+        async with self._session.request(
+            sent.method,
+            sent.url.with_user(None),
+            headers=fields,
+            data=_payload(sent.body),
+            allow_redirects=False,
+            ssl=not sent.insecure,
+            proxy=proxies.proxy_for(sent.url, self._environment),
+            auto_decompress=decompress,
+            skip_auto_headers=("Accept", "Content-Type", "User-Agent"),
+            trace_request_ctx=trace,
+        ) as response:
+            location = response.headers.get("Location", "")
+            if _leads_on(response.status, location):
+                return response.status, location
+            return await self._read(response, decompressed=decompress)
+
+    async def _read(self, response: aiohttp.ClientResponse, *, decompressed: bool) -> Answer:
+        limit = self._settings.max_body_bytes
+        body = bytearray()
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise RequestFailedError(f"the response body is longer than {limit} bytes (setting http.max_body_bytes)")
+        except _TROUBLES as error:
+            raise failures.cut_off(error) from error
+        fields = headers.grouped(response.headers.items())
+        fields.pop("Transfer-Encoding", None)
+        if decompressed and fields.get("Content-Encoding") == ["gzip"]:
+            del fields["Content-Encoding"]
+            fields.pop("Content-Length", None)
+        return Answer(status=response.status, headers=fields, body=bytes(body))
+
+
+def _payload(body: bytes) -> io.BytesIO | bytes | None:
+    """A long body as a stream, so that it goes out in pieces and other requests are served between them."""
+    return io.BytesIO(body) if len(body) > LONG_BODY else body or None
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: object, _: aiohttp.TraceConnectionReuseconnParams) -> None:
+    """Mark the request's trace: its connection had been used before, so the server may have closed it meanwhile."""
+    trace = getattr(context, "trace_request_ctx", None)
+    if isinstance(trace, dict):
+        trace["reused"] = True
+
+
+def _idempotency_key(order: WorkOrder) -> str:
+    """The same for all attempts of a node, another for each run: two runs of one workflow name have the same node ids."""
+    return f"{order.workflow.uid}/{order.idempotency_key or order.node_id}"
+
+
+def _body(http: HTTP) -> bytes:
+    if http.body_from is None:
+        return http.body.encode()
+    try:
+        return base64.b64decode(http.body_from.bytes, validate=True)
+    except binascii.Error as error:
+        raise RequestFailedError(f"http.bodyFrom.bytes is not base64: {error}") from error
+
+
+def _parsed(text: str, method: str) -> URL:
+    """The URL as it was written; only what could not go over the wire is quoted."""
+    if _CONTROL.search(text):
+        raise RequestFailedError(f'parse "{text!r}": net/url: invalid control character in URL')
+    try:
+        url = URL(text, encoded=_READY.fullmatch(text) is not None)
+        port_is_number = url.port
+    except ValueError as error:
+        raise RequestFailedError(f'parse "{text}": {error}') from error
+    del port_is_number  # reading it is what checks it
+    return _supported(url, text, method)
+
+
+def _supported(url: URL, text: str, method: str) -> URL:
+    if url.scheme not in {"http", "https"}:
+        raise failures.refused(method, text, f'unsupported protocol scheme "{url.scheme}"')
+    if not url.raw_host:
+        raise failures.refused(method, text, "http: no Host in request URL")
+    return url.with_fragment(None)
+
+
+def _leads_on(status: int, location: str) -> bool:
+    return status in {301, 302, 303, 307, 308} and bool(location)
+
+
+def _redirected(first: Sent, sent: Sent, status: int, location: str) -> Sent:
+    """The request a redirect asks for: 307 and 308 repeat it, the others ask with GET and without a body."""
+    try:
+        target = sent.url.join(URL(location, encoded=_READY.fullmatch(location) is not None))
+    except ValueError as error:
+        raise failures.refused(sent.method, str(sent.url), f'failed to parse Location header "{location}": {error}') from error
+    repeated = status in {307, 308}
+    method = sent.method if repeated or sent.method in {"GET", "HEAD"} else "GET"
+    body = sent.body if repeated else b""
+    target = _supported(target, location, method)
+    return replace(
+        sent,
+        method=method,
+        url=target,
+        host=sent.host if URL(location).host is None else "",
+        body=body,
+        headers=headers.carried_on(sent.headers, first.url, sent.url, target, body=bool(body)),
+    )
