@@ -55,7 +55,8 @@ def of_parser(error: Exception, source: Source, base: int) -> tuple[tuple[int, i
 
 def of_key(source: Source, line: int, column: int) -> str:
     """The usual cause of a key that is a map or list."""
-    return QUOTE_TAG if source.at(line, column - 1, 2) == "{{" or source.at(line, column) == "{{" else "keys are single words or quoted texts"
+    tag = "{{" in (source.at(line, column - 1), source.at(line, column))
+    return QUOTE_TAG if tag else "keys are single words or quoted texts"
 
 
 def of_field(name: str, known: Iterable[str]) -> str:

@@ -218,7 +218,8 @@ class Composer:
 
     def _too_large(self, event: Any) -> NoReturn:
         self._weight = self._limits.nodes + 1
-        self._stop(event, f"the file holds more than {self._limits.nodes} values", "the bound is the setting limits.nodes; a list or map counts 8")
+        hint = f"the bound is the setting limits.nodes; a list or map counts {CONTAINER_WEIGHT}"
+        self._stop(event, f"the file holds more than {self._limits.nodes} values", hint)
 
     def _finite(self, event: Any, value: float) -> None:
         if not math.isfinite(value):
@@ -230,7 +231,8 @@ class Composer:
         self._duplicates += 1
         if self._duplicates <= MAX_DUPLICATES:
             shown = "<<" if key is MERGE else key
-            self._note(event, Severity.ERROR, f'key "{shown}" already set in map', "each key may stand once in a map: remove or rename one of them")
+            hint = "each key may stand once in a map: remove or rename one of them"
+            self._note(event, Severity.ERROR, f'key "{shown}" already set in map', hint)
 
     def _key(self, event: Any, text: str) -> Any:
         """The name of a plain key that may be something else than text."""
@@ -253,7 +255,7 @@ class Composer:
             case "!" | "str" | "timestamp" | "merge":
                 return text
             case "binary":
-                self._note(event, Severity.ERROR, "!!binary is not supported", "leave the tag out and keep the base64 text where the field takes it")
+                self._note(event, Severity.ERROR, "!!binary is not supported", "leave the tag out and keep the base64 text")
                 return text
             case "null" | "bool" | "int" | "float":
                 value = scalars.resolve(text)
@@ -303,7 +305,8 @@ class Composer:
         merged = container.pop(MERGE)
         for source in merged if isinstance(merged, list) else [merged]:
             if not isinstance(source, dict):
-                self._note(event, Severity.ERROR, "map merge requires map or sequence of maps as the value", "`<<` takes *an_alias of a map, or a list of them")
+                message = "map merge requires map or sequence of maps as the value"
+                self._note(event, Severity.ERROR, message, "`<<` takes *an_alias of a map, or a list of them")
                 return
             for name, value in source.items():
                 container.setdefault(name, value)

@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
-from tiphys.manifests import advice, composing, shapes
+from tiphys.manifests import advice, composing, shapes, wording
 from tiphys.manifests.diagnostics import Diagnostic
-from tiphys.manifests.marks import Marks, Path
+from tiphys.manifests.marks import Marks
 from tiphys.manifests.source import Source
+from tiphys.manifests.wording import Finding
 from tiphys.settings import LimitSettings
 from tiphys.spec import workflows
 from tiphys.spec.work import Severity
@@ -26,14 +27,13 @@ KINDS: dict[str, type[Document]] = {
 }
 CORE = frozenset({"ConfigMap", "Secret"})
 UNUSED = frozenset(
-    ("WorkflowEventBinding WorkflowTaskSet WorkflowTaskResult WorkflowArtifactGCTask EventBus EventSource Sensor").split()
-    + ("Application ApplicationSet AppProject Rollout AnalysisRun AnalysisTemplate ClusterAnalysisTemplate Experiment").split()
+    {"WorkflowEventBinding", "WorkflowTaskSet", "WorkflowTaskResult", "WorkflowArtifactGCTask", "EventBus", "EventSource", "Sensor"}
+    | {"Application", "ApplicationSet", "AppProject", "Rollout", "AnalysisRun", "AnalysisTemplate", "ClusterAnalysisTemplate", "Experiment"}
 )
 """Kinds of argoproj.io that a file may hold and that nothing here acts on."""
 
 ARGO_GROUP = workflows.ARGO_API_VERSION.split("/")[0]
 MAX_DIAGNOSTICS = 100
-DECODED_DEPTH_HINT = "this is a mistake of ours: please report it"
 
 
 class Located(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +57,7 @@ def parse(data: bytes, file: str, limits: LimitSettings) -> Parsed:
     Documents without `kind` are ignored as Argo does, with a warning unless they are empty; a `kind: List` is its items.
     """
     if len(data) > limits.file_bytes:
-        message = f"the file has {len(data)} bytes; the limit is {limits.file_bytes}"
-        return Parsed(diagnostics=(_of_file(file, message, "the bound is the setting limits.file_bytes"),))
+        return Parsed(diagnostics=(too_large(file, data, limits),))
     reader = Reader(Source(data, file))
     for composed in composing.documents(reader.source, limits):
         reader.take(composed)
@@ -76,9 +75,15 @@ def finished(diagnostics: list[Diagnostic], source: Source) -> tuple[Diagnostic,
     if len(ordered) > MAX_DIAGNOSTICS:
         if not any(diagnostic.severity is Severity.ERROR for diagnostic in cut):
             cut += [diagnostic for diagnostic in ordered if diagnostic.severity is Severity.ERROR][:1]
-        last = cut[-1]
-        cut.append(Diagnostic(severity=Severity.WARNING, message="there is more; only the first findings are shown", line=last.line, column=last.column))
+        message = "there is more; only the first findings are shown"
+        cut.append(Diagnostic(severity=Severity.WARNING, message=message, line=cut[-1].line, column=cut[-1].column))
     return tuple(msgspec.structs.replace(diagnostic, file=source.file, excerpt=source.excerpt(diagnostic.line)) for diagnostic in cut)
+
+
+def too_large(file: str, data: bytes, limits: LimitSettings) -> Diagnostic:
+    """The refusal of a file over the size limit."""
+    message = f"the file has {len(data)} bytes; the limit is {limits.file_bytes}"
+    return _of_file(file, message, "the bound is the setting limits.file_bytes")
 
 
 def _of_file(file: str, message: str, hint: str) -> Diagnostic:
@@ -103,9 +108,10 @@ class Reader:
             return
         marks = Marks(self.source, composed.line)
         if not isinstance(composed.value, dict):
-            word = shapes.WORDS.get(type(composed.value), "value")
+            word = wording.WORDS.get(type(composed.value), "value")
             hint = "a manifest begins with apiVersion and kind"
-            self._report(marks, [shapes.Finding(path=(), message=f"json: cannot unmarshal {word} into a manifest: a map is expected", hint=hint)])
+            message = f"json: cannot unmarshal {word} into a manifest: a map is expected"
+            self._report(marks, [Finding(path=(), message=message, hint=hint)])
             return
         self._document(composed.value, marks, broken=broken)
 
@@ -117,7 +123,7 @@ class Reader:
             return
         if kind is None or kind == "":
             message = "the document has no kind and is ignored"
-            self._report(marks, [shapes.Finding(path=(), message=message, hint=_kind_hint(value), severity=Severity.WARNING)])
+            self._report(marks, [Finding(path=(), message=message, hint=_kind_hint(value), severity=Severity.WARNING)])
             return
         findings = _identity(kind, version)
         if findings:
@@ -133,7 +139,7 @@ class Reader:
         try:
             document = msgspec.convert(value, type=struct)
         except (msgspec.ValidationError, RecursionError) as error:
-            self._report(marks, [shapes.Finding(path=(), message=str(error), hint="")])
+            self._report(marks, [Finding(path=(), message=str(error), hint="")])
             return
         self.documents.append(Located(document=document, marks=marks, file=self.source.file))
 
@@ -142,14 +148,14 @@ class Reader:
         items = value["items"]
         if not isinstance(items, list):
             if items is not None:
-                self._report(marks, [shapes.Finding(path=("items",), message="items of a List must be a list")])
+                self._report(marks, [Finding(path=("items",), message="items of a List must be a list")])
             return
         for index, item in enumerate(items):
             place = Marks(self.source, marks.start, (*marks.prefix, "items", index))
             if not isinstance(item, dict):
-                self._report(place, [shapes.Finding(path=(), message="an item of a List must be a map")])
+                self._report(place, [Finding(path=(), message="an item of a List must be a map")])
             elif item.get("kind") == "List":
-                self._report(place, [shapes.Finding(path=(), message="a List may not hold a List")])
+                self._report(place, [Finding(path=(), message="a List may not hold a List")])
             else:
                 self._document(item, place, broken=broken)
             if len(self.diagnostics) > MAX_DIAGNOSTICS:
@@ -160,41 +166,44 @@ class Reader:
         if value["kind"] not in ("Workflow", "CronWorkflow") or "status" not in value:
             return
         if value.pop("status"):
-            self._report(marks, [shapes.Finding(path=("status",), message="the status is ignored: a manifest starts anew", severity=Severity.NOTICE)])
+            message = "the status is ignored: a manifest starts anew"
+            self._report(marks, [Finding(path=("status",), message=message, severity=Severity.NOTICE)])
 
-    def _report(self, marks: Marks, findings: list[shapes.Finding]) -> None:
+    def _report(self, marks: Marks, findings: list[Finding]) -> None:
         self.diagnostics += located(marks, findings)
 
 
-def located(marks: Marks, findings: list[shapes.Finding]) -> list[Diagnostic]:
+def located(marks: Marks, findings: list[Finding]) -> list[Diagnostic]:
     """The findings with their positions, found in one reading."""
     if not findings:
         return []
-    places: dict[Path, tuple[int, int]] = marks.locate(finding.path for finding in findings)
+    places = marks.locate(finding.path for finding in findings)
     return [
-        Diagnostic(severity=finding.severity, message=finding.message, line=places[finding.path][0], column=places[finding.path][1], hint=finding.hint)
+        Diagnostic(severity=finding.severity, message=finding.message, line=line, column=column, hint=finding.hint)
         for finding in findings
+        for line, column in [places[finding.path]]
     ]
 
 
-def _identity(kind: Any, version: Any) -> list[shapes.Finding]:
+def _identity(kind: Any, version: Any) -> list[Finding]:
     """What is wrong with a document's kind and apiVersion."""
     if not isinstance(kind, str):
-        return [shapes.Finding(path=("kind",), message="kind must be text", hint="one of " + ", ".join(KINDS))]
+        return [Finding(path=("kind",), message="kind must be text", hint="one of " + ", ".join(KINDS))]
     if version is None or version == "":
-        return [shapes.Finding(path=("kind",), message="apiVersion is required", hint=f"write apiVersion: {_version(kind)}")]
+        return [Finding(path=("kind",), message="apiVersion is required", hint=f"write apiVersion: {_version(kind)}")]
     if not isinstance(version, str):
-        return [shapes.Finding(path=("apiVersion",), message="apiVersion must be text", hint=f"write apiVersion: {_version(kind)}")]
+        return [Finding(path=("apiVersion",), message="apiVersion must be text", hint=f"write apiVersion: {_version(kind)}")]
     if kind in KINDS:
-        if version == _version(kind):
-            return []
-        return [shapes.Finding(path=("apiVersion",), message=f'unknown apiVersion "{version}" of {kind}', hint=f"write apiVersion: {_version(kind)}")]
+        wrong = Finding(
+            path=("apiVersion",), message=f'unknown apiVersion "{version}" of {kind}', hint=f"write apiVersion: {_version(kind)}"
+        )
+        return [] if version == _version(kind) else [wrong]
     ours = version.split("/")[0] == ARGO_GROUP
     close = advice.of_field(kind, KINDS)
     if kind not in UNUSED and (ours or kind.lower() in {known.lower() for known in KINDS}):
-        return [shapes.Finding(path=("kind",), message=f'unknown kind "{kind}"', hint=close or "one of " + ", ".join(KINDS))]
+        return [Finding(path=("kind",), message=f'unknown kind "{kind}"', hint=close or "one of " + ", ".join(KINDS))]
     message = f"{kind} ({version}) is not run here: the document is ignored"
-    return [shapes.Finding(path=("kind",), message=message, hint=close, severity=Severity.WARNING)]
+    return [Finding(path=("kind",), message=message, hint=close, severity=Severity.WARNING)]
 
 
 def _version(kind: str) -> str:
@@ -202,5 +211,5 @@ def _version(kind: str) -> str:
 
 
 def _kind_hint(value: dict[str, Any]) -> str:
-    wrong = next((key for key in value if isinstance(key, str) and key.lower() == "kind"), "")
+    wrong = next((key for key in value if key.lower() == "kind"), "")
     return f'the field is called "kind", not "{wrong}"' if wrong else "a manifest begins with apiVersion and kind"

@@ -64,7 +64,8 @@ def _number(text: str) -> int | float | None:
         return whole if -INT64 <= whole < UINT64 else _float(plain)
     for pattern, radix in RADICES:
         if match := pattern.fullmatch(plain):
-            return int(match[1] + match[2], radix)
+            whole = int(match[1] + match[2], radix)
+            return whole if -INT64 <= whole < UINT64 else None
     return _float(plain)
 
 

@@ -11,29 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from tiphys.manifests import advice, scalars
-from tiphys.spec import containers, templates
+from tiphys.manifests import scalars, wording
+from tiphys.manifests.wording import Chain, Finding, add, mismatch
+from tiphys.spec import workflows
 from tiphys.spec.work import Severity
 
-Path = tuple[str | int, ...]
 INT64 = 2**63
-MAX_FINDINGS = 100
-MAX_SHOWN = 60
-WORDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One mistake. `at_key`: the place is the key at the end of `path`, not its value."""
-
-    path: Path
-    message: str
-    hint: str = ""
-    severity: Severity = Severity.ERROR
-    at_key: bool = True
-
-
-Chain = tuple[Any, str | int] | None
-"""A path as a linked list, so that walking down costs one small tuple."""
 
 Check = Callable[[Any, Chain, str, list[Finding]], Any]
 """(value, path, name of the struct that holds it, findings) -> the value as msgspec shall see it."""
@@ -49,40 +32,22 @@ def check(value: dict[str, Any], kind: type[msgspec.Struct]) -> list[Finding]:
     return findings
 
 
-def path_of(chain: Chain) -> Path:
-    """The chain as a JSON path from the root."""
-    steps: list[str | int] = []
-    while chain is not None:
-        chain, step = chain
-        steps.append(step)
-    return tuple(reversed(steps))
-
-
-def shown(path: Path) -> str:
-    """`spec.templates[0].contaner`, as Argo prints paths."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
-
-
 @functools.cache
 def rule_of_struct(kind: type[msgspec.Struct]) -> Rule:
     """The rule of one struct class; its fields' rules are made at its first use, since templates hold templates."""
-    made: list[tuple[dict[str, Rule], frozenset[str]]] = []
     name = kind.__name__
 
     def walk(value: Any, chain: Chain, holder: str, findings: list[Finding]) -> Any:
         if value.__class__ is not dict:
-            return mismatch(value, chain, holder, _go_struct(kind), findings)
-        if not made:
-            made.append(_fields(kind))
-        fields, required = made[0]
+            return mismatch(value, chain, holder, wording.go_struct(kind), findings)
+        fields, required = _fields(kind)
         nulls: list[str] | None = None
+        strangers: list[str] | None = None
         for key, item in value.items():
             rule = fields.get(key)
             if rule is None:
-                _unknown(key, kind, (chain, key), fields, findings)
+                strangers = strangers or []
+                strangers.append(key)
             elif item.__class__ is rule[0]:
                 continue
             elif item is None:
@@ -94,14 +59,17 @@ def rule_of_struct(kind: type[msgspec.Struct]) -> Rule:
                     value[key] = new
         for key in nulls or ():
             del value[key]
+        for key in strangers or ():
+            _stranger(value, key, kind, chain, findings)
         for key in required:
             if key not in value:
-                _add(findings, chain, f'missing required field "{shown((*path_of(chain), key))}"', "")
+                add(findings, chain, f'missing required field "{wording.shown((*wording.path_of(chain), key))}"', "")
         return value
 
     return None, walk
 
 
+@functools.cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[dict[str, Rule], frozenset[str]]:
     """The rules of a struct's fields by their JSON names, and the names that must be there."""
     info = inspect.type_info(kind)
@@ -141,8 +109,9 @@ def _rule(kind: inspect.Type) -> Rule:
 def _list(rule: Rule, item_type: inspect.Type) -> Rule:
     """A list whose items follow `rule`; a null item is an empty one, as in Go."""
     exact, look = rule
-    empty: Callable[[], Any] = dict if isinstance(item_type, inspect.StructType) else list if isinstance(item_type, inspect.VarTupleType) else str
-    target = f"[]{_go(item_type)}"
+    empties: dict[type, Callable[[], Any]] = {inspect.StructType: dict, inspect.VarTupleType: list}
+    empty = empties.get(type(item_type), str)
+    target = f"[]{wording.go(item_type)}"
 
     def walk(value: Any, chain: Chain, holder: str, findings: list[Finding]) -> Any:
         if value.__class__ is not list:
@@ -151,10 +120,8 @@ def _list(rule: Rule, item_type: inspect.Type) -> Rule:
             if item.__class__ is exact:
                 continue
             if item is None and rule is not ANYTHING:
-                value[index] = item = empty()
-            new = look(item, (chain, index), holder, findings)
-            if new is not item:
-                value[index] = new
+                value[index] = empty()
+            value[index] = look(value[index], (chain, index), holder, findings)
         return value
 
     return None, walk
@@ -170,10 +137,8 @@ def _map(rule: Rule) -> Rule:
             if item.__class__ is exact:
                 continue
             if item is None and rule is not ANYTHING:
-                value[key] = item = "" if rule in (TEXT, ANY_SCALAR) else {}
-            new = look(item, (chain, key), holder, findings)
-            if new is not item:
-                value[key] = new
+                value[key] = "" if rule in (TEXT, ANY_SCALAR) else {}
+            value[key] = look(value[key], (chain, key), holder, findings)
         return value
 
     return None, walk
@@ -191,17 +156,25 @@ def _number_or_text(types: list[inspect.Type]) -> Rule:
 
 
 def _text(value: Any, chain: Chain, holder: str, findings: list[Finding]) -> Any:
-    return value if value.__class__ is str else mismatch(value, chain, holder, "string", findings)
+    """Text, or a scalar that the controller's decoder takes for its text where strict decoding refuses it: a warning."""
+    if value.__class__ is str:
+        return value
+    if isinstance(value, (dict, list)):
+        return mismatch(value, chain, holder, "string", findings)
+    text = scalars.exact(value) if value.__class__ is int else scalars.text_of(value)
+    message = f'the {wording.WORDS[value.__class__]} is read as the text "{text[: wording.MAX_SHOWN]}"'
+    add(findings, chain, message, wording.conversion(value, "string"), Severity.WARNING)
+    return text
 
 
 def _any_scalar(value: Any, chain: Chain, holder: str, findings: list[Finding]) -> Any:
     if isinstance(value, (dict, list)):
         return mismatch(value, chain, holder, "v1alpha1.AnyString", findings)
+    text = scalars.text_of(value)
     if scalars.loses_digits(value):
-        text = scalars.text_of(value)
-        hint = f'write it in quotes to keep every digit: "{scalars.exact(value)[:MAX_SHOWN]}"'
-        findings.append(Finding(path=path_of(chain), message=f"the number is read as {text}", hint=hint, severity=Severity.WARNING))
-    return scalars.text_of(value)
+        hint = f'write it in quotes to keep every digit: "{scalars.exact(value)[: wording.MAX_SHOWN]}"'
+        add(findings, chain, f"the number is read as {text}", hint, Severity.WARNING)
+    return text
 
 
 def _integer(value: Any, chain: Chain, holder: str, findings: list[Finding]) -> Any:
@@ -230,103 +203,21 @@ FLOAT: Rule = (float, _float)
 ANYTHING: Rule = (None, _anything)
 
 
-def mismatch(value: Any, chain: Chain, holder: str, target: str, findings: list[Finding]) -> Any:
-    """Note a value of the wrong type, in the words of Go's JSON decoder."""
-    path = path_of(chain)
-    word = WORDS.get(value.__class__, "value")
-    if word == "number" and target in ("int64", "intstr.IntOrString"):
-        word += f" {scalars.text_of(value)[:MAX_SHOWN]}"
-    group = _steps_group(path)
-    if group is not None and len(path) == group + 1:
-        message = f"json: cannot unmarshal {word} into Go value of type []map[string]interface {{}}"
-        hint = "a group of steps is a list: write `- - name: …`"
+def _stranger(value: dict[str, Any], key: str, kind: type[msgspec.Struct], chain: Chain, findings: list[Finding]) -> None:
+    """A key that `kind` does not have.
+
+    Another case of a known one is read as that (the controller's decoder does), with a warning; one of metadata is left out
+    with a warning, as a cluster does; anything else is an error.
+    """
+    fields, _ = _fields(kind)
+    item = value.pop(key)
+    meant = next((name for name in fields if name.lower() == key.lower()), None)
+    if meant is not None and meant not in value:
+        add(findings, (chain, key), f'the field "{key}" is read as "{meant}"', f'write it as "{meant}"', Severity.WARNING)
+        if item is not None:
+            value[meant] = fields[meant][1](item, (chain, key), kind.__name__, findings)
+    elif kind is workflows.ObjectMeta:
+        message = f'unknown field "{wording.shown(wording.path_of((chain, key)))}" is ignored'
+        add(findings, (chain, key), message, wording.known(key, kind, fields), Severity.WARNING)
     else:
-        inside = path if group is None else path[group + 2 :]
-        names = ".".join(step for step in inside if isinstance(step, str))
-        message = f"json: cannot unmarshal {word} into Go struct field {holder}.{names} of type {target}"
-        hint = _conversion(value, target)
-    _add(findings, chain, message, hint)
-    return value
-
-
-def _conversion(value: Any, target: str) -> str:
-    """How to write `value` so that it fits."""
-    if target in ("string", "v1alpha1.AnyString"):
-        if isinstance(value, (dict, list)):
-            text = msgspec.json.encode(value).decode()
-            return f"write it as JSON text in quotes: '{text}'" if len(text) <= MAX_SHOWN else "write it as JSON text in quotes, or with `|`"
-        return f'write it in quotes: "{scalars.text_of(value)[:MAX_SHOWN]}"'
-    if isinstance(value, str) and target in ("int64", "float64", "bool"):
-        return "write it without quotes" if value[:1] != "{" else "a template tag cannot stand in this field: it takes a literal value only"
-    if target.startswith("[]") and not isinstance(value, list):
-        return "a list is expected here: begin each item with `- `"
-    if not isinstance(value, dict) and (target.startswith(("v1", "map["))):
-        return "a map is expected here: write `key: value` lines below it"
-    return ""
-
-
-def _unknown(key: str, kind: type[msgspec.Struct], chain: Chain, fields: dict[str, Rule], findings: list[Finding]) -> None:
-    """Note a field that `kind` does not have, in Argo's words (inside a step: those of its own decoder)."""
-    path = path_of(chain)
-    if _steps_group(path) is not None:
-        message = f'json: unknown field "{key}"'
-    else:
-        message = f'strict decoding error: unknown field "{shown(path)}"'
-    hint = advice.of_field(key, fields)
-    if not hint and key in ("true", "false"):
-        hint = "YAML reads an unquoted yes, no, on, off, y or n as a boolean"
-    if not hint:
-        owners = sorted(owner for owner, inner in _inner(kind).items() if key in inner)
-        hint = f'"{key}" is a field of {", ".join(owners)}' if owners else f"known fields: {', '.join(sorted(fields))}"
-    _add(findings, chain, message, hint)
-
-
-@functools.cache
-def _inner(kind: type[msgspec.Struct]) -> dict[str, frozenset[str]]:
-    """The struct fields of `kind` with the names of their own fields."""
-    found: dict[str, frozenset[str]] = {}
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
-    for field in info.fields:
-        parts = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
-        for part in parts:
-            if isinstance(part, inspect.StructType):
-                found[field.encode_name] = frozenset(inner.encode_name for inner in part.fields)
-    return found
-
-
-def _steps_group(path: Path) -> int | None:
-    """Where in `path` the innermost `steps` of a template stands, if the path goes below one of its groups."""
-    for index in range(len(path) - 2, -1, -1):
-        if path[index] == "steps" and isinstance(path[index + 1], int) and (index == 0 or path[index - 1] != "parameters"):
-            return index
-    return None
-
-
-def _add(findings: list[Finding], chain: Chain, message: str, hint: str) -> None:
-    if len(findings) <= MAX_FINDINGS:
-        findings.append(Finding(path=path_of(chain), message=message, hint=hint))
-
-
-def _go(kind: inspect.Type) -> str:
-    """A type's name in Go's messages."""
-    match kind:
-        case inspect.StructType(cls=cls):
-            return _go_struct(cls)
-        case inspect.VarTupleType(item_type=inspect.StructType(cls=templates.WorkflowStep)):
-            return "v1alpha1.ParallelSteps"
-        case inspect.VarTupleType(item_type=item):
-            return f"[]{_go(item)}"
-        case inspect.StrType() | inspect.Metadata():
-            return "string"
-        case inspect.DictType():
-            return "map[string]interface {}"
-        case inspect.FloatType():
-            return "float64"
-        case _:
-            return "v1alpha1.Item"
-
-
-def _go_struct(kind: type[msgspec.Struct]) -> str:
-    group = "v1" if kind.__module__ == containers.__name__ else "v1alpha1"
-    return f"{group}.{kind.__name__}"
+        wording.unknown(key, kind, (chain, key), fields, findings)
