@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from tiphys.scheduler.calls import Call
 from tiphys.scheduler.records import Manifest, Node, Run
 
 
@@ -90,13 +91,15 @@ Command = Launch | Adopt | StopAttempt | SetTimer | Finish
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
-    recovery derives from the rows: `bumps` (counters by key), `parked` and `unparked` (calls that wait for room)."""
+    recovery derives from the rows: `bumps` move counters by key, `parked` adds calls at the end of queues, `unparked` takes so many
+    from their fronts."""
 
+    uid: str = ""
     changes: tuple[Change, ...] = ()
     commands: tuple[Command, ...] = ()
-    bumps: tuple[tuple[object, int], ...] = ()
-    parked: tuple[object, ...] = ()
-    unparked: tuple[object, ...] = ()
+    bumps: tuple[tuple[tuple[str, ...], int], ...] = ()
+    parked: tuple[tuple[str, Call], ...] = ()
+    unparked: tuple[tuple[str, int], ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,7 +95,9 @@ class Asked(Fact):
 
 
 class DaemonStarted(Fact):
-    """The engine began, with the rows of before."""
+    """The engine began, with this run's rows of before."""
+
+    uid: str
 
 
 Event = Submitted | Started | Exited | TimerFired | Asked | DaemonStarted

@@ -43,11 +43,13 @@ class Shutdown(enum.StrEnum):
 class Node(Record, kw_only=True):
     """One node.
 
-    `owner` waits for it (`role` says as what); `boundary` is Argo's boundaryID; `parents` are the nodes it hangs under in the graph.
+    `owner` waits for it (`role` says as what); `boundary` is Argo's boundaryID; `parents` are the nodes it hangs under in the graph,
+    `after` those whose outbound nodes it hangs under.
     `template`, `reference`, `scope` and `inline` (JSON text) find its template again; `task` is the step's or task's expanded name.
     `settled`: fulfilled, and so are its hooks: nothing more will come of it. `attempt` is part of the WorkOrder's identity.
     `execution_error`: it failed before it could run (a template, an argument, an output), not by its own doing.
-    `wake_at`: when a suspend ends, or a retry goes on.
+    `wake_at`: when a suspend ends, a retry goes on, or a Pending node has waited too long. `ending`: it is being stopped, and this
+    is the message it will fail with.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Node(Record, kw_only=True):
     task: str = ""
     depth: int = 0
     parents: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     inputs: Inputs | None = None
     outputs: Outputs | None = None
     started_at: datetime | None = None
@@ -83,6 +86,8 @@ class Node(Record, kw_only=True):
     fired: tuple[str, ...] = ()
     memo: MemoizationStatus | None = None
     waiting_for: str = ""
+    ending: str = ""
+    retry_after_at: datetime | None = None
 
 
 class Settled(Record):

@@ -1,0 +1,95 @@
+"""The body of a template for one node: its text with the variables of semantics 2.5.2, stages 5 to 7, replaced."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from tiphys.expressions import tags
+from tiphys.expressions.scope import ChainScope, FlatScope, Scope
+from tiphys.expressions.tags import Unresolved
+from tiphys.scheduler import binding, sources
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.globals import GlobalScope
+from tiphys.scheduler.records import Node, Role
+from tiphys.spec import names
+from tiphys.spec.status import NodeType
+from tiphys.spec.templates import POD_KINDS, RetryStrategy, Template
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def own_names(draft: Draft, name: str, task: str, source: sources.Source) -> dict[str, object]:
+    """node.name, steps.name and tasks.name, and pod.name where the template is a pod without retries (stage 5)."""
+    values: dict[str, object] = {"node.name": name, "steps.name": task, "tasks.name": task}
+    if source.kind in POD_KINDS and strategy(draft, source.template) is None:
+        values["pod.name"] = names.pod_name(draft.run.name, name, source.name)
+    return values
+
+
+def strategy(draft: Draft, template: Template) -> RetryStrategy | None:
+    """The template's retryStrategy, else the workflow's (semantics 2.9)."""
+    return template.retry_strategy or draft.state.manifest.workflow.spec.retry_strategy
+
+
+def source_of(draft: Draft, node: Node) -> sources.Source:
+    """The template a node was made from."""
+    found = sources.find(draft, node.template, node.reference, node.inline, node.scope)
+    if isinstance(found, str):
+        raise LookupError(found)
+    return found
+
+
+def attempt_scope(draft: Draft, node: Node) -> dict[str, object]:
+    """retries and lastRetry.* for the body of a retried template, and the attempt's pod.name (argo-variables 5)."""
+    wrapper = draft.node(node.owner)
+    attempts = [n for n in draft.owned(wrapper.id) if n.role is Role.ATTEMPT]
+    index = next(i for i, attempt in enumerate(attempts) if attempt.id == node.id)
+    values: dict[str, object] = {
+        "retries": str(index),
+        "lastRetry.exitCode": "0",
+        "lastRetry.duration": "0",
+        "lastRetry.status": "",
+        "lastRetry.message": "",
+    }
+    if index > 0:
+        last = attempts[index - 1]
+        values |= last_retry(last)
+        if last.outputs is None or last.outputs.exit_code is None:
+            values["lastRetry.exitCode"] = "0"
+    if node.type is NodeType.POD:
+        values["pod.name"] = names.pod_name(draft.run.name, node.name, node.template)
+    return values
+
+
+def last_retry(last: Node) -> dict[str, object]:
+    """lastRetry.* of a finished attempt; exitCode is "-1" where there was none."""
+    code = last.outputs.exit_code if last.outputs is not None else None
+    seconds = int(((last.finished_at or EPOCH) - (last.started_at or EPOCH)).total_seconds())
+    return {
+        "lastRetry.exitCode": "-1" if code is None else code,
+        "lastRetry.duration": str(seconds),
+        "lastRetry.status": str(last.phase),
+        "lastRetry.message": last.message,
+    }
+
+
+def scope_of(draft: Draft, node: Node, source: sources.Source) -> Scope:
+    """Everything the body of a node's template may name before its own children exist."""
+    values = own_names(draft, _plain_name(draft, node), node.task, source) | binding.body_scope(source.template, node.inputs)
+    return ChainScope(FlatScope(values), GlobalScope(draft))
+
+
+def _plain_name(draft: Draft, node: Node) -> str:
+    return draft.node(node.owner).name if node.role is Role.ATTEMPT else node.name
+
+
+def body(draft: Draft, node: Node, source: sources.Source) -> Template:
+    """The node's template with its variables replaced. Raises ExpressionError where an expression in it fails."""
+    if source.text.plain:
+        return source.template
+    chance = draft.chance(node.name)
+    text = source.text.render(scope_of(draft, node, source), Unresolved.KEEP, chance)
+    if node.role is Role.ATTEMPT and "{{" in text:
+        values = attempt_scope(draft, node)
+        text = tags.compile(text).render(ChainScope(FlatScope(values), GlobalScope(draft)), Unresolved.KEEP, chance)
+    return msgspec.json.decode(text, type=Template)

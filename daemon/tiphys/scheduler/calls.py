@@ -1,0 +1,35 @@
+"""A call: one use of a template that is about to become a node."""
+
+import msgspec
+
+from tiphys.scheduler.records import Role
+from tiphys.spec.templates import Arguments, LifecycleHook, TemplateRef
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `starting.start` needs. `arguments` are resolved; `absent` names arguments that refer to an absent optional."""
+
+    name: str
+    role: Role
+    owner: str = ""
+    boundary: str = ""
+    task: str = ""
+    template: str = ""
+    reference: TemplateRef | None = None
+    inline: str = ""
+    scope: str = ""
+    arguments: Arguments | None = None
+    absent: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    depth: int = 0
+    in_exit: bool = False
+    skipped: str | None = None
+
+
+class HookCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A hook of a step or task by its name in the node's name: `hooks.<name>` or `onExit`."""
+
+    suffix: str
+    hook: LifecycleHook
+    exit: bool

@@ -1,0 +1,63 @@
+"""The end of a run: its exit handler, and then its last phase (semantics 2.2, steps 8 to 12)."""
+
+from tiphys.scheduler import decision, sources, todo
+from tiphys.scheduler.calls import Call
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.spec.status import Phase
+from tiphys.spec.templates import Arguments, LifecycleHook
+
+
+def conclude(draft: Draft) -> None:
+    """Go on towards the end, if the main part is over."""
+    run = draft.run
+    entry = draft.find(run.name)
+    if run.phase.completed or entry is None or not entry.settled:
+        return
+    if entry.execution_error and not entry.phase.completed:
+        return
+    handler = exit_handler(draft)
+    ended = draft.named(f"{run.name}.onExit")
+    if handler is not None and ended is None and run.shutdown is not Shutdown.TERMINATE and not entry.execution_error:
+        draft.later(todo.Start(_call(draft, handler)))
+        return
+    if ended is not None and not ended.settled:
+        return
+    _finish(draft, entry, ended)
+
+
+def exit_handler(draft: Draft) -> LifecycleHook | None:
+    """The workflow's exit handler: onExit wins over hooks.exit."""
+    spec = draft.state.manifest.workflow.spec
+    if spec.on_exit:
+        return LifecycleHook(template=spec.on_exit)
+    return (spec.hooks or {}).get("exit")
+
+
+def _call(draft: Draft, handler: LifecycleHook) -> Call:
+    return Call(
+        name=f"{draft.run.name}.onExit",
+        role=Role.EXIT,
+        template=handler.template,
+        reference=handler.template_ref,
+        scope=sources.local_scope(draft),
+        arguments=handler.arguments or Arguments(parameters=draft.run.parameters),
+        in_exit=True,
+    )
+
+
+def _finish(draft: Draft, entry: Node, ended: Node | None) -> None:
+    run = draft.run
+    phase, message = Phase.SUCCEEDED, ""
+    if entry.phase.failed_or_error:
+        phase, message = entry.phase, entry.message
+        if run.shutdown is not Shutdown.NONE:
+            message = f"Stopped with strategy '{run.shutdown}'"
+        elif entry.execution_error:
+            message = f"error in entry template execution: {entry.message}"
+    elif ended is not None and ended.phase.failed_or_error:
+        phase, message = ended.phase, ended.message
+        if ended.execution_error:
+            message = f"error in exit template execution : {ended.message}"
+    draft.change_run(phase=phase, message=message, finished_at=draft.at)
+    draft.command(decision.Finish(uid=run.uid))

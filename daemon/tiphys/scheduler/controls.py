@@ -1,0 +1,138 @@
+"""What an operator may ask of a run (semantics 2.13, 2.14) and the workflow's own deadline, which asks the same."""
+
+from msgspec import structs
+
+from tiphys.scheduler import attempts, decision, nodes, room, todo
+from tiphys.scheduler.decision import Refusal
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.events import Resume, SetNode
+from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.scheduler.starting import DEADLINE_PASSED
+from tiphys.spec.parameters import Parameter
+from tiphys.spec.status import NodeType, Phase
+
+
+def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
+    """Stop or Terminate."""
+    run = draft.run
+    if run.phase.completed:
+        return Refusal(reason=f'cannot shutdown a completed workflow: workflow: "{run.name}", namespace: "{run.namespace}"')
+    if run.shutdown is Shutdown.TERMINATE or run.shutdown is strategy:
+        return Refusal(reason=f"workflow {run.name} is being shut down already: {run.shutdown}")
+    draft.change_run(shutdown=strategy, suspended=False)
+    for node in list(draft.all_nodes()):
+        if node.phase.fulfilled or (node.in_exit and strategy is Shutdown.STOP):
+            continue
+        _end(draft, node, f"workflow shutdown with strategy:  {strategy}", f"Stopped with strategy '{strategy}'")
+    _release(draft)
+    return None
+
+
+def deadline(draft: Draft) -> Refusal | None:
+    """The workflow's activeDeadlineSeconds is over (semantics 2.10)."""
+    run = draft.run
+    if run.phase.completed or run.deadline_at is None or run.deadline_passed:
+        return Refusal(reason="no deadline is awaited")
+    if draft.at < run.deadline_at:
+        draft.command(decision.SetTimer(uid=run.uid, key="", at=run.deadline_at))
+        return None
+    draft.change_run(deadline_passed=True)
+    for node in list(draft.all_nodes()):
+        if not node.phase.fulfilled and not node.in_exit:
+            _end(draft, node, DEADLINE_PASSED, DEADLINE_PASSED)
+    _release(draft)
+    return None
+
+
+def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
+    """End one node: a running attempt is stopped and will say so itself, what only waits ends here and now."""
+    if node.type is NodeType.SUSPEND:
+        nodes.end(draft, node, Phase.FAILED, idle)
+    elif node.type is NodeType.POD:
+        draft.change(node, ending=running)
+        attempts.stop(draft, node)
+    elif attempts.is_attempt(node):
+        attempts.stop(draft, node)
+        nodes.end(draft, node, Phase.FAILED, idle)
+    elif node.type in (NodeType.RETRY, NodeType.DAG):
+        draft.later(todo.Begin(node.id))
+
+
+def _release(draft: Draft) -> None:
+    """Let everything that waits for room go on: there is none to wait for any more."""
+    for queue in list(draft.queues()):
+        for _ in range(draft.waiting(queue)):
+            call = draft.unpark(queue)
+            draft.later(todo.NextAttempt(call.owner) if call.role is Role.ATTEMPT else todo.Start(call))
+
+
+def suspend(draft: Draft) -> Refusal | None:
+    """Start nothing new."""
+    if draft.run.phase.completed:
+        return Refusal(reason="cannot suspend completed workflows")
+    draft.change_run(suspended=True)
+    return None
+
+
+def resume(draft: Draft, wish: Resume) -> Refusal | None:
+    """Go on: the workflow and all its suspend nodes, or only the named ones."""
+    run = draft.run
+    if run.phase.completed:
+        return Refusal(reason=f"cannot resume completed workflow {run.name}")
+    waiting = [n for n in draft.all_nodes() if n.type is NodeType.SUSPEND and not n.phase.fulfilled]
+    if wish.nodes:
+        chosen = [node for node in waiting if node.id in wish.nodes]
+        if not chosen:
+            return Refusal(reason="currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: " + ",".join(wish.nodes))
+        for node in chosen:
+            attempts.resume(draft, node, defaults=False)
+        return None
+    for node in waiting:
+        if name := attempts.missing_default(node):
+            return Refusal(reason=attempts.no_value(name))
+    if run.suspended:
+        draft.change_run(suspended=False)
+        draft.later(todo.Admit(room.RUN))
+    for node in waiting:
+        attempts.resume(draft, node)
+    return None
+
+
+def set_node(draft: Draft, wish: SetNode) -> Refusal | None:
+    """Give suspend nodes outputs, a message, a phase."""
+    found = [node for node in draft.all_nodes() if node.id in wish.nodes and node.type is NodeType.SUSPEND and not node.phase.fulfilled]
+    if not found:
+        return Refusal(reason="'set' currently only targets suspend nodes, use a node field selector to target them")
+    for node in found:
+        reason = _cannot_set(node, wish)
+        if reason:
+            return Refusal(reason=reason)
+    for node in found:
+        outputs = node.outputs
+        if outputs is not None and wish.parameters:
+            outputs = structs.replace(outputs, parameters=tuple(_set(p, wish) for p in outputs.parameters))
+        changed = draft.change(node, outputs=outputs, message=wish.message or node.message)
+        if wish.phase is not Phase.UNKNOWN:
+            nodes.end(draft, changed, wish.phase)
+    return None
+
+
+def _set(parameter: Parameter, wish: SetNode) -> Parameter:
+    if parameter.name not in wish.parameters:
+        return parameter
+    return structs.replace(parameter, value=wish.parameters[parameter.name], value_from=None)
+
+
+def _cannot_set(node: Node, wish: SetNode) -> str:
+    if not wish.parameters:
+        return ""
+    if node.outputs is None or not node.outputs.parameters:
+        return "cannot set output parameters because node is not expecting any raw parameters"
+    there = {parameter.name: parameter for parameter in node.outputs.parameters}
+    for name in wish.parameters:
+        if name not in there:
+            return f"node is not expecting output parameter '{name}'"
+        source = there[name].value_from
+        if source is None or source.supplied is None:
+            return f"cannot set output parameter '{name}' because it does not use valueFrom.raw or it was already set"
+    return ""

@@ -1,0 +1,251 @@
+"""Dag: tasks when what they depend on is over (semantics 2.8). Dependencies are counted, never scanned again."""
+
+from msgspec import structs
+
+from tiphys.errors import TiphysError
+from tiphys.expressions.depends import TaskResult
+from tiphys.expressions.scope import ChainScope
+from tiphys.scheduler import giving, nodes, plans, resolving, todo, variables
+from tiphys.scheduler.calls import Call
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.plans import DagPlan
+from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.spec.status import NodeType, Phase
+
+OMITTED = "omitted: depends condition not met"
+
+
+def begin(draft: Draft, node: Node) -> None:
+    """Count what every task waits for and start those that wait for nothing; after a restart, from where it was."""
+    try:
+        plan = _plan(draft, node)
+    except TiphysError as error:
+        nodes.error(draft, node, str(error))
+        return
+    there = {name: draft.named(f"{node.name}.{name}") for name in plan.order}
+    settled = {name for name, task in there.items() if task is not None and task.settled}
+    draft.set_count(len(plan.order) - len(settled), "open", node.id)
+    draft.set_count(sum(1 for task in there.values() if task is not None and not task.settled), "live", node.id)
+    for name in plan.order:
+        waits_for = set(plan.depends[name].tasks)
+        if settled:
+            draft.set_count(len(waits_for & settled), "deps", node.id, name)
+        if there[name] is None and waits_for <= settled:
+            _try(draft, node, plan, name)
+    _look(draft, node, plan)
+
+
+def _plan(draft: Draft, node: Node) -> DagPlan:
+    plan = plans.plan_of(draft, node)
+    assert isinstance(plan, DagPlan)  # noqa: S101 - a DAG node's template has a dag
+    return plan
+
+
+def task_settled(draft: Draft, node: Node, task: Node) -> None:
+    """A task is over, hooks included: tell those that depend on it."""
+    draft.bump(-1, "open", node.id)
+    draft.bump(-1, "live", node.id)
+    if node.phase.fulfilled:
+        return
+    plan = _plan(draft, node)
+    for name in plan.dependents[task.task]:
+        if draft.bump(1, "deps", node.id, name) == len(plan.depends[name].tasks):
+            _try(draft, node, plan, name)
+    _look(draft, node, plan)
+
+
+def _stopped(draft: Draft, node: Node) -> bool:
+    shutdown = draft.run.shutdown
+    return shutdown is Shutdown.TERMINATE or (shutdown is Shutdown.STOP and not node.in_exit)
+
+
+def _try(draft: Draft, node: Node, plan: DagPlan, name: str) -> None:
+    """Start a task whose dependencies are all over."""
+    if _stopped(draft, node):
+        return
+    draft.bump(1, "live", node.id)
+    task = plan.tasks[name]
+    upstream = tuple(draft.node(_task_id(draft, node, other)).id for other in plan.depends[name].tasks)
+    base = Call(
+        name=f"{node.name}.{name}",
+        role=Role.TASK,
+        owner=node.id,
+        boundary=node.id,
+        task=name,
+        parents=() if upstream else (node.id,),
+        after=upstream,
+        depth=node.depth + 1,
+        scope=plan.source.scope,
+        in_exit=node.in_exit,
+    )
+    try:
+        if not plan.depends[name].evaluate(lambda other: _result(draft, node, plan, other)):
+            omitted = _with_template(base, plan, name)
+            nodes.end(draft, nodes.create(draft, omitted, NodeType.SKIPPED, Phase.PENDING), Phase.OMITTED, OMITTED)
+            return
+        scope = ChainScope(
+            variables.TaskScope(draft, node, plan, lambda other: plan.sees(name, other)), plans.outer(draft, plan)
+        )
+        calls = resolving.calls(draft, node, plan, task, scope)
+    except TiphysError as error:
+        nodes.end(draft, nodes.create(draft, base, NodeType.SKIPPED, Phase.PENDING), Phase.ERROR, str(error))
+        return
+    if task.looped and not (len(calls) == 1 and calls[0].skipped == resolving.EMPTY_LOOP and calls[0].name == name):
+        _loop(draft, base, calls)
+    else:
+        draft.later(todo.Start(_at(calls[0], base)))
+
+
+def _with_template(call: Call, plan: DagPlan, name: str) -> Call:
+    """The call with its template's name: an omitted task's outputs still have their defaults."""
+    task = plan.tasks[name]
+    resolved = resolving.written(task)
+    return structs.replace(call, template=resolved.template, reference=resolved.template_ref, inline=task.inline)
+
+
+def _at(call: Call, base: Call) -> Call:
+    return structs.replace(
+        call, name=base.name, role=base.role, owner=base.owner, boundary=base.boundary, parents=base.parents, after=base.after
+    )
+
+
+def _task_id(draft: Draft, node: Node, name: str) -> str:
+    found = draft.named(f"{node.name}.{name}")
+    if found is None:
+        raise LookupError(name)
+    return found.id
+
+
+def _loop(draft: Draft, base: Call, calls: list[Call]) -> None:
+    group = nodes.create(draft, structs.replace(base, template=calls[0].template, reference=calls[0].reference), NodeType.TASK_GROUP, Phase.RUNNING)
+    _start_items(draft, group, calls)
+
+
+def _start_items(draft: Draft, group: Node, calls: list[Call]) -> None:
+    open_ = 0
+    prefix = group.name[: len(group.name) - len(group.task)]
+    for call in calls:
+        name = prefix + call.name
+        there = draft.named(name)
+        if there is None:
+            placed = structs.replace(call, name=name, role=Role.ITEM, owner=group.id, boundary=group.boundary, parents=(group.id,))
+            draft.later(todo.Start(placed))
+        open_ += there is None or not there.settled
+    draft.set_count(open_, "open", group.id)
+    if not open_:
+        _end_loop(draft, group)
+
+
+def begin_loop(draft: Draft, group: Node) -> None:
+    """Expand a loop again after a restart and start what is missing."""
+    node = draft.node(group.boundary)
+    plan = _plan(draft, node)
+    scope = ChainScope(variables.TaskScope(draft, node, plan, lambda other: plan.sees(group.task, other)), plans.outer(draft, plan))
+    try:
+        calls = resolving.calls(draft, node, plan, plan.tasks[group.task], scope)
+    except TiphysError as error:
+        nodes.error(draft, group, str(error))
+        return
+    _start_items(draft, group, calls)
+
+
+def item_settled(draft: Draft, group: Node) -> None:
+    """An item of a loop is over, hooks included."""
+    if draft.bump(-1, "open", group.id) == 0:
+        _end_loop(draft, group)
+
+
+def _end_loop(draft: Draft, group: Node) -> None:
+    phase = Phase.SUCCEEDED
+    for child in draft.owned(group.id):
+        if child.role is Role.ITEM and child.phase.failed_or_error:
+            phase = child.phase
+    try:
+        variables.aggregated(draft, group, group.task)
+    except TiphysError as error:
+        dag = draft.node(group.boundary)
+        nodes.end(draft, group, phase)
+        nodes.error(draft, dag, str(error))
+        return
+    nodes.end(draft, group, phase)
+
+
+def _result(draft: Draft, node: Node, plan: DagPlan, name: str) -> TaskResult:
+    """What `depends` sees of a task (semantics 2.6.3)."""
+    task = draft.node(_task_id(draft, node, name))
+    any_succeeded = all_failed = False
+    if task.type is NodeType.TASK_GROUP:
+        children = [child.phase for child in draft.owned(task.id) if child.role is Role.ITEM]
+        any_succeeded = Phase.SUCCEEDED in children
+        all_failed = bool(children) and all(phase is Phase.FAILED for phase in children)
+    return TaskResult(
+        succeeded=task.phase is Phase.SUCCEEDED,
+        failed=task.phase is Phase.FAILED,
+        errored=task.phase is Phase.ERROR,
+        skipped=task.phase is Phase.SKIPPED,
+        omitted=task.phase is Phase.OMITTED,
+        daemoned=task.daemoned and task.phase is not Phase.PENDING,
+        any_succeeded=any_succeeded,
+        all_failed=all_failed,
+    )
+
+
+def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
+    """End the dag if nothing more will come of its tasks."""
+    if _stopped(draft, node):
+        if draft.count("live", node.id) == 0 or draft.count("open", node.id) == 0:
+            nodes.end(draft, node, Phase.FAILED)
+        return
+    if draft.count("open", node.id):
+        return
+    phase = assess(draft, node, plan)
+    if phase is not Phase.SUCCEEDED:
+        nodes.end(draft, node, phase)
+        return
+    scope = ChainScope(variables.TaskScope(draft, node, plan, lambda _: True), plans.outer(draft, plan))
+    try:
+        outputs = giving.outputs(draft, node, plan, scope)
+    except TiphysError as error:
+        nodes.error(draft, node, str(error))
+        return
+    nodes.end(draft, node, Phase.SUCCEEDED, outputs=outputs)
+
+
+def assess(draft: Draft, node: Node, plan: DagPlan) -> Phase:
+    """The phase of a dag whose tasks are all over: that of the first target branch that failed and may not (semantics 2.8)."""
+    branches: dict[str, Phase] = {}
+    for name in plan.order:
+        task = draft.node(_task_id(draft, node, name))
+        if task.phase.completed:
+            branches[name] = task.phase
+        else:
+            handed = [_handed_on(draft, draft.node(_task_id(draft, node, other)), branches[other]) for other in plan.depends[name].tasks]
+            branches[name] = _worst(handed)
+    for target in plan.targets:
+        phase = branches[target]
+        if phase.failed_or_error and not plan.tasks[target].continues(failed=phase is Phase.FAILED):
+            return phase
+    return Phase.SUCCEEDED
+
+
+def _worst(phases: list[Phase]) -> Phase:
+    return next((phase for phase in phases if phase.failed_or_error), Phase.SUCCEEDED)
+
+
+def _handed_on(draft: Draft, task: Node, branch: Phase) -> Phase:
+    """The branch phase that leaves a task's outbound nodes: a nested template hands on what its last inner nodes ended with."""
+    phase = task.phase if task.phase.completed else branch
+    match task.type:
+        case NodeType.RETRY:
+            last = draft.last_owned(task.id)
+            return phase if last is None else _handed_on(draft, last, phase)
+        case NodeType.TASK_GROUP:
+            return _worst([_handed_on(draft, child, phase) for child in draft.owned(task.id)] or [phase])
+        case NodeType.STEPS:
+            group = draft.last_owned(task.id)
+            return phase if group is None else _worst([_handed_on(draft, child, group.phase) for child in draft.owned(group.id)] or [group.phase])
+        case NodeType.DAG:
+            inner = [child for child in draft.owned(task.id) if child.role is Role.TASK]
+            named = {other for child in inner for other in child.after}
+            return _worst([_handed_on(draft, child, phase) for child in inner if child.id not in named] or [phase])
+    return phase

@@ -1,0 +1,114 @@
+"""decide(state, event): one fact in, what differs out. Nothing else in here changes anything."""
+
+from typing import assert_never
+
+from tiphys.scheduler import (
+    attempts,
+    concluding,
+    controls,
+    ending,
+    events,
+    hooks,
+    recovery,
+    redoing,
+    room,
+    starting,
+    submitting,
+    todo,
+)
+from tiphys.scheduler.decision import Decision, ManifestPut, Refusal
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Shutdown
+from tiphys.scheduler.state import State
+
+
+def decide(state: State, event: events.Event) -> Decision | Refusal:
+    """What follows from `event`. The state is only read; `State.apply` takes the decision in."""
+    if isinstance(event, events.Submitted):
+        return _submitted(state, event)
+    run = state.runs.get(event.uid)
+    if run is None:
+        return Refusal(reason=f"no workflow has the uid {event.uid}")
+    draft = Draft(run, event.at)
+    refusal = _take(draft, event)
+    if refusal is not None:
+        return refusal
+    work(draft)
+    return draft.decision()
+
+
+def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
+    if event.uid in state.runs:
+        return Refusal(reason=f"a workflow with the uid {event.uid} is there already")
+    draft = Draft(submitting.first_state(event), event.at)
+    manifest = submitting.submitted(draft)
+    work(draft)
+    return draft.decision(ManifestPut(manifest=manifest))
+
+
+def _take(draft: Draft, event: events.Event) -> Refusal | None:
+    match event:
+        case events.Started():
+            return attempts.started(draft, event)
+        case events.Exited():
+            return attempts.exited(draft, event)
+        case events.TimerFired(key=""):
+            return controls.deadline(draft)
+        case events.TimerFired(key=key):
+            node = draft.find(key)
+            return Refusal(reason=f"no node has the id {key}") if node is None else attempts.woken(draft, node)
+        case events.Asked(wish=wish):
+            return _asked(draft, wish)
+        case events.DaemonStarted():
+            recovery.go_on(draft)
+            return None
+        case events.Submitted():
+            return Refusal(reason=f"a workflow with the uid {event.uid} is there already")
+        case _:
+            assert_never(event)
+
+
+def _asked(draft: Draft, wish: events.Wish) -> Refusal | None:
+    match wish:
+        case events.Stop():
+            return controls.shut_down(draft, Shutdown.STOP)
+        case events.Terminate():
+            return controls.shut_down(draft, Shutdown.TERMINATE)
+        case events.Suspend():
+            return controls.suspend(draft)
+        case events.Resume():
+            return controls.resume(draft, wish)
+        case events.SetNode():
+            return controls.set_node(draft, wish)
+        case events.Retry():
+            return redoing.retry(draft, wish)
+        case _:
+            assert_never(wish)
+
+
+def work(draft: Draft) -> None:
+    """Work the draft's list off to its fixed point."""
+    while (item := draft.next()) is not None:
+        _do(draft, item)
+
+
+def _do(draft: Draft, item: todo.Todo) -> None:
+    match item:
+        case todo.Start(call=call):
+            starting.start(draft, call)
+        case todo.Over(node_id=node_id):
+            ending.over(draft, draft.node(node_id))
+        case todo.Settle(node_id=node_id):
+            ending.settle(draft, draft.node(node_id))
+        case todo.Moved(node_id=node_id):
+            hooks.moved(draft, draft.node(node_id))
+        case todo.Admit(boundary=boundary):
+            room.admit(draft, boundary)
+        case todo.Begin(node_id=node_id):
+            ending.begin(draft, draft.node(node_id))
+        case todo.NextAttempt(node_id=node_id):
+            starting.attempt(draft, draft.node(node_id))
+        case todo.Conclude():
+            concluding.conclude(draft)
+        case _:
+            assert_never(item)

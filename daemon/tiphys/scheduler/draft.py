@@ -1,0 +1,194 @@
+"""A draft: one decision being made. It reads through to the state, which stays untouched until the decision is applied.
+
+A decision's cascade is a worklist: `later` adds to it, `decide` works it off to a fixed point.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import structs
+
+from tiphys.expressions.chance import Chance
+from tiphys.scheduler import decision
+from tiphys.scheduler.calls import Call
+from tiphys.scheduler.records import Node, Run
+from tiphys.scheduler.state import Key, RunState, effects
+from tiphys.scheduler.todo import Todo
+from tiphys.spec import names
+
+
+class Draft:
+    """One run as it will be. `at` is the event's time; no other clock exists here."""
+
+    __slots__ = ("_added", "_bumps", "_commands", "_effects", "_ids", "_nodes", "_owned", "_popped", "_removed", "_run", "_todo", "at", "state")
+
+    def __init__(self, state: RunState, at: datetime) -> None:
+        self.state = state
+        self.at = at
+        self._run: Run | None = None
+        self._nodes: dict[str, Node] = {}
+        self._removed: dict[str, None] = {}
+        self._ids: dict[str, str] = {}
+        self._owned: dict[str, list[str]] = {}
+        self._bumps: dict[Key, int] = {}
+        self._effects: dict[Key, int] = {}
+        self._added: dict[str, list[Call]] = {}
+        self._popped: dict[str, int] = {}
+        self._commands: list[decision.Command] = []
+        self._todo: deque[Todo] = deque()
+
+    # the run
+
+    @property
+    def run(self) -> Run:
+        """The run's row."""
+        return self._run or self.state.run
+
+    def change_run(self, **changes: object) -> None:
+        """Change fields of the run's row."""
+        self._run = structs.replace(self.run, **changes)
+
+    def chance(self, name: str) -> Chance:
+        """Time and chance for the expressions of the node called `name`: the same at every replay."""
+        return Chance(now=self.at, seed=f"{self.run.seed}/{name}")
+
+    # nodes
+
+    def node(self, node_id: str) -> Node:
+        """The node with this id."""
+        found = self._nodes.get(node_id)
+        return found if found is not None else self.state.nodes[node_id]
+
+    def find(self, node_id: str) -> Node | None:
+        """The node with this id, if there is one."""
+        found = self._nodes.get(node_id)
+        if found is not None:
+            return found
+        return None if node_id in self._removed else self.state.nodes.get(node_id)
+
+    def named(self, name: str) -> Node | None:
+        """The node with this full name, if there is one."""
+        node_id = self._ids.get(name)
+        if node_id is not None:
+            return self._nodes[node_id]
+        node_id = self.state.ids.get(name)
+        return None if node_id is None else self.find(node_id)
+
+    def all_nodes(self) -> Iterator[Node]:
+        """Every node, in the order they were made."""
+        for node_id in self.state.nodes:
+            if node_id not in self._removed:
+                yield self._nodes.get(node_id) or self.state.nodes[node_id]
+        for node_id, node in self._nodes.items():
+            if node_id not in self.state.nodes or node_id in self._removed:
+                yield node
+
+    def owned(self, owner: str) -> list[Node]:
+        """The nodes that `owner` waits for, in the order they were made."""
+        old = [self.node(node_id) for node_id in self.state.owned.get(owner, ()) if node_id not in self._removed]
+        return old + [self._nodes[node_id] for node_id in self._owned.get(owner, ())]
+
+    def last_owned(self, owner: str) -> Node | None:
+        """The newest node that `owner` waits for."""
+        new = self._owned.get(owner) or [i for i in self.state.owned.get(owner, ()) if i not in self._removed]
+        return self.node(new[-1]) if new else None
+
+    def fresh_id(self, name: str) -> str:
+        """The id for a new node: Argo's, and a counted suffix where two names of one run have the same 32-bit hash."""
+        first = node_id = names.node_id(self.run.name, name)
+        count = 1
+        while (taken := self.find(node_id)) is not None and taken.name != name:
+            count += 1
+            node_id = f"{first}-{count}"
+        return node_id
+
+    def put(self, node: Node) -> Node:
+        """Add or change a node."""
+        old = self.find(node.id)
+        for key, amount in effects(old):
+            self._effects[key] = self._effects.get(key, 0) - amount
+        for key, amount in effects(node):
+            self._effects[key] = self._effects.get(key, 0) + amount
+        if old is None:
+            self._ids[node.name] = node.id
+            if node.owner:
+                self._owned.setdefault(node.owner, []).append(node.id)
+        self._nodes[node.id] = node
+        return node
+
+    def change(self, node: Node, **changes: object) -> Node:
+        """Change fields of a node."""
+        return self.put(structs.replace(node, **changes))
+
+    def remove(self, node_id: str) -> None:
+        """Forget a node that was there before this decision."""
+        for key, amount in effects(self.find(node_id)):
+            self._effects[key] = self._effects.get(key, 0) - amount
+        self._removed[node_id] = None
+        self._nodes.pop(node_id, None)
+
+    # arithmetic
+
+    def count(self, *key: str) -> int:
+        """A counter's value."""
+        return self.state.counters.get(key, 0) + self._bumps.get(key, 0) + self._effects.get(key, 0)
+
+    def bump(self, amount: int, *key: str) -> int:
+        """Move a counter and tell its new value."""
+        self._bumps[key] = self._bumps.get(key, 0) + amount
+        return self.count(*key)
+
+    def set_count(self, value: int, *key: str) -> None:
+        """Make a counter's value this."""
+        self.bump(value - self.count(*key), *key)
+
+    def park(self, queue: str, call: Call) -> None:
+        """Let a call wait for room: in the run ("") or in a boundary (its id)."""
+        self._added.setdefault(queue, []).append(call)
+
+    def waiting(self, queue: str) -> int:
+        """How many calls wait in a queue."""
+        return len(self.state.parked.get(queue, ())) + len(self._added.get(queue, ())) - self._popped.get(queue, 0)
+
+    def queues(self) -> list[str]:
+        """The queues that have had calls in them."""
+        return list({**self.state.parked, **self._added})
+
+    def unpark(self, queue: str) -> Call:
+        """Take the first call of a queue out."""
+        index = self._popped.get(queue, 0)
+        self._popped[queue] = index + 1
+        old = self.state.parked.get(queue, ())
+        return old[index] if index < len(old) else self._added[queue][index - len(old)]
+
+    # the cascade
+
+    def command(self, command: decision.Command) -> None:
+        """Let something be done once this is recorded."""
+        self._commands.append(command)
+
+    def later(self, item: Todo) -> None:
+        """Put an item on the worklist."""
+        self._todo.append(item)
+
+    def next(self) -> Todo | None:
+        """The next item of the worklist; None at the fixed point."""
+        return self._todo.popleft() if self._todo else None
+
+    def decision(self, *first: decision.Change) -> decision.Decision:
+        """What differs now; `first` goes before the rest."""
+        uid = self.run.uid
+        changes: list[decision.Change] = list(first)
+        if self._run is not None:
+            changes.append(decision.RunPut(run=self._run))
+        changes.extend(decision.NodeRemoved(uid=uid, node_id=node_id) for node_id in self._removed)
+        changes.extend(decision.NodePut(uid=uid, node=node) for node in self._nodes.values())
+        return decision.Decision(
+            uid=uid,
+            changes=tuple(changes),
+            commands=tuple(self._commands),
+            bumps=tuple((key, amount) for key, amount in self._bumps.items() if amount),
+            parked=tuple((queue, call) for queue, calls in self._added.items() for call in calls),
+            unparked=tuple(self._popped.items()),
+        )

@@ -1,0 +1,57 @@
+"""A node is over: exports, hooks, and then word to its owner."""
+
+from tiphys.scheduler import dag, giving, hooks, retrying, steps, todo
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node, Role
+from tiphys.spec.status import NodeType
+
+
+def over(draft: Draft, node: Node) -> None:
+    """The node has its last phase."""
+    giving.export(draft, node)
+    if hooks.over(draft, node) == 0:
+        draft.later(todo.Settle(node.id))
+
+
+def settle(draft: Draft, node: Node) -> None:
+    """The node and its hooks are over."""
+    if node.settled:
+        return
+    node = draft.change(node, settled=True)
+    if node.type is not NodeType.STEP_GROUP:
+        draft.later(todo.Admit(node.boundary))
+    match node.role:
+        case Role.ROOT | Role.EXIT:
+            draft.later(todo.Conclude())
+        case Role.GROUP:
+            steps.group_settled(draft, draft.node(node.owner), node)
+        case Role.STEP:
+            steps.step_settled(draft, draft.node(node.owner))
+        case Role.TASK:
+            dag.task_settled(draft, draft.node(node.owner), node)
+        case Role.ITEM:
+            dag.item_settled(draft, draft.node(node.owner))
+        case Role.ATTEMPT:
+            retrying.advance(draft, draft.node(node.owner))
+        case Role.HOOK:
+            if hooks.settled(draft, draft.node(node.owner)) == 0:
+                draft.later(todo.Settle(node.owner))
+
+
+def begin(draft: Draft, node: Node) -> None:
+    """Set a composite node going, or on again after a restart."""
+    if node.phase.fulfilled:
+        return
+    match node.type:
+        case NodeType.STEPS:
+            steps.begin(draft, node)
+        case NodeType.STEP_GROUP:
+            steps.begin_group(draft, node)
+        case NodeType.DAG:
+            dag.begin(draft, node)
+        case NodeType.TASK_GROUP:
+            dag.begin_loop(draft, node)
+        case NodeType.RETRY:
+            retrying.advance(draft, node)
+
+

@@ -1,0 +1,89 @@
+"""The outputs of steps and dag templates (semantics 2.16.2) and what nodes export to the whole workflow."""
+
+from msgspec import structs
+
+from tiphys.expressions import environment, expr, gojson, tags
+from tiphys.expressions.scope import ABSENT, MISSING, Scope
+from tiphys.scheduler import resolving
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.plans import Plan
+from tiphys.scheduler.records import Node
+from tiphys.spec.artifacts import Artifact
+from tiphys.spec.parameters import Parameter
+from tiphys.spec.templates import Outputs
+
+
+def outputs(draft: Draft, node: Node, plan: Plan, scope: Scope) -> Outputs | None:
+    """The declared outputs from what the children gave; None where none are declared. Raises a TiphysError with Argo's text."""
+    declared = plan.template.outputs
+    if declared is None:
+        return None
+    parameters = tuple(_parameter(draft, node, parameter, scope) for parameter in declared.parameters)
+    artifacts = tuple(found for a in declared.artifacts if (found := _artifact(draft, node, a, scope)) is not None)
+    return Outputs(parameters=parameters, artifacts=artifacts)
+
+
+def _parameter(draft: Draft, node: Node, parameter: Parameter, scope: Scope) -> Parameter:
+    source = parameter.value_from
+    if source is None:
+        return parameter
+    if source.expression:
+        value = _expression(draft, node, source.expression, scope)
+    else:
+        value = _reference(parameter.name, source.parameter, source.default, scope)
+    if value is None:
+        value = source.default
+    if value is None:
+        raise resolving.ResolveError(f"unable to resolve outputs from scope: {parameter.name}: {source.expression or source.parameter}")
+    return structs.replace(parameter, value=value, value_from=None)
+
+
+def _expression(draft: Draft, node: Node, text: str, scope: Scope) -> str | None:
+    program = expr.compile(text)
+    value = program.run(environment.nested(program, scope), draft.chance(node.name))
+    if value is None:
+        return None
+    return value if isinstance(value, str) else gojson.go_format(value)
+
+
+def _reference(name: str, reference: str, default: str | None, scope: Scope) -> str | None:
+    tag = tags.sole_tag(reference)
+    if tag is None:
+        return reference or None
+    value = scope.get(tag)
+    if value is ABSENT and default is None:
+        raise resolving.ResolveError(f'output parameter "{name}": {reference} is an absent optional (skipped/omitted node with no default)')
+    return None if value is ABSENT or value is MISSING else str(value)
+
+
+def _artifact(draft: Draft, node: Node, artifact: Artifact, scope: Scope) -> Artifact | None:
+    try:
+        found = resolving.artifact(artifact, scope, draft.chance(node.name))
+    except resolving.ResolveError as error:
+        raise resolving.ResolveError(f"unable to resolve outputs from scope: {error}") from error
+    if found is None:
+        return None
+    if found is artifact or not any(getattr(found, place) is not None for place in resolving.binding.LOCATIONS):
+        if artifact.optional:
+            return None
+        raise resolving.ResolveError(f"unable to resolve outputs from scope: {artifact.from_ or artifact.from_expression or artifact.name}")
+    return found
+
+
+def export(draft: Draft, node: Node) -> None:
+    """Copy outputs with a globalName to the workflow's outputs; the last writer wins (semantics 2.16.1)."""
+    if node.outputs is None:
+        return
+    parameters = {p.global_name: structs.replace(p, name=p.global_name, global_name="") for p in node.outputs.parameters if p.global_name}
+    artifacts = {a.global_name: structs.replace(a, name=a.global_name, global_name="") for a in node.outputs.artifacts if a.global_name}
+    if not parameters and not artifacts:
+        return
+    old = draft.run.outputs
+    kept_parameters = tuple(p for p in old.parameters if p.name not in parameters)
+    kept_artifacts = tuple(a for a in old.artifacts if a.name not in artifacts)
+    draft.change_run(
+        outputs=Outputs(
+            parameters=kept_parameters + tuple(p for p in parameters.values() if p.value is not None),
+            artifacts=kept_artifacts + tuple(artifacts.values()),
+        )
+    )

@@ -1,0 +1,163 @@
+"""Lifecycle hooks (semantics 2.12): expressions that fire once, and exit handlers of steps, tasks and the workflow."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tiphys.errors import TiphysError
+from tiphys.expressions import environment, expr, tags
+from tiphys.expressions.scope import ChainScope, FlatScope, Scope
+from tiphys.expressions.tags import Unresolved
+from tiphys.scheduler import nodes, plans, resolving, sources, todo, variables
+from tiphys.scheduler.calls import Call, HookCall
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.globals import GlobalScope
+from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.spec.status import Phase
+from tiphys.spec.templates import Arguments
+
+HOSTS = frozenset({Role.TASK, Role.STEP, Role.ITEM})
+
+
+def moved(draft: Draft, node: Node) -> None:
+    """The node's phase has changed: fire the hooks whose expression is true now."""
+    if node.phase.fulfilled or node.settled:
+        return
+    _fire(draft, node, (call for call in _of(draft, node) if not call.exit))
+
+
+def over(draft: Draft, node: Node) -> int:
+    """The node is over: fire what fires now, exit hooks too. Returns how many hooks are not settled yet."""
+    node = _fire(draft, node, _of(draft, node))
+    return _open(draft, node)
+
+
+def settled(draft: Draft, host: Node) -> int:
+    """A hook of `host` is over. Returns how many hooks must still be waited for; never 0 while the host itself runs."""
+    if not host.phase.fulfilled:
+        return -1
+    return _open(draft, host)
+
+
+def _open(draft: Draft, node: Node) -> int:
+    if not node.fired:
+        return 0
+    return sum(1 for suffix in node.fired if (hook := draft.named(f"{node.name}.{suffix}")) is None or not hook.settled)
+
+
+def restart(draft: Draft, node: Node) -> None:
+    """After a restart: start hooks that had fired but have no node."""
+    missing = [call for call in _of(draft, node) if call.suffix in node.fired and draft.named(f"{node.name}.{call.suffix}") is None]
+    for call in missing:
+        _start(draft, node, call)
+
+
+def _of(draft: Draft, node: Node) -> Iterable[HookCall]:
+    if node.role is Role.ROOT:
+        hooks = draft.state.manifest.workflow.spec.hooks or {}
+        return [HookCall(suffix=f"hooks.{name}", hook=hook, exit=False) for name, hook in hooks.items() if name != "exit"]
+    if node.role not in HOSTS:
+        return ()
+    plan = plans.plan_of(draft, draft.node(node.boundary))
+    declared = plan.tasks[plans.base(node.task)].hooks
+    if not declared:
+        return ()
+    if node.role is Role.ITEM:
+        return [call for call in declared if call.exit]
+    return declared
+
+
+def _fire(draft: Draft, node: Node, calls: Iterable[HookCall]) -> Node:
+    for call in calls:
+        if call.suffix in node.fired:
+            continue
+        try:
+            if not _wanted(draft, node, call):
+                continue
+        except TiphysError as error:
+            return nodes.error(draft, node, str(error)) if not node.phase.fulfilled else _broken(draft, node, str(error))
+        node = draft.change(draft.node(node.id), fired=(*node.fired, call.suffix))
+        _start(draft, node, call)
+    return node
+
+
+def _broken(draft: Draft, node: Node, message: str) -> Node:
+    """A hook of a finished node cannot be evaluated: the node, or for a step its group, is an Error."""
+    return draft.change(node, phase=Phase.ERROR, message=message, execution_error=True)
+
+
+def _wanted(draft: Draft, node: Node, call: HookCall) -> bool:
+    if call.exit:
+        if not node.phase.completed or draft.run.shutdown is Shutdown.TERMINATE:
+            return False
+        if not call.hook.expression:
+            return True
+    elif draft.run.shutdown is not Shutdown.NONE:
+        return False
+    if not call.hook.expression:
+        raise resolving.ResolveError(f"Expression required for hook {node.name}")
+    scope = _scope(draft, node)
+    program = expr.compile(tags.render_plain(call.hook.expression, scope, Unresolved.KEEP, draft.chance(node.name)))
+    value = program.run(environment.nested(program, scope), draft.chance(node.name))
+    if not isinstance(value, bool):
+        raise resolving.ResolveError(f"unable to cast expression result '{value}' to bool")
+    return value
+
+
+def _scope(draft: Draft, node: Node) -> Scope:
+    """What a hook may name: the enclosing scope and its own node, by its display name and as declared."""
+    if node.role is Role.ROOT:
+        return GlobalScope(draft)
+    boundary = draft.node(node.boundary)
+    plan = plans.plan_of(draft, boundary)
+    prefix = "steps" if isinstance(plan, plans.StepsPlan) else "tasks"
+    own: dict[str, object] = {}
+    for name in {node.task, node.display_name, plans.base(node.task)}:
+        for key in variables.node_keys(draft, node):
+            value = variables.node_value(draft, node, key)
+            if isinstance(value, str) or key.startswith("outputs.artifacts."):
+                own[f"{prefix}.{name}.{key}"] = value
+    return ChainScope(FlatScope(own), variables.TaskScope(draft, boundary, plan, lambda _: True), plans.outer(draft, plan))
+
+
+def _start(draft: Draft, node: Node, call: HookCall) -> None:
+    hook = call.hook
+    scope = _scope(draft, node)
+    chance = draft.chance(f"{node.name}.{call.suffix}")
+    arguments = hook.arguments
+    try:
+        if arguments is None and call.exit:
+            arguments = Arguments(parameters=draft.run.parameters)
+        elif arguments is not None:
+            text = msgspec.json.encode(Arguments(parameters=arguments.parameters)).decode()
+            rendered = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance), type=Arguments)
+            artifacts = tuple(found for a in arguments.artifacts if (found := resolving.artifact(a, scope, chance)) is not None)
+            arguments = Arguments(parameters=rendered.parameters, artifacts=artifacts)
+    except TiphysError:
+        arguments = hook.arguments
+    draft.later(
+        todo.Start(
+            Call(
+                name=f"{node.name}.{call.suffix}",
+                role=Role.HOOK,
+                owner=node.id,
+                boundary=node.boundary,
+                template=hook.template,
+                reference=hook.template_ref,
+                scope=node_scope(draft, node),
+                arguments=arguments,
+                parents=(node.id,),
+                depth=node.depth + 1,
+                in_exit=node.in_exit or call.exit,
+            )
+        )
+    )
+
+
+def node_scope(draft: Draft, node: Node) -> str:
+    """Where a hook's template name is looked up: beside the step or task that declares it."""
+    if node.role is Role.ROOT or not node.boundary:
+        return sources.local_scope(draft)
+    return plans.plan_of(draft, draft.node(node.boundary)).source.scope
+
+

@@ -1,0 +1,176 @@
+"""The plan of a steps or dag node: what follows from its template alone, computed once and thrown away when the node is over."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from msgspec import structs
+
+from tiphys.expressions import depends, tags
+from tiphys.expressions.depends import Depends
+from tiphys.expressions.scope import ChainScope, FlatScope
+from tiphys.scheduler import binding, bodies
+from tiphys.scheduler.calls import HookCall
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.globals import GlobalScope
+from tiphys.scheduler.records import Node
+from tiphys.spec.artifacts import Artifact
+from tiphys.spec.objects import JSON
+from tiphys.spec.templates import Arguments, ContinueOn, DAGTask, LifecycleHook, Sequence, Template, TemplateRef, WorkflowStep
+
+
+class Resolved(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The part of a step or task that its call is made from."""
+
+    template: str = ""
+    template_ref: TemplateRef | None = None
+    arguments: Arguments | None = None
+
+
+class TaskPlan:
+    """A step or task, its texts compiled: what is the same however often it is resolved."""
+
+    __slots__ = ("artifacts", "continue_on", "hooks", "inline", "items", "looped", "name", "param", "sequence", "sole", "text", "when")
+
+    def __init__(self, task: WorkflowStep | DAGTask) -> None:
+        arguments = task.arguments or Arguments()
+        self.name = task.name
+        self.when = task.when
+        self.text = tags.compile(
+            msgspec.json.encode(
+                Resolved(template=task.template, template_ref=task.template_ref, arguments=structs.replace(arguments, artifacts=()))
+            ).decode()
+        )
+        self.sole = tuple((p.name, name) for p in arguments.parameters if p.value is not None and (name := tags.sole_tag(p.value)))
+        self.artifacts: tuple[Artifact, ...] = arguments.artifacts
+        self.inline = msgspec.json.encode(task.inline).decode() if task.inline is not None else ""
+        self.items: tuple[JSON, ...] | None = task.with_items or None
+        self.param = task.with_param
+        self.sequence: Sequence | None = task.with_sequence
+        self.looped = bool(self.items) or bool(self.param) or self.sequence is not None
+        self.continue_on = task.continue_on
+        self.hooks = tuple(_hooks(task.hooks or {}, task.on_exit))
+
+    def continues(self, *, failed: bool) -> bool:
+        """Whether a Failed (or, if not `failed`, an Error) end is tolerated."""
+        return self.continue_on is not None and (self.continue_on.failed if failed else self.continue_on.error)
+
+
+def _hooks(hooks: Mapping[str, LifecycleHook], on_exit: str) -> Iterable[HookCall]:
+    for name, hook in hooks.items():
+        if name == "exit":
+            yield HookCall(suffix="onExit", hook=hook, exit=True)
+        else:
+            yield HookCall(suffix=f"hooks.{name}", hook=hook, exit=False)
+    if on_exit and "exit" not in hooks:
+        yield HookCall(suffix="onExit", hook=LifecycleHook(template=on_exit), exit=True)
+
+
+class Plan:
+    """The plan of a steps or dag node. `scope` has its inputs and its own names."""
+
+    __slots__ = ("scope", "source", "tasks", "template")
+
+    def __init__(self, draft: Draft, node: Node, source: bodies.sources.Source, template: Template) -> None:
+        self.template = template
+        self.source = source
+        values = bodies.own_names(draft, node.name, node.task, source) | binding.body_scope(source.template, node.inputs)
+        self.scope = FlatScope(values)
+        self.tasks: dict[str, TaskPlan] = {}
+
+
+class StepsPlan(Plan):
+    """Groups of steps by index."""
+
+    __slots__ = ("group_of", "groups")
+
+    def __init__(self, draft: Draft, node: Node, source: bodies.sources.Source, template: Template) -> None:
+        super().__init__(draft, node, source, template)
+        steps = template.steps or ()
+        self.groups = tuple(tuple(TaskPlan(step) for step in group) for group in steps)
+        self.group_of = {step.name: index for index, group in enumerate(self.groups) for step in group}
+        self.tasks = {step.name: step for group in self.groups for step in group}
+
+
+class DagPlan(Plan):
+    """Tasks with their dependencies counted. `order`: needed tasks, dependencies first; `dependents`: the edges reversed."""
+
+    __slots__ = ("_reach", "dependents", "depends", "order", "targets")
+
+    def __init__(self, draft: Draft, node: Node, source: bodies.sources.Source, template: Template) -> None:
+        super().__init__(draft, node, source, template)
+        dag = template.dag
+        assert dag is not None  # noqa: S101 - the caller looked at the kind
+        self.tasks = {task.name: TaskPlan(task) for task in dag.tasks}
+        continues = {task.name: task.continue_on or ContinueOn() for task in dag.tasks}
+        self.depends: dict[str, Depends] = {}
+        for task in dag.tasks:
+            if task.depends:
+                self.depends[task.name] = depends.parse(task.depends, continues)
+            else:
+                self.depends[task.name] = depends.from_dependencies(task.dependencies, continues)
+        named = {name for parsed in self.depends.values() for name in parsed.tasks}
+        self.targets = tuple(dag.target.split()) or tuple(sorted(name for name in self.tasks if name not in named))
+        self.order = self._ordered()
+        self.dependents: dict[str, list[str]] = {name: [] for name in self.order}
+        for name in self.order:
+            for other in self.depends[name].tasks:
+                self.dependents[other].append(name)
+        self._reach: dict[str, frozenset[str]] = {}
+
+    def _ordered(self) -> tuple[str, ...]:
+        order: dict[str, None] = {}
+        for target in self.targets:
+            stack = [(target, iter(self.depends[target].tasks))] if target not in order else []
+            trail = {target}
+            while stack:
+                name, rest = stack[-1]
+                following = next((other for other in rest if other not in order and other not in trail), None)
+                if following is None:
+                    order[name] = None
+                    stack.pop()
+                else:
+                    trail.add(following)
+                    stack.append((following, iter(self.depends[following].tasks)))
+        return tuple(order)
+
+    def sees(self, task: str, other: str) -> bool:
+        """Whether `other` is an ancestor of `task`: only those are visible to it (semantics 2.8)."""
+        direct = self.depends[task].tasks if task in self.depends else ()
+        if other in direct:
+            return True
+        reach = self._reach.get(task)
+        if reach is None:
+            reach = self._reach[task] = self._ancestors(direct)
+        return other in reach
+
+    def _ancestors(self, direct: Iterable[str]) -> frozenset[str]:
+        seen: set[str] = set()
+        stack = list(direct)
+        while stack:
+            name = stack.pop()
+            if name not in seen:
+                seen.add(name)
+                stack.extend(self.depends[name].tasks)
+        return frozenset(seen)
+
+
+def plan_of(draft: Draft, node: Node) -> StepsPlan | DagPlan:
+    """The plan of a steps or dag node, made on first use. Raises ExpressionError where its template cannot be read."""
+    found = draft.state.plans.get(node.id)
+    if found is None:
+        source = bodies.source_of(draft, node)
+        template = bodies.body(draft, node, source)
+        kind = StepsPlan if source.kind == "steps" else DagPlan
+        found = draft.state.plans[node.id] = kind(draft, node, source, template)
+    assert isinstance(found, StepsPlan | DagPlan)  # noqa: S101 - nothing else is put there
+    return found
+
+
+def base(task: str) -> str:
+    """The declared name of an expanded step or task: `a` of `a(0:x)`."""
+    return task.partition("(")[0]
+
+
+def outer(draft: Draft, plan: Plan) -> ChainScope:
+    """A plan's own variables and workflow.*."""
+    return ChainScope(plan.scope, GlobalScope(draft))

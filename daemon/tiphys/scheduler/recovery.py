@@ -1,0 +1,44 @@
+"""Going on from rows: after a restart, and after a retry of the whole workflow. Recovery is an event, not a second code path."""
+
+from tiphys.scheduler import attempts, decision, hooks, submitting, todo
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node
+from tiphys.spec.status import NodeType, Phase
+
+COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.STEP_GROUP, NodeType.TASK_GROUP, NodeType.RETRY})
+
+
+def go_on(draft: Draft) -> None:
+    """Take up everything that is outstanding: adopt what lives, launch what never started, count again, set timers."""
+    run = draft.run
+    if run.phase.completed:
+        return
+    if run.deadline_at is not None and not run.deadline_passed:
+        draft.command(decision.SetTimer(uid=run.uid, key="", at=run.deadline_at))
+    for node in list(draft.all_nodes()):
+        if not node.settled:
+            _take_up(draft, node)
+    if draft.find(run.name) is None:
+        submitting.begin(draft)
+    draft.later(todo.Conclude())
+
+
+def _take_up(draft: Draft, node: Node) -> None:
+    uid = draft.run.uid
+    if node.fired:
+        hooks.restart(draft, node)
+    if node.phase.fulfilled:
+        draft.later(todo.Over(node.id))
+    elif node.type in COMPOSITE:
+        if node.wake_at is not None:
+            draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))
+        else:
+            draft.later(todo.Begin(node.id))
+    elif attempts.is_attempt(node):
+        if node.wake_at is not None and node.phase is Phase.PENDING:
+            draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))
+        draft.command(decision.Adopt(uid=uid, node_id=node.id, attempt=node.attempt))
+        if node.ending:
+            attempts.stop(draft, node)
+    elif node.wake_at is not None:
+        draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))

@@ -1,0 +1,97 @@
+"""A run as Argo shows it: the Workflow object with its status."""
+
+from msgspec import structs
+
+from tiphys.scheduler.globals import rfc3339
+from tiphys.scheduler.graph import Graph
+from tiphys.scheduler.records import Node, Role
+from tiphys.scheduler.state import RunState
+from tiphys.spec import status
+from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.templates import Outputs
+from tiphys.spec.workflows import Workflow
+
+LABELS = "workflows.argoproj.io/"
+OUTBOUND = frozenset({NodeType.STEPS, NodeType.DAG})
+
+
+def workflow(state: RunState) -> Workflow:
+    """The Workflow object, status and all."""
+    run = state.run
+    submitted = state.manifest.workflow
+    labels = {**run.labels, f"{LABELS}phase": str(run.phase)}
+    if run.phase.completed:
+        labels[f"{LABELS}completed"] = "true"
+    meta = structs.replace(
+        submitted.metadata,
+        name=run.name,
+        namespace=run.namespace,
+        uid=run.uid,
+        creation_timestamp=rfc3339(run.created_at),
+        labels=labels,
+        annotations=run.annotations or None,
+    )
+    spec = structs.replace(submitted.spec, suspend=True if run.suspended else None, shutdown=str(run.shutdown))
+    return structs.replace(submitted, metadata=meta, spec=spec, status=workflow_status(state))
+
+
+def workflow_status(state: RunState) -> status.WorkflowStatus:
+    """The status alone."""
+    run = state.run
+    graph = Graph(list(state.nodes.values()))
+    conditions: list[status.Condition] = []
+    if run.phase.completed:
+        conditions.append(status.Condition(type="Completed", status="True"))
+    elif state.counters.get(("active",)):
+        conditions.append(status.Condition(type="PodRunning", status="True"))
+    return status.WorkflowStatus(
+        phase=run.phase,
+        message=run.message,
+        started_at=rfc3339(run.started_at) if run.started_at else None,
+        finished_at=rfc3339(run.finished_at) if run.finished_at else None,
+        progress=progress(state),
+        nodes={node.id: node_status(node, graph, state.run.name) for node in state.nodes.values()},
+        outputs=run.outputs if run.outputs != Outputs() else None,
+        conditions=tuple(conditions),
+    )
+
+
+def progress(state: RunState) -> str:
+    """How many pods are done, of how many."""
+    pods = [node for node in state.nodes.values() if node.type in (NodeType.POD, NodeType.HTTP, NodeType.PLUGIN)]
+    return f"{sum(1 for node in pods if node.phase.fulfilled)}/{len(pods)}"
+
+
+def node_status(node: Node, graph: Graph, run_name: str) -> status.NodeStatus:
+    """One node as Argo shows it. `run_name` is the workflow's name."""
+    hooked, retried = node.role is Role.HOOK or (node.role is Role.EXIT and node.name == f"{run_name}.onExit"), node.role is Role.ATTEMPT
+    leaf = node.type in (NodeType.POD, NodeType.HTTP, NodeType.PLUGIN)
+    return status.NodeStatus(
+        id=node.id,
+        name=node.name,
+        display_name=node.display_name,
+        type=node.type,
+        template_name="" if node.reference is not None else node.template,
+        template_ref=node.reference,
+        template_scope=node.scope,
+        phase=node.phase,
+        boundary_id=node.boundary,
+        message=node.message,
+        started_at=rfc3339(node.started_at) if node.started_at else None,
+        finished_at=rfc3339(node.finished_at) if node.finished_at else None,
+        progress=("1/1" if node.phase is Phase.SUCCEEDED else "0/1") if leaf else "",
+        daemoned=True if node.daemoned else None,
+        node_flag=status.NodeFlag(hooked=hooked, retried=retried) if hooked or retried else None,
+        inputs=node.inputs,
+        outputs=node.outputs,
+        children=tuple(graph.children.get(node.id, ())),
+        outbound_nodes=graph.outbound(node.id) if node.type in OUTBOUND and node.phase.fulfilled else (),
+        host_node_name=node.handle.host if node.handle is not None else "",
+        memoization_status=node.memo,
+        synchronization_status=status.NodeSynchronizationStatus(waiting=node.waiting_for) if node.waiting_for else None,
+    )
+
+
+def node(state: RunState, node_id: str) -> status.NodeStatus:
+    """One node without the graph's edges, for those who follow changes."""
+    return node_status(state.nodes[node_id], Graph(()), state.run.name)

@@ -1,0 +1,214 @@
+"""A step or task becomes calls: `when`, its own tags, its loop (semantics 2.5.2, stages 2 to 4; 2.6.2)."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import structs
+
+from tiphys.errors import TiphysError
+from tiphys.expressions import conditions, environment, expr, gojson, sequences, tags
+from tiphys.expressions.chance import Chance
+from tiphys.expressions.scope import ABSENT, ChainScope, FlatScope, Scope
+from tiphys.expressions.tags import Unresolved
+from tiphys.scheduler import binding
+from tiphys.scheduler.calls import Call
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.plans import Plan, Resolved, TaskPlan
+from tiphys.scheduler.records import Node
+from tiphys.spec.artifacts import Artifact
+from tiphys.spec.objects import JSON
+from tiphys.spec.templates import Arguments, Sequence
+
+EMPTY_LOOP = "Skipped, empty params"
+_resolved = msgspec.json.Decoder(Resolved)
+
+
+class ResolveError(TiphysError):
+    """A step or task cannot be resolved; the text is for its node."""
+
+
+def calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> list[Call]:
+    """The calls of a step or task: one, or one for each item of its loop; a call with `skipped` becomes a Skipped node.
+
+    Names are the tasks' expanded ones; the caller completes names, roles, owners and edges. Raises a TiphysError whose text is
+    for the node.
+    """
+    return list(_calls(draft, boundary, plan, task, scope))
+
+
+def _calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> Iterator[Call]:
+    chance = draft.chance(f"{boundary.name}.{task.name}")
+    base = Call(name=task.name, role="task", task=task.name, scope=plan.source.scope, depth=boundary.depth + 1, in_exit=boundary.in_exit)  # type: ignore[arg-type] # the caller sets the role
+    condition = tags.render_plain(task.when, scope, Unresolved.WAIT, chance) if task.when else ""
+    if not task.looped:
+        yield _single(base, task, condition, scope, chance)
+        return
+    wanted = "{{" in condition or not condition or conditions.evaluate(condition)
+    try:
+        items = _items(task, scope, chance)
+    except TiphysError:
+        if wanted:
+            raise
+        items = []
+    if not items:
+        yield _named(structs.replace(base, skipped=EMPTY_LOOP), task, scope, chance)
+        return
+    yield from _expanded(base, task, condition, items, scope, chance)
+
+
+def _single(base: Call, task: TaskPlan, condition: str, scope: Scope, chance: Chance) -> Call:
+    if condition and not conditions.evaluate(condition):
+        return _named(structs.replace(base, skipped=_when_false(condition)), task, scope, chance)
+    text, absent = _without_absent(task, scope)
+    resolved = _resolved.decode(text.render(scope, Unresolved.WAIT, chance))
+    return _filled(base, task, resolved, absent, scope, chance)
+
+
+def _when_false(condition: str) -> str:
+    return f"when '{condition}' evaluated false"
+
+
+def written(task: TaskPlan) -> Resolved:
+    """The step or task as it is written, tags and all."""
+    return _resolved.decode(task.text.text)
+
+
+def _named(call: Call, task: TaskPlan, scope: Scope, chance: Chance) -> Call:
+    """A skipped call still says which template it would have used: its outputs' defaults are visible to others."""
+    resolved = _resolved.decode(task.text.render(scope, Unresolved.KEEP, chance))
+    return structs.replace(call, template=resolved.template, reference=resolved.template_ref, inline=task.inline)
+
+
+def _without_absent(task: TaskPlan, scope: Scope) -> tuple[tags.Tagged, tuple[str, ...]]:
+    """The task's text less the arguments that are exactly one tag of an absent optional (semantics 2.5.4)."""
+    absent = tuple(name for name, tag in task.sole if scope.get(tag) is ABSENT)
+    if not absent:
+        return task.text, absent
+    resolved = written(task)
+    arguments = resolved.arguments or Arguments()
+    kept = tuple(p for p in arguments.parameters if p.name not in absent)
+    changed = structs.replace(resolved, arguments=structs.replace(arguments, parameters=kept))
+    return tags.compile(msgspec.json.encode(changed).decode()), absent
+
+
+def _filled(base: Call, task: TaskPlan, resolved: Resolved, absent: tuple[str, ...], scope: Scope, chance: Chance) -> Call:
+    arguments = resolved.arguments
+    if task.artifacts:
+        artifacts = tuple(found for a in task.artifacts if (found := artifact(a, scope, chance)) is not None)
+        arguments = structs.replace(arguments or Arguments(), artifacts=artifacts)
+    inline = tags.compile(task.inline).render(scope, Unresolved.KEEP, chance) if task.inline else ""
+    return structs.replace(
+        base, template=resolved.template, reference=resolved.template_ref, inline=inline, arguments=arguments, absent=absent
+    )
+
+
+# artifacts
+
+
+def artifact(given: Artifact, scope: Scope, chance: Chance) -> Artifact | None:
+    """An argument or output artifact with its `from` or `fromExpression` followed; None where it is optional and not there."""
+    if given.from_:
+        return _followed(given, _referred(given.from_, scope, chance), given.from_)
+    if given.from_expression:
+        text = tags.render_plain(given.from_expression, scope, Unresolved.KEEP, chance)
+        program = expr.compile(text)
+        return _followed(given, program.run(environment.nested(program, scope), chance), text)
+    encoded = msgspec.json.encode(given).decode()
+    if "{{" not in encoded:
+        return given
+    return msgspec.json.decode(tags.compile(encoded).render(scope, Unresolved.WAIT, chance), type=Artifact)
+
+
+def _referred(reference: str, scope: Scope, chance: Chance) -> object:
+    name = tags.sole_tag(reference)
+    if name is None:
+        reference = tags.render_plain(reference, scope, Unresolved.KEEP, chance)
+        name = tags.sole_tag(reference)
+    if name is None:
+        raise ResolveError(f"unable to resolve reference: {reference}")
+    return scope.get(name)
+
+
+def _followed(given: Artifact, found: object, reference: str) -> Artifact | None:
+    if isinstance(found, Artifact):
+        followed = binding.placed(given, found)
+        archive = given.archive or found.archive
+        followed = structs.replace(followed, archive=archive)
+        return _sub(followed, given.sub_path) if given.sub_path else followed
+    if given.optional:
+        return None
+    if found is ABSENT:
+        return structs.replace(given, from_="", from_expression="")
+    raise ResolveError(f"unable to resolve references: {reference}")
+
+
+def _sub(found: Artifact, path: str) -> Artifact:
+    """The artifact at a key below another's (semantics 2.16.4)."""
+    for name in ("s3", "gcs", "oss", "plugin"):
+        place = getattr(found, name)
+        if place is not None:
+            return structs.replace(found, sub_path="", **{name: structs.replace(place, key=f"{place.key.rstrip('/')}/{path}")})
+    if found.azure is not None:
+        return structs.replace(found, sub_path="", azure=structs.replace(found.azure, blob=f"{found.azure.blob.rstrip('/')}/{path}"))
+    raise ResolveError(f"artifact {found.name} has no key that subPath could follow")
+
+
+# loops
+
+
+def _items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
+    if task.items is not None:
+        encoded = msgspec.json.encode(task.items).decode()
+        if "{{" not in encoded:
+            return list(task.items)
+        rendered: list[JSON] = msgspec.json.decode(tags.compile(encoded).render(scope, Unresolved.WAIT, chance))
+        return rendered
+    if task.param:
+        return _param_items(tags.render_plain(task.param, scope, Unresolved.WAIT, chance))
+    assert task.sequence is not None  # noqa: S101 - looped tasks have one of the three
+    text = msgspec.json.encode(task.sequence).decode()
+    sequence = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.WAIT, chance), type=Sequence)
+    return list(sequences.expand(sequence))
+
+
+def _param_items(text: str) -> list[JSON]:
+    try:
+        value = gojson.parse(text)
+    except gojson.InvalidJSON as error:
+        raise ResolveError(f"withParam value could not be parsed as a JSON list: {text.strip()}: {error}") from error
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ResolveError(f"withParam value could not be parsed as a JSON list: {text.strip()}")
+    return value
+
+
+def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON], scope: Scope, chance: Chance) -> Iterator[Call]:
+    lenient = bool(condition) and "{{" not in condition and not conditions.evaluate(condition)
+    text, absent = _without_absent(task, scope)
+    once = tags.compile(text.render(scope, Unresolved.WAIT if not lenient else Unresolved.KEEP, chance))
+    varies = "{{" in condition
+    inline = tags.compile(task.inline) if task.inline else None
+    for index, item in enumerate(items):
+        variables = {"item": gojson.item_text(item)}
+        if isinstance(item, dict):
+            variables |= {f"item.{key}": value for key, value in gojson.item_fields(item).items()}
+        inner = ChainScope(FlatScope(variables), scope)
+        name = f"{task.name}({index}:{gojson.item_name(item)})"
+        call = structs.replace(base, name=name, task=name)
+        if lenient:
+            yield _named(structs.replace(call, skipped=_when_false(condition)), task, inner, chance)
+            continue
+        if varies:
+            rendered = tags.render_plain(condition, inner, Unresolved.FAIL, chance)
+            if not conditions.evaluate(rendered):
+                yield _named(structs.replace(call, skipped=_when_false(rendered)), task, inner, chance)
+                continue
+        resolved = _resolved.decode(once.render(inner, Unresolved.FAIL, chance))
+        call = structs.replace(call, template=resolved.template, reference=resolved.template_ref, arguments=resolved.arguments, absent=absent)
+        if inline is not None:
+            call = structs.replace(call, inline=inline.render(inner, Unresolved.KEEP, chance))
+        if task.artifacts:
+            artifacts = tuple(found for a in task.artifacts if (found := artifact(a, inner, chance)) is not None)
+            call = structs.replace(call, arguments=structs.replace(call.arguments or Arguments(), artifacts=artifacts))
+        yield call

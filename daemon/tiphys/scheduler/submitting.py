@@ -1,0 +1,118 @@
+"""A workflow arrives: its row, its globals, its first node (semantics 2.2, steps 1 to 8)."""
+
+from datetime import timedelta
+
+import msgspec
+from msgspec import structs
+
+from tiphys.errors import TiphysError
+from tiphys.expressions import tags
+from tiphys.expressions.scope import FlatScope
+from tiphys.expressions.tags import Unresolved
+from tiphys.scheduler import decision, globals as variables, sources, todo
+from tiphys.scheduler.calls import Call
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.events import Submitted
+from tiphys.scheduler.records import Manifest, Role, Run
+from tiphys.scheduler.state import RunState
+from tiphys.spec.parameters import Parameter
+from tiphys.spec.status import Phase
+from tiphys.spec.templates import Arguments
+from tiphys.spec.workflows import WorkflowSpec
+
+
+def first_state(event: Submitted) -> RunState:
+    """A state with the new run in it, for the draft to begin from."""
+    meta = event.manifest.workflow.metadata
+    run = Run(
+        uid=event.uid,
+        name=meta.name,
+        namespace=meta.namespace,
+        created_at=event.at,
+        seed=event.seed,
+        labels=dict(meta.labels or {}),
+        annotations=dict(meta.annotations or {}),
+    )
+    return RunState(run, event.manifest)
+
+
+def submitted(draft: Draft) -> Manifest:
+    """Begin the run. Returns the manifest with the spec's own workflow.* tags replaced (stage 1)."""
+    manifest = draft.state.manifest
+    spec = manifest.workflow.spec
+    try:
+        parameters = tuple(_parameter(p, manifest) for p in (spec.arguments or Arguments()).parameters)
+    except TiphysError as error:
+        return _refused(draft, manifest, f"failed to set global parameters: {error}")
+    draft.change_run(parameters=parameters)
+    try:
+        spec = _spec(draft, spec)
+    except TiphysError as error:
+        return _refused(draft, manifest, f"invalid spec: {error}")
+    arguments = spec.arguments or Arguments()
+    rendered = {p.name: p.value for p in arguments.parameters}
+    parameters = tuple(structs.replace(p, value=rendered.get(p.name) or p.value) for p in parameters)
+    arguments = structs.replace(arguments, parameters=parameters)
+    workflow = structs.replace(manifest.workflow, spec=structs.replace(spec, arguments=arguments))
+    manifest = structs.replace(manifest, workflow=workflow)
+    draft.state.manifest = manifest
+    draft.change_run(parameters=parameters, phase=Phase.RUNNING, started_at=draft.at, suspended=bool(spec.suspend))
+    if spec.active_deadline_seconds is not None:
+        at = draft.at + timedelta(seconds=spec.active_deadline_seconds)
+        draft.change_run(deadline_at=at)
+        draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=at))
+    begin(draft)
+    return manifest
+
+
+def begin(draft: Draft) -> None:
+    """Start the entrypoint."""
+    spec = draft.state.manifest.workflow.spec
+    draft.later(
+        todo.Start(
+            Call(
+                name=draft.run.name,
+                role=Role.ROOT,
+                template=spec.entrypoint,
+                scope=sources.local_scope(draft),
+                arguments=spec.arguments,
+            )
+        )
+    )
+
+
+def _refused(draft: Draft, manifest: Manifest, message: str) -> Manifest:
+    draft.change_run(phase=Phase.FAILED, message=message, started_at=draft.at, finished_at=draft.at)
+    draft.command(decision.Finish(uid=draft.run.uid))
+    return manifest
+
+
+def _parameter(parameter: Parameter, manifest: Manifest) -> Parameter:
+    """A workflow argument with its value (argo-variables 1)."""
+    if parameter.value is not None:
+        return parameter
+    source = parameter.value_from
+    if source is not None and source.config_map_key_ref is not None:
+        reference = source.config_map_key_ref
+        found = next((m for m in manifest.config_maps if m.metadata.name == reference.name), None)
+        value = (found.data or {}).get(reference.key) if found is not None else None
+        if value is None:
+            value = source.default
+        if value is None:
+            what = f"ConfigMap '{reference.name}' does not have the key '{reference.key}'" if found else f'configmaps "{reference.name}" not found'
+            raise variables.GlobalError(f"failed to retrieve {parameter.name} from ConfigMap: {what}")
+        return structs.replace(parameter, value=value)
+    value = parameter.default if parameter.default is not None else source.default if source is not None else None
+    if value is None:
+        raise variables.GlobalError(f"either value or valueFrom must be specified in order to set global parameter {parameter.name}")
+    return structs.replace(parameter, value=value)
+
+
+def _spec(draft: Draft, spec: WorkflowSpec) -> WorkflowSpec:
+    """The spec, templates aside, with workflow.* replaced; what cannot be resolved yet stays."""
+    text = msgspec.json.encode(structs.replace(spec, templates=())).decode()
+    if "{{" not in text:
+        return spec
+    scope = FlatScope(variables.fixed(draft.run, draft.state.manifest.workflow))
+    rendered = tags.compile(text).render(scope, Unresolved.KEEP, draft.chance(draft.run.name))
+    return structs.replace(msgspec.json.decode(rendered, type=WorkflowSpec), templates=spec.templates)

@@ -1,0 +1,58 @@
+"""What is left to do inside one decision: the cascade's worklist, as data, so that its parts need not know each other."""
+
+import msgspec
+
+from tiphys.scheduler.calls import Call
+
+
+class Item(msgspec.Struct, frozen=True):
+    """The base of the worklist's items."""
+
+
+class Start(Item):
+    """Make the call's node, or let the call wait for room."""
+
+    call: Call
+
+
+class NextAttempt(Item):
+    """Make the next attempt of a Retry node."""
+
+    node_id: str
+
+
+class Begin(Item):
+    """Set a composite node going, or on again after a restart."""
+
+    node_id: str
+
+
+class Over(Item):
+    """The node's phase has become its last one."""
+
+    node_id: str
+
+
+class Settle(Item):
+    """The node and its hooks are over: tell its owner."""
+
+    node_id: str
+
+
+class Moved(Item):
+    """The node's phase has changed to one that is not its last: hooks may fire."""
+
+    node_id: str
+
+
+class Admit(Item):
+    """Something in a boundary ("": the run) ended: let one waiting call in."""
+
+    boundary: str
+
+
+class Conclude(Item):
+    """The main part is over, or its exit handler is: go on to the end of the run."""
+
+
+Todo = Start | NextAttempt | Begin | Over | Settle | Moved | Admit | Conclude
