@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tiphys.expressions.expr import values
+from tiphys.expressions.expr import numerals, values
 from tiphys.expressions.expr.faults import Fault
 from tiphys.expressions.expr.runs import Run
 
@@ -119,12 +119,13 @@ def _union(path: str, at: int) -> tuple[Step, int]:
 def _keys(keys: Sequence[str | int]) -> Pick:
     def pick(_run: Run, value: object) -> Iterator[object]:
         for key in keys:
-            if (values.is_map(value) and key in value) or (
-                values.is_array(value) and isinstance(key, int) and -len(value) <= key < len(value)
-            ):
-                yield value[key]
-            elif values.is_array(value) and isinstance(key, str) and key.isascii() and key.isdigit() and int(key[:9]) < len(value):
-                yield value[int(key[:9])]
+            if values.is_map(value):
+                if key in value:
+                    yield value[key]
+            elif values.is_array(value):
+                index = key if isinstance(key, int) else numerals.decimal(key)
+                if index is not None and -len(value) <= index < len(value):
+                    yield value[index]
 
     return pick
 

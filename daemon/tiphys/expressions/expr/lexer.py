@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))", re.DOTALL)
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"} | {mark: mark for mark in "\\'\"`?"}
 _SURROGATES = range(0xD800, 0xE000)
@@ -38,6 +39,11 @@ class Token:
 
     def __str__(self) -> str:
         return "EOF" if self.kind == "EOF" else f'{self.kind}("{self.text}")'
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can stand behind a point."""
+    return _NAME.fullmatch(text) is not None
 
 
 def tokens(source: str) -> list[Token]:

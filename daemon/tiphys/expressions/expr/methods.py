@@ -23,6 +23,8 @@ def find(value: object, name: str) -> Bound | None:
         function = _TIME.get(name)
     elif isinstance(value, tzinfo | values.Number) and name == "String":
         function = _LABELS.get(name)
+    elif isinstance(value, values.Opaque):
+        return value.member(name)
     else:
         return None
     return Bound(function, value) if function is not None else None

@@ -38,7 +38,7 @@ def _shown(value: object) -> str:
             return durations.go_text(value)
         case datetime():
             return layouts.default(value)
-        case tzinfo():
+        case tzinfo() | values.Opaque():
             return str(value)
         case bytes() | list() | tuple():
             return f"[{' '.join(_shown(item) for item in value)}]"
@@ -102,6 +102,8 @@ def _json(value: object, *, html: bool, indent: str, margin: str) -> Iterator[st
             yield quoted(layouts.rfc3339(value), html=html)
         case timedelta():
             yield str(values.nanoseconds(value))
+        case values.Opaque():
+            yield quoted(str(value), html=html)
         case list() | tuple():
             inside = margin + indent if indent else ""
             yield "["

@@ -13,6 +13,7 @@ from tiphys.expressions.expr import limits
 from tiphys.expressions.expr.faults import Fault
 
 if TYPE_CHECKING:
+    from tiphys.expressions.expr.functions import Bound
     from tiphys.expressions.expr.runs import Run
 
 _GO = {
@@ -51,13 +52,23 @@ class Number(int):
         return number
 
 
+class Opaque:
+    """A Go object that expressions only call methods of."""
+
+    go: str
+
+    def member(self, name: str) -> "Bound | None":
+        """The method of that name; None if there is none."""
+        raise NotImplementedError
+
+
 def go_type(value: object) -> str:
     """The name of the value's type as Go prints it (`%T`)."""
     name = _GO.get(type(value))
     if name is not None:
         return name
     match value:
-        case Number():
+        case Number() | Opaque():
             return value.go
         case Mapping():
             return "map[string]interface {}"
