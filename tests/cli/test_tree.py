@@ -62,7 +62,7 @@ def test_words_and_plain_lines_without_utf8() -> None:
 
 def test_columns_are_aligned_and_only_pods_have_a_name_and_a_duration() -> None:
     status = workflow(*STEPS).status
-    text = [line for line, _ in tree.lines("wf", tree.rows("wf", status.nodes), NOW)]
+    text = [line.text for line in tree.lines("wf", tree.rows("wf", status.nodes), NOW)]
     assert text[0].split() == ["STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE"]
     assert text[1] == " ✔ wf          main"
     pod = text[2].index("wf-work-")
@@ -199,12 +199,13 @@ def test_wide_and_short_rows() -> None:
     assert tree.cells("wf", drawn[0], NOW, form="short", utf8=True)[-1] == "wf"
 
 
-def test_the_phase_of_each_line_is_given_for_its_colour() -> None:
+def test_each_line_says_what_is_coloured() -> None:
     drawn = tree.rows("wf", workflow(*STEPS).status.nodes)
-    phases = [phase for _, phase in tree.lines("wf", drawn, NOW)]
-    assert phases[0] is None
-    assert phases[1] is Phase.SUCCEEDED
-    assert phases[-1] is Phase.SKIPPED
+    lines = tree.lines("wf", drawn, NOW)
+    assert (lines[0].sign, lines[0].colour) == ("", "")
+    assert (lines[1].sign, lines[1].colour) == ("✔", "green")
+    assert (lines[-1].sign, lines[-1].colour) == ("○", "default")
+    assert len(tree.lines("wf", drawn, NOW, head=False)) == len(drawn) == len(lines) - 1
 
 
 def test_five_thousand_levels_do_not_overflow_the_stack() -> None:

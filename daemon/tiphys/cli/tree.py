@@ -58,6 +58,15 @@ class Row:
     node: NodeStatus | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of text; its `sign` (the first place of that text in it) has a colour."""
+
+    text: str
+    sign: str = ""
+    colour: str = ""
+
+
 @dataclass
 class _Branch:
     """A node that is drawn, or whose members are, and what hangs below it."""
@@ -98,17 +107,41 @@ def rows(workflow_name: str, nodes: Mapping[str, NodeStatus]) -> list[Row]:
     return drawn
 
 
-def lines(
-    workflow_name: str, drawn: Sequence[Row], now: datetime, *, form: str = "", utf8: bool = True, head: bool = True
-) -> list[tuple[str, Phase | None]]:
-    """The text of rows in columns, with the phase that colours each row's icon (None: no icon). `form` is a key of `COLUMNS`."""
+def lines(workflow_name: str, drawn: Sequence[Row], now: datetime, *, form: str = "", utf8: bool = True, head: bool = True) -> list[Line]:
+    """Rows in columns, under the columns' names where `head` is set. `form` is a key of `COLUMNS`."""
     table = [list(COLUMNS[form])] if head else []
     table += [cells(workflow_name, row, now, form=form, utf8=utf8) for row in drawn]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    phases: list[Phase | None] = [None] if head else []
-    phases += [row.node.phase if row.node else None for row in drawn]
-    return list(zip(texts, phases, strict=True))
+    nodes = [None] * head + [row.node for row in drawn]
+    return [
+        Line(text=text) if node is None else Line(text=text, sign=icon(node, utf8=utf8), colour=COLOURS[node.phase])
+        for text, node in zip(texts, nodes, strict=True)
+    ]
+
+
+def fitted(drawn: Sequence[Row], name: str, now: datetime, room: int, *, utf8: bool) -> list[Line]:
+    """The rows as lines, at most `room` of them: where there are more, what runs and what failed stays, and the rest is counted."""
+    if len(drawn) < room:
+        return lines(name, drawn, now, utf8=utf8)
+    kept = set(sorted(range(len(drawn)), key=lambda index: (_rank(drawn[index]), index))[: max(1, room - 3)])
+    shown = lines(name, [drawn[index] for index in sorted(kept)], now, utf8=utf8)[: max(1, room - 1)]
+    counts: dict[str, int] = {}
+    for index, row in enumerate(drawn):
+        if index not in kept and row.node is not None:
+            word = str(row.node.phase) or "Pending"
+            counts[word] = counts.get(word, 0) + 1
+    rest = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+    return [*shown, Line(text=f" and {rest}")] if rest else shown
+
+
+def _rank(row: Row) -> int:
+    """How much a row matters where not all can be seen."""
+    if row.node is None:
+        return 9
+    if row.prefix == " ":
+        return 0
+    return {Phase.FAILED: 1, Phase.ERROR: 1, Phase.RUNNING: 2, Phase.PENDING: 3}.get(row.node.phase, 4)
 
 
 def icon(node: NodeStatus, *, utf8: bool = True) -> str:

@@ -1,0 +1,87 @@
+"""The commands and their options. What a command needs is imported when it runs."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tiphys import __version__
+from tiphys.cli.exits import Exit
+from tiphys.cli.wiring import Wiring
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+FORMS = ("json", "yaml", "name", "wide")
+
+
+def main(arguments: Sequence[str], wiring: Wiring) -> int:
+    """Run the command that `arguments` name; the exit code."""
+    try:
+        code = tiphys.main(args=list(arguments), prog_name="tiphys", obj=wiring, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return Exit.BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.FAILED
+    return int(code or 0)
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command has."""
+    options = (
+        click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, in place of the usual one."),
+        click.option("--no-color", is_flag=True, help="No colours."),
+        click.option("--executor", default="", metavar="NAME", help="What runs the steps; the setting `executor` otherwise."),
+    )
+    return functools.reduce(lambda made, option: option(made), options, command)
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, "-V", "--version", message="tiphys %(version)s")
+def tiphys() -> None:
+    """Argo Workflows on one machine, without Kubernetes."""
+
+
+@tiphys.command()
+@click.argument("file", metavar="FILE|-")
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
+@click.option("-f", "--parameter-file", default="", metavar="FILE", help="Parameters from a YAML or JSON map; -p wins.")
+@click.option("--entrypoint", default="", metavar="TEMPLATE", help="The template to begin with, in place of the file's.")
+@click.option("--name", default="", metavar="NAME", help="The workflow's name, in place of the file's.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep state here; a run found here goes on.")
+@click.option("--retry", is_flag=True, help="Go on from the failed nodes of the run in --state, or of the last run of this name.")
+@click.option("--log", is_flag=True, help="Show the steps' output as it comes.")
+@click.option("-o", "--output", type=click.Choice(FORMS), help="Print the final Workflow on standard output.")
+@click.option("--no-utf8", is_flag=True, help="Words and plain lines in place of icons.")
+@shared
+@click.pass_obj
+def run(wiring: Wiring, /, *, no_color: bool, no_utf8: bool, output: str | None, **typed: Any) -> Exit:
+    """Run a workflow file to its end in the foreground.
+
+    Exit codes: 0 Succeeded, 1 Failed or Error, 2 bad input, 78 the stored state is refused, 130 interrupted.
+    """
+    from tiphys.cli import requests
+    from tiphys.cli import run as running
+
+    return running.main(requests.Request(output=output or "", colours=not no_color, utf8=not no_utf8, **typed), wiring)
+
+
+@tiphys.command()
+@click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
+@click.option("-o", "--output", "form", type=click.Choice(("pretty", "simple")), default="pretty", help="How findings are shown.")
+@click.option("--offline", is_flag=True, help="For Argo's sake: linting asks no server anyway.")
+@click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
+@shared
+@click.pass_obj
+def lint(wiring: Wiring, /, *, no_color: bool, offline: bool, strict: bool, **typed: Any) -> Exit:
+    """Say everything that is wrong with manifests; with --executor also what that executor cannot run.
+
+    Exit codes: 0 nothing is wrong, 2 something is, or there is nothing to lint.
+    """
+    from tiphys.cli import lint as linting
+
+    del offline, strict  # both are how it always is
+    return linting.main(linting.Request(colours=not no_color, **typed), wiring)

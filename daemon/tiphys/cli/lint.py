@@ -1,0 +1,139 @@
+"""`tiphys lint`: every mistake of manifests, in Argo's two styles, each with its place and a hint."""
+
+import sys
+import zoneinfo
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tiphys.cli import files, inputs, tree, views
+from tiphys.cli.exits import Exit
+from tiphys.cli.wiring import Supports, Wiring
+from tiphys.errors import InvalidSettings
+from tiphys.manifests import linting, reading
+from tiphys.manifests.diagnostics import Diagnostic, render
+from tiphys.manifests.reading import Located
+from tiphys.manifests.rules import Definitions
+from tiphys.manifests.wording import Finding
+from tiphys.spec.work import Severity
+from tiphys.spec.workflows import ClusterWorkflowTemplate, CronWorkflow, Workflow, WorkflowTemplate
+
+SIGNS = {Severity.ERROR: "✖", Severity.WARNING: "⚠", Severity.NOTICE: "○"}
+COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTICE: "default"}
+WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTICE: "notice"}
+RUNNABLE = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was typed."""
+
+    paths: tuple[str, ...]
+    executor: str = ""
+    form: str = "pretty"
+    colours: bool = True
+    config: Path | None = None
+
+
+def main(request: Request, wiring: Wiring) -> Exit:
+    """Lint the files and folders; 0 where nothing is wrong, else 2."""
+    printer = views.Printer(sys.stdout, colours=views.has_colours(sys.stdout, wiring.environ.get("NO_COLOR", ""), wanted=request.colours))
+    try:
+        loaded = wiring.load(request.config)
+        limits = loaded.settings.limits
+        sources = [files.read(path, limits.file_bytes) for path in files.found(request.paths)]
+    except (inputs.BadInput, InvalidSettings) as error:
+        views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
+        return Exit.BAD_INPUT
+    report = linting.lint(sources, limits=limits, definitions=Definitions(timezones=frozenset(zoneinfo.available_timezones())))
+    supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
+    judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
+    diagnostics = linting.ordered([*report.diagnostics, *judged], [name for name, _ in sources])
+    failed = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
+    nothing = not failed and not any(report.counts.get(kind) for kind in RUNNABLE | {"ConfigMap", "Secret"})
+    printer.write(simple(diagnostics) if request.form == "simple" else pretty(diagnostics, report.documents))
+    if nothing:
+        printer.write([tree.Line(text="✖ found nothing to lint in the specified paths, failing...", sign="✖", colour="red")])
+    elif request.form == "pretty":
+        printer.write([summary(diagnostics)])
+    return Exit.BAD_INPUT if failed or nothing else Exit.SUCCEEDED
+
+
+def runnable(located: Located, supports: Supports, *, strict: bool) -> tuple[Diagnostic, ...]:
+    """What an executor says of a document's templates. Its errors are warnings unless that executor was asked for (`strict`)."""
+    document = located.document
+    prefix: tuple[str | int, ...]
+    match document:
+        case Workflow() | WorkflowTemplate() | ClusterWorkflowTemplate():
+            spec, prefix = document.spec, ("spec", "templates")
+        case CronWorkflow():
+            spec, prefix = document.spec.workflow_spec, ("spec", "workflowSpec", "templates")
+        case _:
+            return ()
+    said = [
+        Finding(
+            path=(*prefix, index, *finding.field.split(".")),
+            message=f"templates.{template.name}: {finding.message}",
+            hint="",
+            severity=finding.severity if strict or finding.severity is not Severity.ERROR else Severity.WARNING,
+        )
+        for index, template in enumerate(spec.templates)
+        for finding in supports(template)
+    ]
+    return reading.finished(reading.located(located.marks, said), located.marks.source)
+
+
+def simple(diagnostics: Iterable[Diagnostic]) -> list[tree.Line]:
+    """`file:line:column: message`, one line each; what is no error says so before its message."""
+    return [
+        tree.Line(
+            text=f"{one.place}: {'' if one.severity is Severity.ERROR else WORDS[one.severity] + ': '}{' '.join(one.message.split())}"
+        )
+        for one in diagnostics
+    ]
+
+
+def pretty(diagnostics: Sequence[Diagnostic], documents: Sequence[Located]) -> list[tree.Line]:
+    """By file: its name, then each finding with the object it is in, its place in the text, and a hint."""
+    lines: list[tree.Line] = []
+    for file in dict.fromkeys(diagnostic.file for diagnostic in diagnostics):
+        lines.append(tree.Line(text=f"{file or '-'}:", sign=file, colour="underline"))
+        own = [located for located in documents if located.file == file]
+        for one in diagnostics:
+            if one.file == file:
+                lines += _finding(one, own)
+        lines.append(tree.Line(text=""))
+    return lines
+
+
+def _finding(one: Diagnostic, documents: Sequence[Located]) -> Iterator[tree.Line]:
+    where = f" at {one.line}:{one.column}" if one.line else ""
+    about = f"{_object(one, documents)}{where}".strip()
+    sign = SIGNS[one.severity]
+    yield tree.Line(
+        text=f"   {sign} {about}: {one.message}" if about else f"   {sign} {one.message}", sign=sign, colour=COLOURS[one.severity]
+    )
+    # The excerpt with its caret and the hint are as everywhere; only the first line, place and message, is Argo's here.
+    shown = render(msgspec.structs.replace(one, message="")).split("\n")[1:]
+    for line in shown:
+        yield tree.Line(text=f"     {line}")
+
+
+def _object(one: Diagnostic, documents: Sequence[Located]) -> str:
+    """`in "name" (Kind)` of the last document that begins before the finding."""
+    above = [located for located in documents if located.marks.start <= one.line]
+    if not above:
+        return ""
+    document = max(above, key=lambda located: located.marks.start).document
+    name = document.metadata.name or document.metadata.generate_name
+    return f'in "{name}" ({type(document).__name__})'
+
+
+def summary(diagnostics: Iterable[Diagnostic]) -> tree.Line:
+    """Argo's closing line."""
+    errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
+    if errors:
+        return tree.Line(text=f"✖ {errors} linting error{'s' if errors > 1 else ''} found!", sign="✖", colour="red")
+    return tree.Line(text="✔ no linting errors found!", sign="✔", colour="green")

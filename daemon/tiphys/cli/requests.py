@@ -1,0 +1,37 @@
+"""What was typed after `tiphys run`, and what it comes to when the files were read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiphys.spec.workflows import Document, Workflow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was typed."""
+
+    file: str
+    parameters: tuple[str, ...] = ()
+    parameter_file: str = ""
+    entrypoint: str = ""
+    name: str = ""
+    executor: str = ""
+    state: Path | None = None
+    retry: bool = False
+    output: str = ""
+    log: bool = False
+    colours: bool = True
+    utf8: bool = True
+    config: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The workflows of a file, ready to run, and the documents that are there for them.
+
+    `prefix` is the generateName of the first workflow, "" where its name is its own.
+    """
+
+    support: tuple[Document, ...]
+    workflows: tuple[Workflow, ...]
+    prefix: str
