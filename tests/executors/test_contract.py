@@ -58,7 +58,7 @@ async def http() -> AsyncIterator[Scene]:
                 await anyio.sleep(60)
                 return web.Response(text="late")
 
-    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0)
+    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True), shutdown_timeout=0)
     await runner.setup()
     listening = socket.create_server(("127.0.0.1", 0))
     await web.SockSite(runner, listening).start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -39,8 +39,8 @@ class _Attempt:
     """One order between `launch` and `remove`."""
 
     handle: Handle
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
-    scope: anyio.CancelScope | None = None
+    scope: anyio.CancelScope | None = None  # there while somebody makes the request
+    over: anyio.Event | None = None  # there while somebody else waits for that
     stopped: bool = False
     outcome: Outcome | None = None
 
@@ -99,9 +99,12 @@ class HTTPExecutor:
         attempt = self._attempts.get(handle.text)
         if attempt is None:
             return Outcome(kind=OutcomeKind.INTERRUPTED, message=LOST, ended_at=self._clock())
-        async with attempt.turn:
-            if attempt.outcome is None:
-                attempt.outcome = await self._run(order, attempt)
+        while attempt.outcome is None:
+            if attempt.scope is None:
+                await self._make(order, attempt)
+            else:
+                attempt.over = attempt.over or anyio.Event()
+                await attempt.over.wait()
         return attempt.outcome
 
     async def stop(self, handle: Handle, grace_seconds: float) -> None:
@@ -127,21 +130,30 @@ class HTTPExecutor:
         """An http template gives its answer's body as `outputs.result` and nothing else."""
         return list(_findings(template))
 
-    async def _run(self, order: WorkOrder, attempt: _Attempt) -> Outcome:
+    async def _make(self, order: WorkOrder, attempt: _Attempt) -> None:
+        attempt.scope = anyio.CancelScope()
+        try:
+            attempt.outcome = await self._run(order, attempt, attempt.scope)
+        finally:
+            attempt.scope = None
+            if attempt.over is not None:
+                attempt.over.set()
+                attempt.over = None
+
+    async def _run(self, order: WorkOrder, attempt: _Attempt, scope: anyio.CancelScope) -> Outcome:
         """The request under its deadline; the wait for a free place counts as part of the attempt, but not of `timeoutSeconds`."""
         arrived = self._clock()
-        scope = attempt.scope = anyio.CancelScope()
+        if order.deadline is not None:
+            scope.deadline = anyio.current_time() + (order.deadline - arrived).total_seconds()
         if attempt.stopped:
             scope.cancel()
-        seconds = None if order.deadline is None else max(0.0, (order.deadline - arrived).total_seconds())
-        with scope, anyio.move_on_after(seconds) as deadline:
+        with scope:
             async with self._limiter:
                 began = self._clock()
                 outcome = await self._perform(order)
             return msgspec.structs.replace(outcome, started_at=began, ended_at=self._clock())
-        if deadline.cancelled_caught:
-            return Outcome(kind=OutcomeKind.FAILED, message=order.deadline_message, started_at=arrived, ended_at=self._clock())
-        return Outcome(kind=OutcomeKind.STOPPED, message=STOPPED, started_at=arrived, ended_at=self._clock())
+        kind, message = (OutcomeKind.STOPPED, STOPPED) if attempt.stopped else (OutcomeKind.FAILED, order.deadline_message)
+        return Outcome(kind=kind, message=message, started_at=arrived, ended_at=self._clock())
 
     async def _perform(self, order: WorkOrder) -> Outcome:
         if not isinstance(order.work, Request):

@@ -48,7 +48,7 @@ def translated(error: aiohttp.ClientError | TimeoutError | OSError | ValueError,
     return refused(method, url, reason, passing=passing)
 
 
-def cut_off(error: aiohttp.ClientError | TimeoutError | OSError) -> RequestFailedError:
+def cut_off(error: aiohttp.ClientError | TimeoutError | OSError | ValueError) -> RequestFailedError:
     """What Go's reader would say of `error`, met inside the answer's body."""
     match error:
         case aiohttp.ClientPayloadError():

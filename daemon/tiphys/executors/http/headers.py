@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from yarl import URL
 
@@ -14,6 +15,7 @@ OF_THE_BODY = frozenset({"Content-Type", "Content-Encoding", "Content-Language",
 Pairs = tuple[tuple[str, str], ...]
 
 
+@lru_cache(1024)
 def canonical(name: str) -> str:
     """`content-type` as `Content-Type`; a name with characters that no header has stays as it is."""
     if not _TOKEN.fullmatch(name):

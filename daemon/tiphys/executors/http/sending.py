@@ -11,19 +11,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 import aiohttp
 import anyio
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 import tiphys
 from tiphys.executors.http import condition, failures, headers, patience, proxies
 from tiphys.executors.http.failures import RequestFailedError
-from tiphys.secrets import Secrets
+from tiphys.secrets import SecretMissing, Secrets
 from tiphys.settings import HTTPSettings
-from tiphys.spec.parameters import KeySelector
-from tiphys.spec.templates import HTTP
+from tiphys.spec.templates import HTTP, HTTPHeader
 from tiphys.spec.work import Outcome, OutcomeKind, WorkOrder
 
 CONNECT_SECONDS = 30.0
@@ -31,11 +31,13 @@ MAX_REDIRECTS = 10
 HEADER_BYTES = 256 * 1024
 LONG_BODY = 512 * 1024
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 IDEMPOTENCY_HEADERS = frozenset({"Idempotency-Key", "X-Idempotency-Key"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _READY = re.compile(r"(?:[!#$&-;=?-Z\[\]_a-z~']|%[0-9A-Fa-f]{2})*")  # a URL that needs no quoting is sent as it was written
-_TROUBLES = (aiohttp.ClientError, TimeoutError, OSError)
+_TROUBLES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+_NOT_GOS = frozenset({"Accept", "Content-Type", "User-Agent"})  # aiohttp would add these by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +52,36 @@ class Sent:
     insecure: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """An answer, read to its end."""
+class Redirect(NamedTuple):
+    """An answer that points elsewhere."""
 
     status: int
-    headers: Mapping[str, list[str]]
+    location: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer, read to its end. `unpacked`: the body came compressed, which its headers no longer say."""
+
+    status: int
+    fields: CIMultiDictProxy[str]
     body: bytes
+    unpacked: bool
 
     @property
     def text(self) -> str:
         """The body as Go puts bytes into JSON: what is no UTF-8 becomes U+FFFD."""
         return self.body.decode(errors="replace")
+
+    @property
+    def headers(self) -> dict[str, list[str]]:
+        """Canonical name to values, as Go's client gives them."""
+        found = headers.grouped(self.fields.items())
+        found.pop("Transfer-Encoding", None)
+        if self.unpacked:
+            found.pop("Content-Encoding", None)
+            found.pop("Content-Length", None)
+        return found
 
 
 class Sender:
@@ -72,27 +92,38 @@ class Sender:
         self._secrets = secrets
         self._environment = environment
         self._clock = clock
+        self._connector = aiohttp.TCPConnector(limit=0)
+        self._plain = self._session()
         reused = aiohttp.TraceConfig()
         reused.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+        self._watched = self._session(reused)  # watching costs some 60 µs a request
+
+    def _session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[reused],
+            trace_configs=list(traces),
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        await self._plain.close()
+        await self._watched.close()
+        await self._connector.close()
 
     async def send(self, order: WorkOrder, http: HTTP) -> Outcome:
         """Make the order's request; any trouble is a Failed with Go's text, as retry policies see it."""
         try:
             sent = await self._prepared(order, http)
-            with anyio.fail_after(http.timeout_seconds):
+            if http.timeout_seconds is None:
                 answer = await self._exchange(sent)
+            else:
+                with anyio.fail_after(http.timeout_seconds):
+                    answer = await self._exchange(sent)
             return self._judged(order, http, sent, answer)
         except RequestFailedError as failure:
             return Outcome(kind=OutcomeKind.FAILED, message=str(failure), transient=failure.transient)
@@ -115,14 +146,15 @@ class Sender:
         return Outcome(kind=OutcomeKind.FAILED, message=message, result=text, transient=later, retry_after_seconds=wait)
 
     async def _prepared(self, order: WorkOrder, http: HTTP) -> Sent:
-        method = http.method or "GET"
+        method = http.method.upper() or "GET"
         if not _METHOD.fullmatch(method):
-            raise RequestFailedError(f'net/http: invalid method "{method}"')
+            raise RequestFailedError(f'net/http: invalid method "{http.method}"')
         url = _parsed(http.url, method)
         host, pairs = "", []
         for header in http.headers:
-            source = header.value_from and header.value_from.secret_key_ref
-            value = await self._secret(order.workflow.namespace, source) if source else header.value
+            value = await self._value(order.workflow.namespace, header)
+            if value is None:
+                continue
             if why := headers.complaint(header.name, value):
                 raise failures.refused(method, http.url, why)
             if header.name.lower() == "host":
@@ -131,20 +163,22 @@ class Sender:
                 pairs.append((name, value.strip()))
         names = {name for name, _ in pairs}
         if url.raw_user is not None and "Authorization" not in names:
-            pairs.append(("Authorization", aiohttp.BasicAuth(url.user or "", url.password or "", "utf-8").encode()))
+            pairs.append(("Authorization", _basic(url)))
         if "User-Agent" not in names:
             pairs.append(("User-Agent", f"tiphys/{tiphys.__version__}"))
-        if method.upper() not in IDEMPOTENT and not names & IDEMPOTENCY_HEADERS:
+        if method not in IDEMPOTENT and not names & IDEMPOTENCY_HEADERS:
             pairs.append(("Idempotency-Key", _idempotency_key(order)))
         return Sent(method=method, url=url, host=host, headers=tuple(pairs), body=_body(http), insecure=http.insecure_skip_verify)
 
-    async def _secret(self, namespace: str, source: KeySelector) -> str:
-        value = await self._secrets.secret(namespace, source.name, source.key)
-        if value is not None:
-            return value
-        if await self._secrets.secret_keys(namespace, source.name) is None:
-            raise RequestFailedError(f'secrets "{source.name}" not found')
-        raise RequestFailedError(f"secret '{source.name}' does not have the key '{source.key}'")
+    async def _value(self, namespace: str, header: HTTPHeader) -> str | None:
+        """What the header says; None: it comes from an optional Secret key that nobody has."""
+        source = header.value_from and header.value_from.secret_key_ref
+        if not source:
+            return header.value
+        try:
+            return await self._secrets.need_secret(namespace, source)
+        except SecretMissing as error:
+            raise RequestFailedError(str(error)) from error
 
     async def _exchange(self, first: Sent) -> Answer:
         """The request and the redirects after it, to the answer that counts."""
@@ -153,64 +187,68 @@ class Sender:
             outcome = await self._once(sent)
             if isinstance(outcome, Answer):
                 return outcome
-            sent = _redirected(first, sent, *outcome)
+            sent = _redirected(first, sent, outcome)
         raise failures.refused(sent.method, str(sent.url), f"stopped after {MAX_REDIRECTS} redirects")
 
-    async def _once(self, sent: Sent) -> "Answer | tuple[int, str]":
-        """An answer, or a redirect's status and location; once more if a kept connection turned out to be closed."""
+    async def _once(self, sent: Sent) -> "Answer | Redirect":
+        """One exchange; again if a kept connection turned out to be closed, as a server may do at any time.
+
+        aiohttp repeats idempotent requests by itself. The others bear it too, since they carry an idempotency key.
+        """
         trace: dict[str, bool] = {}
         try:
             return await self._over_the_wire(sent, trace)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not trace.get("reused") or isinstance(error, aiohttp.ClientConnectorError):
+        except _TROUBLES as error:
+            stale = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+            if not (stale and trace.get("reused")) or isinstance(error, aiohttp.ClientConnectorError):
                 raise failures.translated(error, sent.method, str(sent.url)) from error
-        except (*_TROUBLES, ValueError) as error:
-            raise failures.translated(error, sent.method, str(sent.url)) from error
         try:
             return await self._over_the_wire(sent, {})
-        except (*_TROUBLES, ValueError) as error:
+        except _TROUBLES as error:
             raise failures.translated(error, sent.method, str(sent.url)) from error
 
-    async def _over_the_wire(self, sent: Sent, trace: dict[str, bool]) -> "Answer | tuple[int, str]":
+    async def _over_the_wire(self, sent: Sent, trace: dict[str, bool]) -> "Answer | Redirect":
         fields = CIMultiDict(sent.headers)
         if sent.host:
             fields["Host"] = sent.host
-        decompress = "Accept-Encoding" not in fields
-        if decompress:
+        unpack = "Accept-Encoding" not in fields
+        if unpack:
             fields["Accept-Encoding"] = "gzip"
-        async with self._session.request(
+        session = self._plain if sent.method in IDEMPOTENT else self._watched
+        async with session.request(
             sent.method,
-            sent.url.with_user(None),
+            sent.url if sent.url.raw_user is None else sent.url.with_user(None),
             headers=fields,
             data=_payload(sent.body),
             allow_redirects=False,
             ssl=not sent.insecure,
-            proxy=proxies.proxy_for(sent.url, self._environment),
-            auto_decompress=decompress,
-            skip_auto_headers=("Accept", "Content-Type", "User-Agent"),
+            proxy=proxies.proxy_for(sent.url, self._environment) if self._environment else None,
+            auto_decompress=unpack,
+            skip_auto_headers=_NOT_GOS,
             trace_request_ctx=trace,
         ) as response:
-            location = response.headers.get("Location", "")
-            if _leads_on(response.status, location):
-                return response.status, location
-            return await self._read(response, decompressed=decompress)
+            if response.status in REDIRECTS and (location := response.headers.get("Location")):
+                return Redirect(response.status, location)
+            body = await self._read(response)
+        unpacked = unpack and response.headers.get("Content-Encoding", "").lower() == "gzip"
+        return Answer(status=response.status, fields=response.headers, body=body, unpacked=unpacked)
 
-    async def _read(self, response: aiohttp.ClientResponse, *, decompressed: bool) -> Answer:
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         limit = self._settings.max_body_bytes
-        body = bytearray()
+        chunks, size = [], 0
         try:
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > limit:
+            while chunk := await response.content.readany():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
                     raise RequestFailedError(f"the response body is longer than {limit} bytes (setting http.max_body_bytes)")
         except _TROUBLES as error:
             raise failures.cut_off(error) from error
-        fields = headers.grouped(response.headers.items())
-        fields.pop("Transfer-Encoding", None)
-        if decompressed and fields.get("Content-Encoding") == ["gzip"]:
-            del fields["Content-Encoding"]
-            fields.pop("Content-Length", None)
-        return Answer(status=response.status, headers=fields, body=bytes(body))
+        return b"".join(chunks)
+
+
+def _basic(url: URL) -> str:
+    return "Basic " + base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode()
 
 
 def _payload(body: bytes) -> io.BytesIO | bytes | None:
@@ -257,15 +295,12 @@ def _supported(url: URL, text: str, method: str) -> URL:
         raise failures.refused(method, text, f'unsupported protocol scheme "{url.scheme}"')
     if not url.raw_host:
         raise failures.refused(method, text, "http: no Host in request URL")
-    return url.with_fragment(None)
+    return url.with_fragment(None) if url.raw_fragment else url
 
 
-def _leads_on(status: int, location: str) -> bool:
-    return status in {301, 302, 303, 307, 308} and bool(location)
-
-
-def _redirected(first: Sent, sent: Sent, status: int, location: str) -> Sent:
+def _redirected(first: Sent, sent: Sent, redirect: Redirect) -> Sent:
     """The request a redirect asks for: 307 and 308 repeat it, the others ask with GET and without a body."""
+    status, location = redirect
     try:
         target = sent.url.join(URL(location, encoded=_READY.fullmatch(location) is not None))
     except ValueError as error:
