@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tiphys.manifests.rules import arguments, graph, hooks, loops, nodes, resolution, resolvable, scopes, tags, visibility
+from tiphys.manifests.rules import arguments, graph, hooks, loops, nodes, resolution, resolvable, scopes, syntax, tags, visibility
 from tiphys.manifests.rules.resolution import Found
 from tiphys.manifests.rules.visits import Steps, Visit
 from tiphys.spec import templates
@@ -57,7 +57,9 @@ class _Tasks:
         self.visit = visit
         self.dag = dag
         self.label = f"templates.{visit.template.name}"
-        self.index = {task.name: index for index, task in reversed(list(enumerate(dag.tasks)))}
+        self.index: dict[str, int] = {}
+        for index, task in enumerate(dag.tasks):
+            self.index.setdefault(task.name, index)
         self.words = {name: words(dag.tasks[index]) for name, index in self.index.items()}
         self.needs = {name: self.words[name].needs for name in self.index}
         self.ordered: Sequence[str] = graph.order(self.needs)
@@ -119,6 +121,9 @@ class _Tasks:
                 condition = "uses an items-based condition such as .AnySucceeded or .AllFailed but does not contain any items"
                 visit.error(f"{label} dependency '{other}' {condition}", *keys, field)
 
+        if not undefined and not mine.unknown and (fault := syntax.depends_fault(task.depends)):
+            visit.error(f"{label} {fault}", *keys, "depends")
+
     def _check_target(self) -> None:
         visit, target = self.visit, self.dag.target
         if not target:
@@ -149,11 +154,14 @@ class _Tasks:
             visit.error(f"{label} {fault}", *keys)
         mentioned = msgspec.structs.replace(task, inline=None) if task.inline is not None else task
         resolvable.check(visit, mentioned, scope, label, *keys)
+        nodes.check_when(visit, task, label, *keys)
         given = task.arguments or arguments.NONE
         place = visit.at(*keys, "arguments")
         wrong = arguments.check(visit.walk.report, place, f"{label}.arguments.", given, callers=visit.callers, may_lack_values=False)
         self._check_ancestors(task, given, above, label, *keys)
         nodes.check_supplied(visit, self.found[name], given, wrong, label, *keys)
+        for hook, text in hooks.faults(task.hooks, label):  # Argo finds these at run time only
+            visit.warn(text, *keys, "hooks", hook)
         hooks.warn(visit.walk, visit.resource, visit.at(*keys), task.hooks, task.on_exit)
 
     def _check_ancestors(

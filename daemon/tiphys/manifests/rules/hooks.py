@@ -17,7 +17,7 @@ def faults(hooks: Mapping[str, templates.LifecycleHook] | None, label: str) -> I
         if name != EXIT and not hook.expression:
             yield name, f"{label}.{name} Expression required"
         elif fault := syntax.bare_fault(hook.expression):
-            yield name, f"{label}.{name} expression {fault}"
+            yield name, f"{label}.{name} expression: {fault}"
 
 
 def has_exit(node: templates.WorkflowStep | templates.DAGTask) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 
-from tiphys.manifests.rules import containers, embedded, inputs, resolvable, tags
+from tiphys.manifests.rules import containers, embedded, inputs, resolvable, syntax, tags
 from tiphys.manifests.rules.visits import Visit
 from tiphys.spec import templates
 
@@ -27,6 +27,7 @@ def check(visit: Visit) -> None:
     if template.script is not None:
         _check_image(visit, template.script.image, "script")
     containers.check_beside(visit)
+    _check_expressions(visit)
     if template.active_deadline_seconds is not None and not _is_deadline(template.active_deadline_seconds):
         visit.error(f"{label}.activeDeadlineSeconds must be a positive integer > 0 or an argo variable", "activeDeadlineSeconds")
     if template.parallelism is not None:
@@ -63,3 +64,13 @@ def _check_resource(visit: Visit, resource: templates.ResourceTemplate) -> None:
             visit.error(f"artifact {source.artifact.name} in `manifestFrom` refer to a non-exist artifact", "resource", "manifestFrom")
     if resource.manifest and (fault := embedded.yaml_fault(tags.filled(resource.manifest, "placeholder"))):
         visit.error(f"{label}.manifest must be a valid yaml", "resource", "manifest", hint=fault)
+
+
+def _check_expressions(visit: Visit) -> None:
+    template = visit.template
+    if template.http is not None and (fault := syntax.bare_fault(template.http.success_condition)):
+        visit.error(f"templates.{template.name}.http.successCondition: {fault}", "http", "successCondition")
+    for index, step in enumerate(template.data.transformation if template.data else ()):
+        if fault := syntax.bare_fault(step.expression):
+            keys = ("data", "transformation", index, "expression")
+            visit.error(f"templates.{template.name}.data.transformation[{index}].expression: {fault}", *keys)

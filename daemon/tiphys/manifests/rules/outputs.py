@@ -36,7 +36,7 @@ def _check_artifacts(visit: Visit, outputs: templates.Outputs, label: str) -> No
         if fault := _global_fault(artifact.global_name):
             visit.error(f"{label}.artifacts.{artifact.name}.globalName: {fault}", *keys, "globalName")
         if fault := syntax.bare_fault(artifact.from_expression):
-            visit.error(f"{label}.artifacts.{artifact.name}.fromExpression {fault}", *keys, "fromExpression")
+            visit.error(f"{label}.artifacts.{artifact.name}.fromExpression: {fault}", *keys, "fromExpression")
 
 
 def _global_fault(name: str) -> str:
@@ -73,4 +73,4 @@ def _source_faults(label: str, source: parameters.ValueFrom, kind: str) -> Itera
     elif kind in NOT_LEAF and not source.parameter and not source.expression:
         yield f"{label}.parameter or expression must be specified for {KIND_NAMES[kind]} templates"
     elif fault := syntax.bare_fault(source.expression):
-        yield f"{label}.valueFrom.expression {fault}"
+        yield f"{label}.valueFrom.expression: {fault}"

@@ -36,7 +36,7 @@ def called(visit: Visit, holder: Holder, label: str, scope: scopes.Scope, *keys:
         path = place if visit.resource.path is None else (*place, "inline")
         return Found(Visit(walk, visit.resource, inline, path, callers=callers, outer=scope))
     if holder.template_ref is not None:
-        return referenced(walk, holder.template_ref, place, callers, also_named=bool(holder.template))
+        return referenced(walk, holder.template_ref, visit.at(*keys, "templateRef"), callers, also_named=bool(holder.template))
     if not holder.template:
         walk.report.error(place, f"{callers}failed to get a template", "name one with template or templateRef, or write it inline")
         return LATER
@@ -60,11 +60,11 @@ def referenced(walk: Walk, ref: templates.TemplateRef, place: Path, callers: str
     """The template of another resource that a templateRef at `place` means."""
     report = walk.report
     if also_named:
-        report.error((*place, "template"), f"{callers}template name cannot be specified with templateRef")
+        report.error(place, f"{callers}template name cannot be specified with templateRef")
         return LATER
     for field, text in (("name", ref.name), ("template", ref.template)):
         if not text:
-            report.error((*place, "templateRef"), f"{callers}{'resource' if field == 'name' else 'template'} name is required")
+            report.error(place, f"{callers}{'resource' if field == 'name' else 'template'} name is required")
             return LATER
     name, template = literal(walk, ref.name), literal(walk, ref.template)
     if tags.has_tag(name) or tags.has_tag(template):
@@ -72,7 +72,7 @@ def referenced(walk: Walk, ref: templates.TemplateRef, place: Path, callers: str
     resource = resource_of(walk, name, clustered=ref.cluster_scope)
     if resource is None or template not in resource.templates:
         hint = walk.nearest(template, resource.templates) if resource else f"no {kind_of(clustered=ref.cluster_scope)} {name} is known"
-        report.error((*place, "templateRef"), f"{callers}template reference {name}.{template} not found", hint)
+        report.error(place, f"{callers}template reference {name}.{template} not found", hint)
         return LATER
     return Found(Visit(walk, resource, resource.spec.templates[resource.templates[template]], place, callers=callers))
 

@@ -19,23 +19,23 @@ def check(visit: Visit, value: object, scope: scopes.Scope, label: str, *keys: s
         fault, hint = _fault(visit, tag, scope)
         if fault:
             reported.add(tag)
-            raw = "{{" + tags.unescaped(tag) + "}}"
-            visit.error(f"{label} {fault}", *keys, *tags.locate(value, lambda found, raw=raw: raw in found), hint=hint)  # type: ignore[misc]
-    if left := tags.unclosed(text):
-        place = tags.locate(value, lambda found: bool(tags.unclosed(found)))
-        message = f'unable to parse argo variable: cannot find end tag="}}}}" in the template={tags.unescaped(left)[:60]!r}'
-        visit.error(f"{label} {message}", *keys, *place, hint="every {{ needs a }}")
+            raw = tags.unescaped(tag)
+            visit.error(f"{label} {fault}", *keys, *tags.locate(value, "{{" + raw), hint=hint)
 
 
 def _fault(visit: Visit, tag: str, scope: scopes.Scope) -> tuple[str, str]:
+    written = tags.within_text(tag)
     if tag.startswith("="):
-        return syntax.expression_fault(tags.unescaped(tag[1:])), ""
-    if "{{" in tag:  # a tag inside a tag: the inner one is pasted first, and the outer one is known only then
+        return (syntax.expression_fault(tags.unescaped(tag[1:])) if written == tag else ""), ""
+    if "{{" in written:  # a tag inside a tag: the inner one is pasted first, and the outer one is known only then
         return "", ""
+    if written != tag:
+        ours = written.lstrip().startswith(scopes.CHECKED)
+        return (f"failed to resolve {{{{{tags.unescaped(written)}", "this {{ has no }} in its text") if ours else ("", "")
     name = tag.strip()
     if resolvable(visit, name, scope):
         return "", ""
-    return f"failed to resolve {{{{{tag}}}}}", visit.walk.nearest(name, scope)
+    return f"failed to resolve {{{{{tags.unescaped(tag)}}}}}", visit.walk.nearest(name, scope)
 
 
 def resolvable(visit: Visit, name: str, scope: scopes.Scope) -> bool:

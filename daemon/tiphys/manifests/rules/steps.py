@@ -48,6 +48,7 @@ def _step(visit: Visit, step: templates.WorkflowStep, label: str, *keys: str | i
         visit.error(text, *keys, "hooks", name)
     mentioned = msgspec.structs.replace(step, inline=None) if step.inline is not None else step
     resolvable.check(visit, mentioned, scope, f"templates.{visit.template.name}.steps", *keys)
+    nodes.check_when(visit, step, label, *keys)
     visibility.add(scope, prefix, found.template, looped=loops.is_loop(step), known=found.known)
     nodes.check_supplied(visit, found, given, wrong, label, *keys)
     hooks.warn(walk, visit.resource, visit.at(*keys), step.hooks, step.on_exit)

@@ -6,7 +6,7 @@ The text is scanned so, and only a tag that fails is looked up in the fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -19,7 +19,7 @@ def text_of(value: object) -> str:
 
 
 def scan(text: str) -> Iterator[str]:
-    """The texts between `{{` and the next `}}`, in order; a last `{{` that never ends gives nothing (see `unclosed`)."""
+    """The texts between `{{` and the next `}}`, in order; a last `{{` that never ends gives nothing."""
     start = text.find("{{")
     while start >= 0:
         end = text.find("}}", start + 2)
@@ -29,15 +29,12 @@ def scan(text: str) -> Iterator[str]:
         start = text.find("{{", end + 2)
 
 
-def unclosed(text: str) -> str:
-    """The text after a `{{` that no `}}` ends; "" where each ends."""
-    start = text.find("{{")
-    while start >= 0:
-        end = text.find("}}", start + 2)
-        if end < 0:
-            return text[start:]
-        start = text.find("{{", end + 2)
-    return ""
+def within_text(tag: str) -> str:
+    """The part of a tag, as it stands in JSON text, that is in one field; all of it unless its end was found in another field."""
+    quote = tag.find('"')
+    while quote > 0 and tag[quote - 1] == "\\":  # an escaped quote is part of the field
+        quote = tag.find('"', quote + 1)
+    return tag if quote < 0 else tag[:quote]
 
 
 def has_tag(text: str) -> bool:
@@ -62,23 +59,23 @@ def filled(text: str, filling: str = "x") -> str:
 
 
 def unescaped(tag: str) -> str:
-    """The tag as it is written in the field, from its JSON text."""
+    """The tag as it is written in its field, from its JSON text."""
     try:
-        return msgspec.json.decode(f'"{tag}"', type=str)
+        return msgspec.json.decode(f'"{within_text(tag)}"', type=str)
     except msgspec.DecodeError:
         return tag
 
 
-def locate(value: object, wanted: Callable[[str], bool]) -> Path:
-    """The path below `value` (a struct) of the first text that is `wanted`; () where none is."""
+def locate(value: object, wanted: str) -> Path:
+    """The path below `value` (a struct) of the first text that holds `wanted`; () where none does."""
     stack: list[tuple[Path, object]] = [((), msgspec.to_builtins(value))]
     while stack:
         path, found = stack.pop()
         if isinstance(found, str):
-            if wanted(found):
+            if wanted in found:
                 return path
         elif isinstance(found, dict):
-            stack.extend((((*path, key)), item) for key, item in reversed(found.items()))
+            stack.extend(((*path, key), item) for key, item in reversed(found.items()))
         elif isinstance(found, list | tuple):
-            stack.extend((((*path, index)), found[index]) for index in range(len(found) - 1, -1, -1))
+            stack.extend(((*path, index), found[index]) for index in range(len(found) - 1, -1, -1))
     return ()

@@ -56,7 +56,7 @@ def _check_retry(visit: Visit) -> None:
     if retry.retry_policy not in RETRY_POLICIES:
         visit.error(f"{retry.retry_policy} is not a valid RetryPolicy", "retryStrategy", "retryPolicy")
     if fault := syntax.bare_fault(retry.expression):
-        visit.error(f"templates.{visit.template.name}.retryStrategy.expression {fault}", "retryStrategy", "expression")
+        visit.error(f"templates.{visit.template.name}.retryStrategy.expression: {fault}", "retryStrategy", "expression")
 
 
 def _check_type(visit: Visit) -> None:

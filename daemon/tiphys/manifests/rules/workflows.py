@@ -64,6 +64,11 @@ class _Check:
         self._check_exit()
         for name, text in hooks.faults(spec.hooks, "hooks"):
             report.error((*self.path, "hooks", name), self.prefix + text)
+        added = spec.workflow_metadata.labels_from if spec.workflow_metadata else None
+        for name, source in (added or {}).items():
+            if fault := syntax.bare_fault(source.expression):
+                text = f"{self.prefix}workflowMetadata.labelsFrom.{name}.expression: {fault}"
+                report.error((*self.path, "workflowMetadata", "labelsFrom", name, "expression"), text)
         for field, text in pods.gc_faults(spec.pod_gc):
             report.error((*self.path, "podGC", field), self.prefix + text)
         for resource in [self.base] if self.base else [self.own]:
@@ -204,7 +209,7 @@ def cron(document: workflows.CronWorkflow, definitions: Definitions) -> list[Pro
     if spec.starting_deadline_seconds is not None and spec.starting_deadline_seconds < 0:
         report.error(("spec", "startingDeadlineSeconds"), "startingDeadlineSeconds must be positive")
     if spec.stop_strategy is not None and (fault := syntax.bare_fault(spec.stop_strategy.expression)):
-        report.error(("spec", "stopStrategy", "expression"), f"stopStrategy.expression {fault}")
+        report.error(("spec", "stopStrategy", "expression"), f"stopStrategy.expression: {fault}")
     outdated.check_cron(report, ("spec",), spec)
     return check.run()
 
