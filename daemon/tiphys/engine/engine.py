@@ -1,0 +1,162 @@
+"""The loop: decide, apply, record, and only then act."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import assert_never
+
+import anyio
+import anyio.abc
+import structlog
+
+from tiphys.engine.inbox import Inbox, Receipt, now
+from tiphys.engine.launching import Attempt, Launcher
+from tiphys.engine.timers import Timers
+from tiphys.engine.watching import Change, Watchers
+from tiphys.errors import TiphysError
+from tiphys.journal.protocol import Entry, Journal
+from tiphys.scheduler import decision, events, render
+from tiphys.scheduler.decide import decide
+from tiphys.scheduler.decision import Decision, Refusal
+from tiphys.scheduler.records import Manifest
+from tiphys.scheduler.state import State
+from tiphys.spec.status import Phase
+from tiphys.spec.work import Executor, Handle
+from tiphys.spec.workflows import Workflow
+
+log = structlog.get_logger()
+
+
+class Refused(TiphysError):
+    """The engine says no."""
+
+
+class Engine:
+    """One state, one journal, some executors. Use `open_engine`."""
+
+    def __init__(self, journal: Journal, executors: Mapping[str, Executor], room: Mapping[str, int], group: anyio.abc.TaskGroup) -> None:
+        self._journal = journal
+        self.executors = executors
+        self._state = State()
+        self._inbox = Inbox()
+        self._timers = Timers(self._inbox.post)
+        self._watchers = Watchers(self._state)
+        self._launcher = Launcher(self._state, executors, room, self._inbox.post, group)
+
+    # what may be asked
+
+    async def submit(self, manifest: Manifest) -> str:
+        """Take a run in; its uid, once it is recorded. Raises Refused."""
+        await self._ask(events.Submitted(at=now(), uid=manifest.uid, seed=secrets.token_hex(16), manifest=manifest))
+        return manifest.uid
+
+    async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
+        """Carry out a wish of an operator. Raises Refused with one line that says why not."""
+        await self._ask(events.Asked(at=now(), uid=uid, wish=wish, who=who))
+
+    async def _ask(self, event: events.Event) -> None:
+        answer = await self._inbox.ask(event)
+        if isinstance(answer, Refusal):
+            raise Refused(answer.reason)
+
+    def changes(self, uid: str) -> AsyncIterator[Change]:
+        """What is recorded of a run from now on, until it is completed."""
+        return self._watchers.follow(uid)
+
+    def workflow(self, uid: str) -> Workflow:
+        """The run as Argo shows it, status and all."""
+        return render.workflow(self._state.runs[uid])
+
+    def uids(self) -> list[str]:
+        """The runs there are."""
+        return list(self._state.runs)
+
+    def phase(self, uid: str) -> Phase:
+        """A run's phase."""
+        return self._state.runs[uid].run.phase
+
+    def handle(self, uid: str, node_id: str) -> tuple[str, Handle] | None:
+        """The executor's name and the handle of a node's attempt, once it was launched."""
+        node = self._state.runs[uid].nodes.get(node_id)
+        return None if node is None or node.handle is None else (node.handle.executor, node.handle)
+
+    # the loop
+
+    async def load(self) -> None:
+        """Take the rows of before in and set every unfinished run going."""
+        rows = await self._journal.load()
+        for run in rows.runs:
+            self._state.load(run.manifest, run.run, run.nodes)
+        for run in rows.runs:
+            if not run.run.phase.completed:
+                self._inbox.post(events.DaemonStarted(at=now(), uid=run.run.uid))
+
+    async def run(self) -> None:
+        """Decide, apply, record, act; for ever."""
+        async for batch in self._inbox.batches():
+            answers = self._decide(batch)
+            await self._journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
+            for _, answer, receipt in answers:
+                if isinstance(answer, Decision):
+                    self._perform(answer)
+                if receipt is not None:
+                    receipt.settle(answer)
+
+    def _decide(self, batch: Iterable[tuple[events.Event, Receipt | None]]) -> list[tuple[events.Event, Decision | Refusal, Receipt | None]]:
+        answers: list[tuple[events.Event, Decision | Refusal, Receipt | None]] = []
+        for event, receipt in batch:
+            answer = decide(self._state, event)
+            if isinstance(answer, Decision):
+                self._state.apply(answer)
+            elif receipt is None and not isinstance(event, events.TimerFired):
+                log.debug("refused", event_type=type(event).__name__, uid=event.uid, reason=answer.reason)
+            answers.append((event, answer, receipt))
+        return answers
+
+    def _perform(self, made: Decision) -> None:
+        for command in made.commands:
+            self._do(command)
+        self._watchers.tell(made)
+
+    def _do(self, command: decision.Command) -> None:
+        match command:
+            case decision.Launch(uid=uid, node_id=node_id, attempt=attempt):
+                self._launcher.launch(Attempt(uid, node_id, attempt))
+            case decision.Adopt(uid=uid, node_id=node_id, attempt=attempt):
+                self._launcher.launch(Attempt(uid, node_id, attempt, adopt=True))
+            case decision.StopAttempt(uid=uid, node_id=node_id, attempt=attempt, grace_seconds=grace):
+                self._launcher.stop(uid, node_id, attempt, grace)
+            case decision.SetTimer(uid=uid, key=key, at=at):
+                self._timers.set(uid, key, at)
+            case decision.Finish(uid=uid):
+                self._timers.forget(uid)
+            case _:
+                assert_never(command)
+
+    async def serve_timers(self) -> None:
+        """Fire timers; for ever."""
+        await self._timers.run()
+
+    def close(self) -> None:
+        """Launch nothing more."""
+        self._launcher.close()
+
+
+@asynccontextmanager
+async def open_engine(journal: Journal, executors: Mapping[str, Executor], room: Mapping[str, int]) -> AsyncIterator[Engine]:
+    """An engine over a journal and executors, which the caller opened and will close. `room`: attempts at once, by executor; 0: any.
+
+    Unfinished runs in the journal go on at once.
+    """
+    async with anyio.create_task_group() as group:
+        engine = Engine(journal, executors, room, group)
+        await engine.load()
+        group.start_soon(engine.run)
+        group.start_soon(engine.serve_timers)
+        try:
+            yield engine
+        finally:
+            engine.close()
+            group.cancel_scope.cancel()
+
+

@@ -1,0 +1,66 @@
+"""Facts, in the order they came. Whoever posts one may wait until it is decided and recorded."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import anyio
+
+from tiphys.scheduler.decision import Decision, Refusal
+from tiphys.scheduler.events import Event
+
+LARGEST_BATCH = 2000
+
+
+def now() -> datetime:
+    """The wall clock: the engine reads it here and nowhere else."""
+    return datetime.now(UTC)
+
+
+class Receipt:
+    """What became of a posted fact: `answer` is there once it is recorded."""
+
+    __slots__ = ("_recorded", "answer")
+
+    def __init__(self) -> None:
+        self.answer: Decision | Refusal | None = None
+        self._recorded = anyio.Event()
+
+    def settle(self, answer: Decision | Refusal) -> None:
+        """Hand the answer to who waits."""
+        self.answer = answer
+        self._recorded.set()
+
+    async def wait(self) -> Decision | Refusal:
+        """The answer, once the fact is recorded."""
+        await self._recorded.wait()
+        assert self.answer is not None  # noqa: S101 - settle sets it before the event
+        return self.answer
+
+
+class Inbox:
+    """An unbounded queue of facts; attempts are bounded where they are launched."""
+
+    def __init__(self) -> None:
+        self._facts: deque[tuple[Event, Receipt | None]] = deque()
+        self._arrived = anyio.Event()
+
+    def post(self, event: Event) -> None:
+        """Add a fact nobody waits for."""
+        self._facts.append((event, None))
+        self._arrived.set()
+
+    async def ask(self, event: Event) -> Decision | Refusal:
+        """Add a fact and wait until it is decided and recorded."""
+        receipt = Receipt()
+        self._facts.append((event, receipt))
+        self._arrived.set()
+        return await receipt.wait()
+
+    async def batches(self) -> AsyncIterator[list[tuple[Event, Receipt | None]]]:
+        """Everything that has come since the last batch, again and again."""
+        while True:
+            if not self._facts:
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
+            yield [self._facts.popleft() for _ in range(min(len(self._facts), LARGEST_BATCH))]

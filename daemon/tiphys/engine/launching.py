@@ -1,0 +1,134 @@
+"""Attempts: one short coroutine for each live one, stage in → launch → wait → stage out → post one fact.
+
+What has no room yet is a row in a queue here, not a coroutine.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import anyio
+import anyio.abc
+import structlog
+
+from tiphys.engine.inbox import now
+from tiphys.errors import TiphysError
+from tiphys.scheduler import orders
+from tiphys.scheduler.events import Event, Exited, Started
+from tiphys.scheduler.state import State
+from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
+
+log = structlog.get_logger()
+
+
+class Attempt(NamedTuple):
+    """Which attempt, and whether one of before is to be found again first."""
+
+    uid: str
+    node_id: str
+    number: int
+    adopt: bool = False
+
+
+class Launcher:
+    """Launches attempts while there is room with their executor, and posts what becomes of them."""
+
+    def __init__(
+        self,
+        state: State,
+        executors: Mapping[str, Executor],
+        room: Mapping[str, int],
+        post: Callable[[Event], None],
+        group: anyio.abc.TaskGroup,
+    ) -> None:
+        self._state = state
+        self._executors = executors
+        self._room = room
+        self._post = post
+        self._group = group
+        self._waiting: dict[str, deque[Attempt]] = {name: deque() for name in executors}
+        self._live: dict[str, int] = dict.fromkeys(executors, 0)
+        self._handles: dict[tuple[str, str], tuple[str, Handle]] = {}
+        self._ending: dict[tuple[str, str], float] = {}
+        self._closing = False
+
+    def launch(self, attempt: Attempt) -> None:
+        """Launch, or adopt, when there is room. What is adopted runs already and needs none."""
+        run = self._state.runs[attempt.uid]
+        node = run.nodes[attempt.node_id]
+        name = orders.executor_of(node.type, run.manifest.chosen.executor)
+        if name not in self._executors:
+            self._end(attempt, Outcome(kind=OutcomeKind.ERROR, message=f"there is no executor called {name!r}; configured: {', '.join(self._executors)}"))
+        elif attempt.adopt and node.handle is not None:
+            self._begin(name, attempt)
+        else:
+            self._waiting[name].append(attempt)
+            self._pump(name)
+
+    def stop(self, uid: str, node_id: str, number: int, grace_seconds: float) -> None:
+        """End an attempt: one that waits here is over at once, a live one is asked to end."""
+        for waiting in self._waiting.values():
+            for attempt in waiting:
+                if attempt[:3] == (uid, node_id, number):
+                    waiting.remove(attempt)
+                    self._end(attempt, Outcome(kind=OutcomeKind.STOPPED, message="stopped before it started"))
+                    return
+        self._ending[uid, node_id] = grace_seconds
+        if (uid, node_id) in self._handles:
+            self._group.start_soon(self._stop, uid, node_id)
+
+    def close(self) -> None:
+        """Launch nothing more."""
+        self._closing = True
+        for waiting in self._waiting.values():
+            waiting.clear()
+
+    async def _stop(self, uid: str, node_id: str) -> None:
+        name, handle = self._handles[uid, node_id]
+        await self._executors[name].stop(handle, self._ending[uid, node_id])
+
+    def _pump(self, name: str) -> None:
+        waiting = self._waiting[name]
+        while waiting and not self._closing and (not self._room.get(name) or self._live[name] < self._room[name]):
+            self._begin(name, waiting.popleft())
+
+    def _begin(self, name: str, attempt: Attempt) -> None:
+        self._live[name] += 1
+        self._group.start_soon(self._run, name, attempt)
+
+    async def _run(self, name: str, attempt: Attempt) -> None:
+        try:
+            outcome = await self._carry_out(name, attempt)
+        except TiphysError as error:
+            outcome = Outcome(kind=OutcomeKind.ERROR, message=str(error))
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
+            log.exception("attempt failed inside its executor", executor=name, node=attempt.node_id)
+            outcome = Outcome(kind=OutcomeKind.ERROR, message=f"the {name} executor failed: {type(error).__name__}: {error}")
+        finally:
+            self._live[name] -= 1
+            self._handles.pop((attempt.uid, attempt.node_id), None)
+        self._ending.pop((attempt.uid, attempt.node_id), None)
+        self._end(attempt, outcome)
+        self._pump(name)
+
+    async def _carry_out(self, name: str, attempt: Attempt) -> Outcome:
+        executor = self._executors[name]
+        key = (attempt.uid, attempt.node_id)
+        run = self._state.runs[attempt.uid]
+        node = run.nodes[attempt.node_id]
+        began: datetime = node.launched_at if attempt.adopt and node.launched_at is not None else now()
+        order = orders.build(run, attempt.node_id, began)
+        handle = await executor.adopt(order, node.handle) if attempt.adopt else None
+        if handle is None:
+            handle = await executor.launch(order)
+        self._handles[key] = (name, handle)
+        if node.handle != handle:
+            self._post(Started(at=now(), uid=attempt.uid, node_id=attempt.node_id, attempt=attempt.number, handle=handle))
+        if key in self._ending:
+            await executor.stop(handle, self._ending[key])
+        return await executor.wait(order, handle)
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        at = now()
+        self._post(Exited(at=at, uid=attempt.uid, node_id=attempt.node_id, attempt=attempt.number, outcome=outcome))
