@@ -1,0 +1,205 @@
+"""What this process knows of attempts through the launcher: which run, which ended and how; kept up across a launcher's death."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from tiphys.executors.process import connection
+from tiphys.executors.process.connection import Json, LauncherUnreachable, Started, Wire
+from tiphys.executors.process.places import Directories
+
+LEAVE_SECONDS = 60.0
+LOST = "the launcher was killed"
+
+
+class Waiting:
+    """One attempt that somebody here asked for."""
+
+    __slots__ = ("ended", "known", "record", "running", "spawn")
+
+    def __init__(self, spawn: Json | None) -> None:
+        self.spawn = spawn
+        self.running = False
+        self.record: Json | None = None
+        self.known = anyio.Event()
+        self.ended = anyio.Event()
+
+
+class Link:
+    """The launcher, as this process sees it."""
+
+    def __init__(self, directories: Directories, mode: str) -> None:
+        self.directories = directories
+        self.mode = mode
+        self.boot = ""
+        self.cgroup_error = ""
+        self._wire: Wire | None = None
+        self._started = Started()
+        self._attempts: dict[str, Waiting] = {}
+        self._after: dict[str, Callable[[str], None]] = {}
+        self._answers: dict[str, tuple[anyio.Event, list[Json]]] = {}
+        self._tags = itertools.count()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, directories: Directories, mode: str, grace_seconds: float) -> AsyncIterator["Link"]:
+        """A link that reconnects by itself; leaving it in mode "run" stops every step and waits for that."""
+        link = cls(directories, mode)
+        await link._connect()
+        async with anyio.create_task_group() as group:
+            group.start_soon(link._stay_connected)
+            try:
+                yield link
+            finally:
+                group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await link._leave(grace_seconds)
+
+    async def spawn(self, request: Json) -> None:
+        """Start an attempt, or find it started: returns once the launcher has either started it or written its end down."""
+        waiting = self._attempts[request["id"]] = Waiting(request)
+        self._send(request)
+        await waiting.known.wait()
+        waiting.spawn = None
+
+    async def find(self, order_id: str) -> bool:
+        """Whether the launcher knows this attempt."""
+        waiting = self._attempts.get(order_id)
+        if waiting is None:
+            waiting = self._attempts[order_id] = Waiting(None)
+            self._send({"op": "find", "id": order_id})
+        await waiting.known.wait()
+        if waiting.running or waiting.record:
+            return True
+        self._attempts.pop(order_id, None)
+        return False
+
+    async def ended(self, order_id: str) -> Json | None:
+        """The record of the attempt's end, as soon as there is one; None: nobody knows the attempt."""
+        if not await self.find(order_id):
+            return None
+        waiting = self._attempts[order_id]
+        await waiting.ended.wait()
+        return waiting.record
+
+    def end_of(self, order_id: str) -> anyio.Event:
+        """Set when an attempt that was found or spawned ends."""
+        return self._attempts[order_id].ended
+
+    def when_ended(self, order_id: str, act: Callable[[str], None]) -> None:
+        """Call `act` once, when the attempt's end is reported."""
+        self._after[order_id] = act
+
+    def stop(self, order_id: str, grace_seconds: float) -> None:
+        """Ask the launcher to end an attempt; unknown ones do not matter."""
+        self._send({"op": "stop", "id": order_id, "grace": grace_seconds})
+
+    def forget(self, order_id: str) -> None:
+        """Nobody will ask for this attempt again."""
+        self._attempts.pop(order_id, None)
+        self._after.pop(order_id, None)
+        self._send({"op": "forget", "id": order_id})
+
+    async def prepare(self, entries: Iterable[Any]) -> str:
+        """Let the launcher make directories and files; returns its error."""
+        answer = await self._ask({"op": "prepare", "entries": list(entries)})
+        return str(answer["error"]) if answer else LOST
+
+    async def probe(self, argv: list[str], overlay: Json | None) -> Json:
+        """What the host allows."""
+        return await self._ask({"op": "probe", "argv": argv, "overlay": overlay}) or {"bwrap_error": LOST, "overlay_error": LOST}
+
+    async def _ask(self, request: Json, wire: Wire | None = None) -> Json | None:
+        """The launcher's answer to a question; None: the connection was lost first."""
+        asked = wire or self._wire
+        if asked is None:
+            return None
+        tag = str(next(self._tags))
+        event, reports = self._answers[tag] = (anyio.Event(), list[Json]())
+        asked.send({**request, "tag": tag})
+        async with anyio.create_task_group() as group:
+
+            async def give_up() -> None:
+                await asked.lost.wait()
+                event.set()
+
+            group.start_soon(give_up)
+            await event.wait()
+            group.cancel_scope.cancel()
+        del self._answers[tag]
+        return reports[0] if reports else None
+
+    def _send(self, request: Json) -> None:
+        if self._wire is not None:
+            self._wire.send(request)
+
+    def _report(self, report: Json) -> None:
+        told = report["told"]
+        if told in {"started", "ended", "unknown"}:
+            self._report_attempt(told, report)
+        elif (answer := self._answers.get(report.get("tag", ""))) is not None:
+            answer[1].append(report)
+            answer[0].set()
+
+    def _report_attempt(self, told: str, report: Json) -> None:
+        waiting = self._attempts.get(report["id"])
+        if told == "ended" and (act := self._after.pop(report["id"], None)):
+            act(report["id"])
+        if waiting is None:
+            return
+        if told == "unknown" and waiting.spawn is not None:
+            self._send(waiting.spawn)
+            return
+        if told == "started":
+            waiting.running = True
+        elif told == "ended":
+            waiting.running, waiting.record = False, report
+            waiting.ended.set()
+        elif waiting.running:  # a launcher that lost its journal: the attempt cannot be followed
+            waiting.running = False
+            waiting.ended.set()
+        waiting.known.set()
+
+    async def _connect(self) -> None:
+        with anyio.move_on_after(connection.CONNECT_SECONDS):
+            while True:
+                wire = await connection.connect(self.directories, self.mode, self._started, self._report)
+                self._wire = wire
+                with anyio.move_on_after(5.0):
+                    hello = await self._ask({"op": "hello", "owner": str(os.getpid()) if self.mode == "run" else ""}, wire)
+                    if hello and not hello["leaving"]:
+                        self.boot, self.cgroup_error = hello["boot"], hello["cgroup_error"]
+                        return
+                self._wire = None
+                wire.close()
+                await anyio.sleep(0.05)
+        raise LauncherUnreachable(f"the launcher at {self.directories.socket} is leaving and does not end")
+
+    async def _stay_connected(self) -> None:
+        while True:
+            assert self._wire is not None
+            await self._wire.lost.wait()
+            self._wire = None
+            await self._connect()
+            for order_id, waiting in self._attempts.items():
+                if not waiting.record:
+                    self._send({"op": "find", "id": order_id})
+
+    async def _leave(self, grace_seconds: float) -> None:
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        if self.mode == "run":
+            wire.send({"op": "quit", "grace": grace_seconds})
+            with anyio.move_on_after(grace_seconds + LEAVE_SECONDS):
+                await wire.lost.wait()
+        wire.close()
+        for _ in range(100):
+            self._started.reap()
+            if not self._started.pids or self.mode != "run":
+                break
+            await anyio.sleep(0.01)

@@ -1,0 +1,1000 @@
+"""The launcher: a tiny process that is the parent of every step, so that the daemon need not be.
+
+It outlives a daemon that dies (`--mode daemon`), or makes sure that nothing outlives a foreground run (`--mode run`). It starts
+steps with posix_spawn, reaps them with wait4, copies what they print into files, kills what they leave behind, enforces their
+deadlines, and writes each start and end to a journal, so that whoever asks later gets the true end. It imports nothing but the
+standard library, runs as `python -I -S launcher.py`, and never decides what a step is: its client composes every command.
+
+Messages are lines of JSON, each line a list of objects with an `op` (requests) or a `told` (reports).
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import heapq
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+VERSION = 1
+USAGE = """launcher.py --mode run|daemon|service --runtime DIR --scratch DIR --root DIR [--owner PID]
+--runtime: the socket and the mount points; --scratch: what running steps print (best on tmpfs); --root: journals and what
+attempts leave; --owner: the pid of the foreground run (mode run)"""
+RESULT_BYTES = 256 * 1024
+PACKED_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
+RECENT_ENDS = 4096
+IDLE_SECONDS = 60.0
+ORPHANED_GRACE_SECONDS = 2.0
+STATUS_FD, ARGUMENTS_FD = 3, 4
+MS_REC, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x4000, 1 << 19, 2, 0x20000
+PR_SET_CHILD_SUBREAPER = 36
+PUNCH_HOLE_KEEP_SIZE = 3
+PIDFD_INFO_SIZE, PIDFD_INFO_EXIT = 64, 1 << 3
+PIDFD_GET_INFO = (3 << 30) | (PIDFD_INFO_SIZE << 16) | (0xFF << 8) | 11
+DEFAULT_SIGNALS = [s for s in range(1, signal.NSIG) if s not in {signal.SIGKILL, signal.SIGSTOP, 32, 33}]
+WRITE_LOG = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+Json = dict[str, Any]
+
+
+def checked(result: int, what: str) -> None:
+    """Raise the C library's error."""
+    if result:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def read_text(path: str) -> str:
+    """A small file's text; "" where it cannot be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(65536).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot: with the pid and the boot id it names one process. 0: no such process."""
+    _, _, rest = read_text(f"/proc/{pid}/stat").rpartition(")")
+    fields = rest.split()
+    return int(fields[19]) if len(fields) > 19 else 0
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process, zombies included."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found += [int(text) for text in read_text(f"/proc/{pid}/task/{task}/children").split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Everything below a process, parents first."""
+    found = children(pid)
+    for one in found:
+        found += children(one)
+    return found
+
+
+def marked(marker: bytes) -> list[int]:
+    """Processes whose environment holds `marker` (a whole NAME=value)."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+                if marker in file.read().split(b"\0"):
+                    found.append(int(name))
+    return found
+
+
+def send_signal(pids: Iterable[int], number: int) -> None:
+    """Signal processes; those gone already do not matter."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+class Capture:
+    """A file that keeps the last `limit` bytes written to it: what is over is punched out of its front, offsets stay."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self.path, self.limit, self.fd = path, limit, -1
+        self.size = self.start = 0
+
+    def write(self, data: bytes) -> None:
+        """Append; the file is made by the first write. A full disk loses output, never the step."""
+        try:
+            if self.fd < 0:
+                self.fd = os.open(self.path, WRITE_LOG, 0o600)
+                self.size = os.fstat(self.fd).st_size
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self.fd, view) :]
+            self.size += len(data)
+        except OSError:
+            return
+        if self.size - self.start > self.limit + self.limit // 4:
+            cut = (self.size - self.limit) & ~4095
+            if libc.fallocate(self.fd, PUNCH_HOLE_KEEP_SIZE, 0, cut) == 0:
+                self.start = cut
+
+    def tail(self, count: int) -> bytes:
+        """The last `count` bytes."""
+        if self.fd < 0 and not os.path.exists(self.path):
+            return b""
+        if self.fd < 0:
+            self.fd = os.open(self.path, WRITE_LOG, 0o600)
+            self.size = os.fstat(self.fd).st_size
+        count = min(count, self.size - self.start)
+        return os.pread(self.fd, count, self.size - count)
+
+    def cut(self, count: int) -> None:
+        """Take `count` bytes off the end."""
+        if self.fd >= 0:
+            self.size -= count
+            os.ftruncate(self.fd, self.size)
+
+    def close(self, *, remove: bool) -> None:
+        """Close the file, and delete it where asked."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            if remove:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
+
+
+class Attempt:
+    """A step that runs, or is being cleared away."""
+
+    def __init__(self, request: Json, scratch: str) -> None:
+        self.request = request
+        self.id: str = request["id"]
+        self.isolated: bool = request.get("isolated", False)
+        self.split: bool = request.get("split", False)
+        self.status = f"{scratch}/{request['key']}.status"
+        self.log = Capture(f"{scratch}/{request['key']}.log", request.get("log_limit", 1 << 26))
+        self.out = Capture(f"{scratch}/{request['key']}.out", RESULT_BYTES + 1) if self.split else None
+        self.pid = self.start = self.child = 0
+        self.pidfd = -1
+        self.adopted = False
+        self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
+        self.mountpoint = self.cgroup = ""
+        self.code: int | None = None
+        self.started_at = self.ended_at = 0.0
+        self.cpu: float | None = None
+        self.peak: int | None = None
+        self.stopped = ""  # why it was told to end: stop, deadline, owner
+        self.kill_at = 0.0
+
+    def namespace_init(self) -> int:
+        """The pid of the first process of the attempt's PID namespace, as bwrap wrote it; 0 where not written yet."""
+        if not self.child and self.isolated:
+            with contextlib.suppress(ValueError):
+                self.child = int(json.loads(read_text(self.status).partition("\n")[0] or "{}").get("child-pid", 0))
+        return self.child
+
+    def exit_status(self) -> int | None:
+        """The exit code bwrap wrote; None: the command was not started, or has not ended."""
+        for line in read_text(self.status).splitlines():
+            with contextlib.suppress(ValueError):
+                if "exit-code" in (row := json.loads(line)):
+                    return int(row["exit-code"])
+        return None
+
+    def members(self) -> list[int]:
+        """The step's own processes, without those that isolate it."""
+        if self.isolated:
+            return descendants(self.namespace_init()) if self.namespace_init() else []
+        return [self.pid, *descendants(self.pid)]
+
+
+class Launcher:
+    """The event loop: clients, pipes, children, timers."""
+
+    def __init__(self, options: SimpleNamespace) -> None:
+        self.options = options
+        self.running: dict[str, Attempt] = {}
+        self.by_pid: dict[int, Attempt] = {}
+        self.by_fd: dict[int, Callable[[int], None]] = {}
+        self.recent: dict[str, Json] = {}
+        self.past: set[int] = set()
+        self.journals: dict[str, int] = {}
+        self.packs: dict[str, int] = {}
+        self.clients: dict[int, Client] = {}
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.ticket = 0
+        self.mountpoints: list[str] = []
+        self.mounted = 0
+        self.leaving = False
+        self.idle_since = time.monotonic()
+        self.boot = read_text("/proc/sys/kernel/random/boot_id").strip()
+        self.poll = select.epoll()
+        self.overlay_error = ""
+        self.cgroup, self.cgroup_error = delegated_cgroup()
+
+    # -- the loop
+
+    def watch(self, fd: int, react: Callable[[int], None], events: int = select.EPOLLIN) -> None:
+        """Call `react` with the events of `fd`."""
+        self.by_fd[fd] = react
+        self.poll.register(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget and close `fd`."""
+        if self.by_fd.pop(fd, None):
+            self.poll.unregister(fd)
+        os.close(fd)
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call `act` after a while."""
+        self.ticket += 1
+        heapq.heappush(self.timers, (time.monotonic() + max(seconds, 0.0), self.ticket, act))
+
+    def run(self) -> None:
+        """Serve until told to leave and nothing is left, or idle without a client."""
+        while not (self.leaving and not self.running):
+            wait = IDLE_SECONDS if not self.timers else max(self.timers[0][0] - time.monotonic(), 0.0)
+            for fd, events in self.poll.poll(min(wait, IDLE_SECONDS)):
+                if react := self.by_fd.get(fd):
+                    react(events)
+            while self.timers and self.timers[0][0] <= time.monotonic():
+                heapq.heappop(self.timers)[2]()
+            for client in list(self.clients.values()):
+                client.flush()
+            if self.running or self.clients or self.options.mode == "service":
+                self.idle_since = time.monotonic()
+            elif time.monotonic() - self.idle_since >= IDLE_SECONDS:
+                self.leaving = True
+
+    def accept(self, listener: socket.socket) -> None:
+        """A client came."""
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            client = Client(self, connection)
+            self.clients[connection.fileno()] = client
+            self.watch(connection.fileno(), client.react)
+
+    def tell(self, report: Json) -> None:
+        """Report to every client (there is one, as a rule)."""
+        for client in self.clients.values():
+            client.outbox.append(report)
+
+    def owner_gone(self, pidfd: int) -> None:
+        """The foreground run ended or was killed: leave nothing behind."""
+        self.unwatch(pidfd)
+        self.leave("owner", ORPHANED_GRACE_SECONDS)
+
+    def leave(self, reason: str, grace: float) -> None:
+        """Stop every step, and then this process."""
+        self.leaving = True
+        for attempt in list(self.running.values()):
+            self.stop(attempt, grace, reason)
+
+    # -- requests
+
+    def handle(self, client: "Client", request: Json) -> None:
+        """Carry out one request."""
+        op, id_ = request.get("op"), request.get("id", "")
+        if op == "spawn":
+            if not (self.running.get(id_) or self.ended(id_)):
+                self.spawn(request)
+            self.answer(client, id_)
+        elif op == "find":
+            self.answer(client, id_)
+        elif op == "stop":
+            if attempt := self.running.get(id_):
+                self.stop(attempt, float(request["grace"]), request.get("reason", "stop"))
+        elif op == "forget":
+            self.recent.pop(id_, None)
+        elif op == "hello":
+            hello = {"version": VERSION, "boot": self.boot, "leaving": self.leaving or self.options.owner != request.get("owner", "")}
+            client.outbox.append({"told": "hello", "tag": request["tag"], "cgroup_error": self.cgroup_error, **hello})
+        elif op == "prepare":
+            error = ""
+            try:
+                prepare(request["entries"])
+            except OSError as problem:
+                error = str(problem)
+            client.outbox.append({"told": "prepared", "tag": request["tag"], "error": error})
+        elif op == "probe":
+            client.outbox.append({"told": "probed", "tag": request["tag"], **self.probe(request)})
+        elif op == "quit":
+            self.leave("stop", float(request.get("grace", 0.0)))
+
+    def answer(self, client: "Client", id_: str) -> None:
+        """Tell a client what is known of an attempt."""
+        if attempt := self.running.get(id_):
+            client.outbox.append({"told": "started", "id": id_, "pid": attempt.pid, "start": attempt.start, "boot": self.boot})
+        else:
+            client.outbox.append(self.ended(id_) or {"told": "unknown", "id": id_})
+
+    def ended(self, id_: str) -> Json | None:
+        """The record of an attempt that ended, however long ago."""
+        if (record := self.recent.get(id_)) or hash(id_) not in self.past:
+            return record
+        for group in os.listdir(self.options.root):
+            for line in read_lines(f"{self.options.root}/{group}/journal"):
+                if line.get("told") == "ended" and line.get("id") == id_:
+                    return line
+        return None
+
+    def probe(self, request: Json) -> Json:
+        """What this host allows: the given bwrap command with a PID namespace, overlays, limits."""
+        bwrap_error = run_quietly(request["argv"])
+        if not self.overlay_error and (place := request.get("overlay")):
+            try:
+                self.unmount(self.mount_overlay(place))
+            except OSError as error:
+                self.overlay_error = str(error)
+        return {"bwrap_error": bwrap_error, "overlay_error": self.overlay_error}
+
+    # -- starting
+
+    def spawn(self, request: Json) -> None:
+        """Start an attempt; one that cannot be started has ended."""
+        attempt = Attempt(request, self.options.scratch)
+        self.journal(attempt, {"told": "begun", "id": attempt.id, "request": skeleton(request)})
+        attempt.started_at = time.time()
+        try:
+            prepare(request.get("prepare", ()))
+            self.start(attempt)
+        except (OSError, ValueError) as error:
+            code = error.errno if isinstance(error, OSError) else None
+            self.finish(attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
+            return
+        self.running[attempt.id] = self.by_pid[attempt.pid] = attempt
+        self.journal(attempt, {"told": "started", "id": attempt.id, "pid": attempt.pid, "start": attempt.start, "boot": self.boot})
+        if deadline := request.get("deadline"):
+            self.later(deadline - time.time(), lambda: self.expire(attempt))
+
+    def start(self, attempt: Attempt) -> None:
+        """Pipes, root, limits, posix_spawn."""
+        request = attempt.request
+        argv, environment = list(request["argv"]), request["env"]
+        writers = [self.pipe(attempt, is_out=attempt.split)]
+        if attempt.split:
+            writers.append(self.pipe(attempt, is_out=False))
+        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, writers[0], 1), (os.POSIX_SPAWN_DUP2, writers[-1], 2)]
+        hidden = -1
+        try:
+            if attempt.isolated:
+                front = [request["bwrap"], "--json-status-fd", str(STATUS_FD)]
+                if self.options.mode == "run":
+                    front.append("--die-with-parent")
+                if text := request.get("hidden_arguments"):
+                    hidden = os.memfd_create("arguments")
+                    os.write(hidden, "\0".join(text).encode(errors="surrogateescape"))
+                    os.lseek(hidden, 0, os.SEEK_SET)
+                    actions.append((os.POSIX_SPAWN_DUP2, hidden, ARGUMENTS_FD))
+                    front += ["--args", str(ARGUMENTS_FD)]
+                if overlay := request.get("overlay"):
+                    attempt.mountpoint = self.mount_overlay(overlay)
+                    front += ["--bind", attempt.mountpoint, "/"]
+                argv = [*front, *request["view"], "--", *argv]
+                exclusive = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+                actions.append((os.POSIX_SPAWN_OPEN, STATUS_FD, attempt.status, exclusive, 0o600))
+            if limits := request.get("limits"):
+                argv = self.limited(attempt, limits, argv)
+            if cwd := request.get("cwd", ""):
+                os.chdir(cwd)
+            attempt.pid = os.posix_spawn(
+                argv[0], argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=DEFAULT_SIGNALS
+            )
+            attempt.start = start_time(attempt.pid)
+        finally:
+            if request.get("cwd", ""):
+                os.chdir("/")
+            for fd in {*writers, hidden} - {-1}:
+                os.close(fd)
+
+    def pipe(self, attempt: Attempt, *, is_out: bool) -> int:
+        """A pipe for what a step prints; returns its writing end.
+
+        That end can also be read, so a step outlives its launcher's death without SIGPIPE, and a later launcher can go on reading.
+        """
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(reader, False)
+        both = os.open(f"/proc/self/fd/{writer}", os.O_RDWR | os.O_CLOEXEC)
+        os.close(writer)
+        if owner := attempt.request.get("owner"):
+            os.fchown(both, owner[0], owner[1])
+        attempt.pipes[reader] = is_out
+        self.watch(reader, lambda _events: self.copy(attempt, reader, rounds=4))
+        return both
+
+    def copy(self, attempt: Attempt, fd: int, *, rounds: int) -> None:
+        """Copy what a step printed to its files."""
+        while rounds:
+            rounds -= 1
+            try:
+                data = os.read(fd, READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                attempt.pipes.pop(fd, None)
+                self.unwatch(fd)
+                return
+            attempt.log.write(data)
+            if attempt.out and attempt.pipes.get(fd):
+                attempt.out.write(data)
+            if len(data) < READ_BYTES // 16:
+                return
+
+    def mount_overlay(self, overlay: Json) -> str:
+        """Mount an attempt's private root in this process's own mount namespace; returns where."""
+        if self.overlay_error:
+            raise OSError(errno.EPERM, f"overlay: {self.overlay_error}")
+        if not self.mountpoints:
+            self.mounted += 1
+            self.mountpoints.append(f"{self.options.runtime}/root-{self.mounted}")
+            os.makedirs(self.mountpoints[-1], exist_ok=True)
+        lower = ":".join(escape_overlay(path) for path in overlay["lower"])
+        upper, work = escape_overlay(overlay["upper"]), escape_overlay(overlay["work"])
+        options = f"lowerdir={lower},upperdir={upper},workdir={work},xino=off,redirect_dir=off,metacopy=off,volatile"
+        target = self.mountpoints[-1]
+        checked(libc.mount(b"overlay", target.encode(), b"overlay", 0, options.encode()), "overlay mount")
+        return self.mountpoints.pop()
+
+    def unmount(self, mountpoint: str) -> None:
+        """Let go of a private root (the step's own namespace has its copy)."""
+        if libc.umount2(mountpoint.encode(), MNT_DETACH) == 0:
+            self.mountpoints.append(mountpoint)
+
+    def limited(self, attempt: Attempt, limits: dict[str, str], argv: list[str]) -> list[str]:
+        """`argv` started inside a cgroup of its own with these limits (file name -> text)."""
+        if self.cgroup_error:
+            raise OSError(errno.EPERM, f"resources.limits need a delegated cgroup: {self.cgroup_error}")
+        attempt.cgroup = f"{self.cgroup}/{attempt.request['key']}"
+        os.makedirs(attempt.cgroup, exist_ok=True)
+        for name, text in limits.items():
+            write_text(f"{attempt.cgroup}/{name}", text)
+        return ["/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"', f"{attempt.cgroup}/cgroup.procs", *argv]
+
+    # -- stopping
+
+    def expire(self, attempt: Attempt) -> None:
+        """An attempt's deadline passed."""
+        if self.running.get(attempt.id) is attempt and attempt.code is None:
+            self.stop(attempt, float(attempt.request.get("grace", 30.0)), "deadline")
+
+    def stop(self, attempt: Attempt, grace: float, reason: str) -> None:
+        """SIGTERM now, SIGKILL after the grace; asked again, the shorter grace wins."""
+        if attempt.code is not None:
+            return
+        attempt.stopped = attempt.stopped or reason
+        at = time.monotonic() + grace
+        if attempt.kill_at and attempt.kill_at <= at:
+            return
+        first = not attempt.kill_at
+        attempt.kill_at = at
+        self.later(grace, lambda: self.kill(attempt))
+        if first:
+            self.terminate(attempt)
+
+    def terminate(self, attempt: Attempt) -> None:
+        """SIGTERM to the step's processes, as soon as there are any."""
+        if self.running.get(attempt.id) is not attempt or attempt.code is not None:
+            return
+        if members := attempt.members():
+            send_signal(members, signal.SIGTERM)
+        else:
+            self.later(0.01, lambda: self.terminate(attempt))
+
+    def kill(self, attempt: Attempt) -> None:
+        """SIGKILL everything of the step."""
+        if self.running.get(attempt.id) is not attempt or time.monotonic() < attempt.kill_at:
+            return
+        if attempt.isolated and (init := attempt.namespace_init()):
+            send_signal([init], signal.SIGKILL)
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(attempt.pid, signal.SIGKILL)
+            send_signal(attempt.members(), signal.SIGKILL)
+
+    # -- reaping
+
+    def reap(self) -> None:
+        """Look at every child that ended; a step's own group dies before its leader's pid is given back."""
+        while True:
+            try:
+                seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if seen is None:
+                return
+            attempt = self.by_pid.pop(seen.si_pid, None)
+            if attempt and not attempt.isolated:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(seen.si_pid, signal.SIGKILL)
+            _, status, usage = os.wait4(seen.si_pid, 0)
+            if attempt:
+                self.exited(attempt, seen.si_pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+            else:
+                self.sweep()
+
+    def exited(self, attempt: Attempt, pid: int, status: int, cpu: float, peak: int) -> None:
+        """A process that an attempt waits for ended: the step itself (or bwrap), or afterwards its namespace's init."""
+        if pid == attempt.child:
+            attempt.cpu, attempt.peak = cpu, peak
+            self.finish(attempt)
+            return
+        code = os.waitstatus_to_exitcode(status)
+        attempt.code, attempt.ended_at = (code if code >= 0 else 128 - code), time.time()
+        if not attempt.isolated:
+            attempt.cpu, attempt.peak = cpu, peak
+            self.finish(attempt)
+            self.sweep()
+        elif (init := attempt.namespace_init()) and is_own_child(init):
+            self.by_pid[init] = attempt
+            send_signal([init], signal.SIGKILL)
+        else:
+            self.finish(attempt)
+
+    def sweep(self) -> None:
+        """Kill what ended steps without isolation left behind: it was given to us, its subreaper, when its parent went.
+
+        A step's mark in the environment tells whose it is; what has taken its mark off dies when no such step runs any more.
+        """
+        strays = [pid for pid in children(os.getpid()) if pid not in self.by_pid]
+        if not strays:
+            return
+        plain = any(not attempt.isolated for attempt in self.running.values())
+        for pid in strays:
+            marks = [text[15:] for text in read_text(f"/proc/{pid}/environ").split("\0") if text.startswith("TIPHYS_ATTEMPT=")]
+            if marks[0] not in self.running if marks else not plain:
+                send_signal([pid, *descendants(pid)], signal.SIGKILL)
+
+    def finish(self, attempt: Attempt, failure: str = "", *, missing: bool = False) -> None:
+        """Collect what is left of an attempt, write its end down, report it."""
+        for fd in list(attempt.pipes):
+            self.copy(attempt, fd, rounds=1 << 20)
+            if fd in attempt.pipes:
+                self.unwatch(fd)
+        attempt.pipes.clear()
+        interrupted = ""
+        if attempt.isolated and not failure and not attempt.stopped and attempt.exit_status() is None:
+            failure = self.own_words(attempt, attempt.log)
+            if attempt.out:
+                self.own_words(attempt, attempt.out)
+            missing = failure.startswith("execvp ")
+            interrupted = "" if failure else "what isolates it was killed"
+        record: Json = {"told": "ended", "id": attempt.id, "code": attempt.code, "failure": failure, "missing": missing}
+        record |= {"stopped": attempt.stopped, "started_at": attempt.started_at, "ended_at": attempt.ended_at or time.time()}
+        record |= {"cpu": attempt.cpu, "peak": attempt.peak, "oom": False, "interrupted": interrupted}
+        if attempt.cgroup:
+            record["oom"] = self.release_cgroup(attempt.cgroup)
+        if attempt.out:
+            record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
+            attempt.out.close(remove=True)
+        self.conclude(attempt, record)
+
+    def own_words(self, attempt: Attempt, capture: Capture) -> str:
+        """Take bwrap's own last line out of what the step printed: it says why the command was not started."""
+        tail = capture.tail(4096)
+        begin = tail.rfind(b"\nbwrap: ") + 1 if b"\nbwrap: " in tail else 0 if tail.startswith(b"bwrap: ") else -1
+        if begin < 0 or attempt.code != 1:
+            return ""
+        capture.cut(len(tail) - begin)
+        return tail[begin:].decode(errors="replace").strip().removeprefix("bwrap: ")
+
+    def conclude(self, attempt: Attempt, record: Json) -> None:
+        """Write the end down, then forget the attempt."""
+        if attempt.log.size and attempt.log.size <= PACKED_BYTES:
+            record["log"] = self.pack(attempt)
+        attempt.log.close(remove="log" in record)
+        self.journal(attempt, record)
+        self.running.pop(attempt.id, None)
+        self.recent[attempt.id] = record
+        self.past.add(hash(attempt.id))
+        if len(self.recent) > RECENT_ENDS:
+            del self.recent[next(iter(self.recent))]
+        self.tell(record)
+        if attempt.mountpoint:
+            self.unmount(attempt.mountpoint)
+        with contextlib.suppress(OSError):
+            os.unlink(attempt.status)
+        for path in attempt.request.get("tidy", ()):
+            discard(path)
+
+    def pack(self, attempt: Attempt) -> list[int]:
+        """Move a small log into its run's own pack; returns offset and length."""
+        data = attempt.log.tail(PACKED_BYTES)
+        fd = self.open_kept(self.packs, f"{self.options.root}/{attempt.request['group']}/output")
+        offset = os.fstat(fd).st_size
+        os.write(fd, data)
+        return [offset, len(data)]
+
+    def journal(self, attempt: Attempt, record: Json) -> None:
+        """Append a line to the journal of the attempt's run."""
+        path = f"{self.options.root}/{attempt.request['group']}/journal"
+        os.write(self.open_kept(self.journals, path), json.dumps(record).encode() + b"\n")
+
+    def open_kept(self, kept: dict[str, int], path: str) -> int:
+        """A file open for appending, kept open among the last few (and made again where its run was removed)."""
+        fd = kept.get(path, -1)
+        if fd >= 0 and os.fstat(fd).st_nlink:
+            return fd
+        if fd >= 0:
+            os.close(kept.pop(path))
+        if len(kept) >= 64:
+            os.close(kept.pop(next(iter(kept))))
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        kept[path] = os.open(path, WRITE_LOG, 0o600)
+        return kept[path]
+
+    def release_cgroup(self, path: str) -> bool:
+        """Clear and delete a step's cgroup; returns whether its memory limit killed something."""
+        out_of_memory = "oom_kill 0" not in (events := read_text(f"{path}/memory.events")) and "oom_kill" in events
+        with contextlib.suppress(OSError):
+            write_text(f"{path}/cgroup.kill", "1")
+        discard(path)
+        return out_of_memory
+
+    # -- after another launcher was killed
+
+    def recover(self) -> None:
+        """Go on where a killed launcher stopped: learn how its steps ended, follow or clear away those that live."""
+        for group in os.listdir(self.options.root):
+            begun: dict[str, Json] = {}
+            for line in read_lines(f"{self.options.root}/{group}/journal"):
+                if line["told"] == "ended":
+                    begun.pop(line["id"], None)
+                    self.past.add(hash(line["id"]))
+                elif line["told"] == "begun":
+                    begun[line["id"]] = line
+                elif line["id"] in begun:
+                    begun[line["id"]] |= line
+            for line in begun.values():
+                self.recover_one(line)
+
+    def recover_one(self, line: Json) -> None:
+        """One attempt of which no end was written."""
+        attempt = Attempt(line["request"], self.options.scratch)
+        attempt.adopted, attempt.started_at = True, line["request"].get("at", 0.0)
+        attempt.pid, attempt.start = line.get("pid", 0), line.get("start", 0)
+        here = line.get("boot", self.boot) == self.boot
+        alive = here and attempt.pid > 0 and start_time(attempt.pid) == attempt.start
+        self.running[attempt.id] = attempt
+        if alive and self.options.mode != "run":
+            self.follow(attempt)
+            return
+        if here:
+            self.clear(attempt)
+        lost = attempt.exit_status() is None or attempt.split
+        self.finish_adopted(attempt, attempt.exit_status(), "the launcher was killed while it ran" if lost else "")
+
+    def follow(self, attempt: Attempt) -> None:
+        """Wait for a step that another launcher started, and go on reading what it prints."""
+        attempt.pidfd = os.pidfd_open(attempt.pid)
+        attempt.namespace_init()
+        for number in {1, 2} if attempt.split else {1}:
+            with contextlib.suppress(OSError):
+                path = f"/proc/{attempt.pid}/fd/{number}"
+                if stat.S_ISFIFO(os.stat(path).st_mode):
+                    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                    attempt.pipes[reader] = attempt.split and number == 1
+                    self.watch(reader, lambda _events, fd=reader: self.copy(attempt, fd, rounds=4))  # type: ignore[misc]
+        self.watch(attempt.pidfd, lambda _events: self.followed(attempt))
+        if deadline := attempt.request.get("deadline"):
+            self.later(deadline - time.time(), lambda: self.expire(attempt))
+
+    def followed(self, attempt: Attempt) -> None:
+        """A step that another launcher started has ended; the kernel (since 6.15) or bwrap tells its exit code."""
+        for fd in list(attempt.pipes):
+            self.copy(attempt, fd, rounds=1 << 20)
+        code = exit_code_of(attempt.pidfd) if not attempt.isolated else attempt.exit_status()
+        self.unwatch(attempt.pidfd)
+        self.clear(attempt)
+        self.finish_adopted(attempt, code, "" if code is not None else "the launcher was killed while it ran, and its exit code with it")
+
+    def clear(self, attempt: Attempt) -> None:
+        """Kill what is left of a step that is no child of ours."""
+        if init := attempt.namespace_init():
+            marker = f"TIPHYS_ATTEMPT={attempt.id}".encode()
+            if marker in read_text(f"/proc/{init}/environ").encode().split(b"\0"):
+                send_signal([init], signal.SIGKILL)
+        send_signal(marked(f"TIPHYS_ATTEMPT={attempt.id}".encode()), signal.SIGKILL)
+
+    def finish_adopted(self, attempt: Attempt, code: int | None, interrupted: str) -> None:
+        """Write down the end of a step that another launcher started."""
+        attempt.code, attempt.ended_at = code, time.time()
+        for fd in list(attempt.pipes):
+            self.unwatch(fd)
+        attempt.pipes.clear()
+        record: Json = {"told": "ended", "id": attempt.id, "code": code, "failure": "", "missing": False, "stopped": attempt.stopped}
+        record |= {"started_at": attempt.started_at, "ended_at": attempt.ended_at, "cpu": None, "peak": None, "oom": False}
+        record["interrupted"] = "" if attempt.stopped else interrupted
+        if attempt.out:
+            record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
+            attempt.out.close(remove=True)
+        attempt.log.tail(0)
+        self.conclude(attempt, record)
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, launcher: Launcher, connection: socket.socket) -> None:
+        self.launcher, self.connection = launcher, connection
+        self.inbox = b""
+        self.outbox: list[Json] = []
+        self.unsent, self.blocked = b"", False
+        connection.setblocking(False)
+
+    def react(self, events: int) -> None:
+        """Read requests; or go on writing."""
+        if events & select.EPOLLOUT:
+            self.flush()
+        if not events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            return
+        try:
+            data = self.connection.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        *lines, self.inbox = (self.inbox + data).split(b"\n") if b"\n" in data else [self.inbox + data]
+        for line in lines:
+            for request in json.loads(line):
+                self.launcher.handle(self, request)
+
+    def flush(self) -> None:
+        """Write what waits, as much as goes."""
+        if self.outbox:
+            self.unsent += json.dumps(self.outbox).encode() + b"\n"
+            self.outbox = []
+        if not self.unsent or self.connection.fileno() < 0:
+            return
+        try:
+            self.unsent = self.unsent[self.connection.send(self.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        if self.blocked != bool(self.unsent):
+            self.blocked = not self.blocked
+            self.launcher.poll.modify(self.connection.fileno(), select.EPOLLIN | (select.EPOLLOUT if self.blocked else 0))
+
+    def close(self) -> None:
+        """The client is gone; its steps go on."""
+        fd = self.connection.fileno()
+        if self.launcher.clients.pop(fd, None):
+            self.launcher.by_fd.pop(fd, None)
+            self.launcher.poll.unregister(fd)
+            self.connection.close()
+
+
+def prepare(entries: Iterable[list[Any]]) -> None:
+    """Make directories, files and links: [kind, path, ...]; parents exist or come first."""
+    for kind, path, *rest in entries:
+        if kind == "dir":
+            mode, uid, gid = rest
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, mode)
+                os.chmod(path, mode)
+                if uid >= 0:
+                    os.chown(path, uid, gid)
+        elif kind == "tree":
+            os.makedirs(path, exist_ok=True)
+        elif kind == "file":
+            mode, text = rest
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+            with open(fd, "wb") as file:
+                file.write(text.encode(errors="surrogateescape"))
+            os.chmod(path, mode)
+        elif kind == "opaque":
+            os.setxattr(path, "trusted.overlay.opaque", b"y")
+        elif kind == "link":
+            with contextlib.suppress(FileExistsError):
+                os.symlink(rest[0], path)
+
+
+def discard(path: str) -> None:
+    """Delete a directory if it is empty, the overlay's own empty folders included."""
+    for below in ("/work", "/work/incompat/volatile", "/work/incompat", ""):
+        with contextlib.suppress(OSError):
+            os.rmdir(path + below)
+
+
+def escape_overlay(path: str) -> str:
+    """A path as mount options of overlays need it."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def explain_start(error: Exception, request: Json) -> str:
+    """Why posix_spawn or what comes before it failed."""
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        size = sum(len(key) + len(value) + 2 for key, value in request["env"].items()) + sum(len(text) + 1 for text in request["argv"])
+        return f"the arguments and environment together ({size} bytes) are more than the kernel takes: hand large values over as artifacts"
+    return str(error)
+
+
+def skeleton(request: Json) -> Json:
+    """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
+    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy")
+    return {name: request[name] for name in kept if name in request} | {"at": time.time()}
+
+
+def read_lines(path: str) -> list[Json]:
+    """A journal's lines; a last line cut short by a crash is no line."""
+    rows: list[Json] = []
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    return rows
+
+
+def run_quietly(argv: list[str]) -> str:
+    """Run a command to its end; returns why it failed."""
+    said = os.memfd_create("said")
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
+        pid = os.posix_spawn(argv[0], argv, {"PATH": os.defpath}, file_actions=actions, setsigdef=DEFAULT_SIGNALS)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return "" if code == 0 else os.pread(said, 4096, 0).decode(errors="replace").strip() or f"exit code {code}"
+    except OSError as error:
+        return str(error)
+    finally:
+        os.close(said)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a small existing file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def is_own_child(pid: int) -> bool:
+    """Whether wait4 may be called for `pid`."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def exit_code_of(pidfd: int) -> int | None:
+    """The exit code of a process that is no child of ours, where the kernel keeps it for its pidfd."""
+    buffer = bytearray(struct.pack("Q", PIDFD_INFO_EXIT).ljust(PIDFD_INFO_SIZE, b"\0"))
+    for _ in range(50):  # the code is there once its parent has reaped it, a moment after the pidfd says that it ended
+        try:
+            fcntl.ioctl(pidfd, PIDFD_GET_INFO, buffer)
+        except OSError:
+            return None
+        if struct.unpack_from("Q", buffer)[0] & PIDFD_INFO_EXIT:
+            code = os.waitstatus_to_exitcode(struct.unpack_from("i", buffer, 60)[0])
+            return code if code >= 0 else 128 - code
+        time.sleep(0.002)
+    return None
+
+
+def delegated_cgroup() -> tuple[str, str]:
+    """The cgroup (v2) in which steps get their limits, and why there is none."""
+    line = next((row for row in read_text("/proc/self/cgroup").splitlines() if row.startswith("0::")), "")
+    own = "/sys/fs/cgroup" + line[3:].rstrip("/")
+    controllers = set(read_text(f"{own}/cgroup.controllers").split())
+    if not line or not {"cpu", "memory"} <= controllers:
+        return "", "the launcher's cgroup has no cpu and memory controllers"
+    try:
+        os.makedirs(f"{own}/launcher", exist_ok=True)
+        write_text(f"{own}/launcher/cgroup.procs", str(os.getpid()))
+        write_text(f"{own}/cgroup.subtree_control", "+cpu +memory")
+    except OSError as error:
+        return "", str(error)
+    return own, ""
+
+
+def own_namespace() -> str:
+    """Give this process a mount namespace of its own, which still sees the host's later mounts; returns why it cannot."""
+    try:
+        checked(libc.unshare(CLONE_NEWNS), "unshare")
+        checked(libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None), "mount")
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def keep() -> None:
+    """In a foreground run, stay behind as the launcher's parent: should it be killed, kill the steps it was the parent of."""
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if not (launcher := os.fork()):  # noqa: TID251 (this is the launcher: small, and without threads)
+        return
+    while True:
+        pid, status = os.wait()
+        if pid == launcher:
+            break
+    while below := descendants(os.getpid()):
+        send_signal(below, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.wait()
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def main() -> int:
+    """Become the launcher of a runtime directory, unless there is one."""
+    words = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
+    try:
+        options = SimpleNamespace(**{name: words[f"--{name}"] for name in ("runtime", "scratch", "root", "mode")})
+    except KeyError as missing:
+        print(f"{USAGE}\n{missing.args[0]} is missing", file=sys.stderr)  # noqa: T201 (its only word to a person)
+        return 2
+    options.owner = words.get("--owner", "") if options.mode == "run" else ""
+    owner = -1
+    if options.mode == "run":
+        try:
+            owner = os.pidfd_open(int(options.owner))
+        except OSError:
+            return 1
+        keep()
+    os.chdir("/")
+    os.umask(0o022)
+    for path in (options.runtime, options.scratch, options.root):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    lock = os.open(f"{options.runtime}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return 0
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    namespace_error = own_namespace()
+    launcher = Launcher(options)
+    launcher.overlay_error = namespace_error
+    signal.signal(signal.SIGTERM, lambda *_: launcher.leave("owner", ORPHANED_GRACE_SECONDS))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def woken(_events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake_reader, 4096)
+        launcher.reap()
+
+    launcher.watch(wake_reader, woken)
+    if owner >= 0:
+        launcher.watch(owner, lambda _events: launcher.owner_gone(owner))
+    launcher.recover()
+    place = f"{options.runtime}/socket"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(place)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
+        previous = os.umask(0o177)
+        listener.bind(place)
+        os.umask(previous)
+        listener.listen(16)
+        listener.setblocking(False)
+        launcher.watch(listener.fileno(), lambda _events: launcher.accept(listener))
+        launcher.run()
+        with contextlib.suppress(OSError):
+            os.unlink(place)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
