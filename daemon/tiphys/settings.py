@@ -80,7 +80,7 @@ class LimitSettings:
     file_bytes: int = 16 * 1024 * 1024
     nesting: int = 100
     aliases: int = 10_000  # nodes that alias expansion may add
-    nodes: int = 2_000_000  # values in a file; a map or list counts 8
+    nodes: int = 3_000_000  # values in a file; a map or list counts 6
 
 
 @dataclass(frozen=True, kw_only=True)

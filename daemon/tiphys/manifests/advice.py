@@ -34,6 +34,8 @@ def of_parser(error: Exception, source: Source, base: int) -> tuple[tuple[int, i
         mark = error.problem_mark or error.context_mark
         problem = str(error.problem or error.context or "not YAML")
         if mark is not None:
+            if error.context_mark is not None and not source.excerpt(mark.line + base + 1).strip():
+                mark = error.context_mark  # the end of the file says nothing; where the quote or bracket opened does
             line, column = mark.line + base + 1, mark.column + 1
             return (line, column), f"yaml: {problem}", _cause(problem, source.at(line, column), source.excerpt(line))
         return (base + 1, 1), f"yaml: {problem}", ""

@@ -30,7 +30,7 @@ from tiphys.manifests.source import Source
 from tiphys.settings import LimitSettings
 from tiphys.spec.work import Severity
 
-CONTAINER_WEIGHT = 8  # an empty map costs as much memory as that many short texts, and may become a struct of fifty fields
+CONTAINER_WEIGHT = 6  # an empty map costs the memory of several short texts, and may become a struct of fifty fields
 MAX_DUPLICATES = 100
 TAG = "tag:yaml.org,2002:"
 NO_KEY = object()
@@ -75,7 +75,9 @@ class Composer:
         self.ended = False
         self._source = source
         self._limits = limits
+        self._start = 0
         self._base = 0
+        self._merges: list[Any] = []
         self._weight = 0
         self._expanded = 0
         self._duplicates = 0
@@ -110,10 +112,11 @@ class Composer:
 
     def _skip(self, line: int) -> None:
         """Go on at the first `---` after `line`, or end."""
-        start = self._source.data.find(b"\n---", self._source.offset(line))
+        start = self._source.data.find(b"\n---", max(self._source.offset(line) - 1, self._start))
         if start < 0 or self._weight > self._limits.nodes or self._expanded > self._limits.aliases:
             self.ended = True
             return
+        self._start = start + 1
         self._base = self._source.place(start + 1)[0] - 1
         self._get = events(self._source.data[start + 1 :])
 
@@ -154,7 +157,7 @@ class Composer:
                 else:
                     value = scalars.resolve(text)
                     if value.__class__ is float:
-                        self._finite(event, value)
+                        value = self._finite(event, value)
                 if event.anchor is not None:
                     anchors[event.anchor] = value
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
@@ -179,7 +182,7 @@ class Composer:
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 value = container
                 if append is None and MERGE in value:
-                    self._merge(event, value)
+                    self._merge(value)
                 container, append, key = stack.pop()
             elif kind is AliasEvent:
                 value = self._alias(event, anchors, stack, container)
@@ -221,10 +224,13 @@ class Composer:
         hint = f"the bound is the setting limits.nodes; a list or map counts {CONTAINER_WEIGHT}"
         self._stop(event, f"the file holds more than {self._limits.nodes} values", hint)
 
-    def _finite(self, event: Any, value: float) -> None:
-        if not math.isfinite(value):
-            shown = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-            self._note(event, Severity.ERROR, f"json: unsupported value: {shown}", f'write it in quotes if it is text: "{event.value}"')
+    def _finite(self, event: Any, value: float) -> float:
+        """`value`, or 0 and an error where JSON has no word for it."""
+        if math.isfinite(value):
+            return value
+        shown = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+        self._note(event, Severity.ERROR, f"json: unsupported value: {shown}", f'write it in quotes if it is text: "{event.value}"')
+        return 0
 
     def _duplicate(self, event: Any, key: Any) -> None:
         """A key that its map has already (Argo's wording); the last one is kept, and the document is refused."""
@@ -236,13 +242,15 @@ class Composer:
 
     def _key(self, event: Any, text: str) -> Any:
         """The name of a plain key that may be something else than text."""
-        return MERGE if text == "<<" else self._name(event, scalars.resolve(text))
+        if text == "<<":
+            self._merges.append(event)
+            return MERGE
+        return self._name(event, scalars.resolve(text))
 
     def _name(self, event: Any, value: scalars.Scalar) -> str:
         name = scalars.key_text(value)
         if name is None:
-            self._note(event, Severity.ERROR, "unsupported map key of type: null", 'write the key in quotes: "null"')
-            return "null"
+            self._stop(event, "unsupported map key of type: null", 'write the key in quotes: "null"')
         if isinstance(value, float):
             self._finite(event, value)
         return self._names.setdefault(name, name)
@@ -260,10 +268,9 @@ class Composer:
             case "null" | "bool" | "int" | "float":
                 value = scalars.resolve(text)
                 kinds: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "int": (int,), "float": (int, float)}
-                if type(value) in kinds[tag]:
-                    return value
-                self._note(event, Severity.ERROR, f"cannot decode `{text[:80]}` as a !!{tag}")
-                return text
+                if type(value) not in kinds[tag]:
+                    self._stop(event, f"cannot decode `{text[:80]}` as a !!{tag}", "correct the value, or leave the tag out")
+                return value
             case _:
                 self._note(event, Severity.WARNING, f"the tag {event.tag} means nothing here and is ignored")
                 return text
@@ -300,8 +307,9 @@ class Composer:
         if self._expanded > self._limits.aliases:
             self._stop(event, f"aliases expand to more than {self._limits.aliases} values", "the bound is the setting limits.aliases")
 
-    def _merge(self, event: Any, container: dict[Any, Any]) -> None:
+    def _merge(self, container: dict[Any, Any]) -> None:
         """Apply `<<`: the map's own keys win, then earlier maps of the list."""
+        event = self._merges.pop()
         merged = container.pop(MERGE)
         for source in merged if isinstance(merged, list) else [merged]:
             if not isinstance(source, dict):

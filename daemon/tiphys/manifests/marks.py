@@ -42,11 +42,18 @@ class Wanted:
 class Marks:
     """The positions of one document. `start` is its line in the file; `prefix` leads to it inside a `kind: List`."""
 
-    def __init__(self, source: Source, start: int, prefix: Path = ()) -> None:
+    def __init__(self, source: Source, start: int) -> None:
         self.source = source
         self.start = start
-        self.prefix = prefix
+        self.prefix: Path = ()
         self._known: dict[Path, Position] = {}
+
+    def below(self, prefix: Path) -> "Marks":
+        """The positions of the part that `prefix` leads to; what one of the two has read, both know."""
+        part = Marks(self.source, self.start)
+        part.prefix = self.prefix + prefix
+        part._known = self._known  # of its own class
+        return part
 
     def at(self, path: Path) -> Position:
         """Line and column (from 1) of the key, or list item, that the deepest known prefix of `path` leads to."""
@@ -54,16 +61,16 @@ class Marks:
 
     def locate(self, paths: Iterable[Path]) -> dict[Path, Position]:
         """As `at`, for many paths in one reading."""
-        asked = set(paths)
-        missing = [path for path in asked if path not in self._known]
+        whole = {path: self.prefix + path for path in paths}
+        missing = [path for path in whole.values() if path not in self._known]
         if missing:
             root = Wanted()
             for path in missing:
-                _plant(root, self.prefix + path)
+                _plant(root, path)
             self._read(root)
             for path in missing:
-                self._known[path] = _deepest(root, self.prefix + path) or (self.start, 1)
-        return {path: self._known[path] for path in asked}
+                self._known[path] = _deepest(root, path) or (self.start, 1)
+        return {path: self._known[place] for path, place in whole.items()}
 
     def _read(self, root: Wanted) -> None:
         """Walk the document's events and note the positions of wanted places."""

@@ -14,6 +14,8 @@ from tiphys.spec.work import Severity
 Path = tuple[str | int, ...]
 MAX_FINDINGS = 100
 MAX_SHOWN = 60
+MAX_LISTED = 12
+GROUP_ITEM = 3  # `steps`, the group's index, the step's index
 WORDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
 
 
@@ -54,11 +56,12 @@ def mismatch(value: Any, chain: Chain, holder: str, target: str, findings: list[
     if word == "number" and target in ("int64", "intstr.IntOrString"):
         word += f" {scalars.text_of(value)[:MAX_SHOWN]}"
     group = _steps_group(path)
-    if group is not None and len(path) == group + 1:
-        message = f"json: cannot unmarshal {word} into Go value of type []map[string]interface {{}}"
-        hint = "a group of steps is a list: write `- - name: …`"
+    if group is not None and len(path) <= group + GROUP_ITEM:
+        whole = len(path) < group + GROUP_ITEM
+        message = f"json: cannot unmarshal {word} into Go value of type {'[]' * whole}map[string]interface {{}}"
+        hint = "a group of steps is a list of maps: write `- - name: …`"
     else:
-        inside = path if group is None else path[group + 2 :]
+        inside = path if group is None else path[group + GROUP_ITEM :]
         names = ".".join(step for step in inside if isinstance(step, str))
         message = f"json: cannot unmarshal {word} into Go struct field {holder}.{names} of type {target}"
         hint = conversion(value, target)
@@ -97,7 +100,10 @@ def known(key: str, kind: type[msgspec.Struct], fields: Iterable[str]) -> str:
     if hint := advice.of_field(key, fields):
         return hint
     owners = sorted(owner for owner, inner in _inner(kind).items() if key in inner)
-    return f'"{key}" is a field of {", ".join(owners)}' if owners else f"known fields: {', '.join(sorted(fields))}"
+    if owners:
+        return f'"{key}" is a field of {", ".join(owners)}'
+    names = sorted(fields)
+    return f"known fields: {', '.join(names)}" if len(names) <= MAX_LISTED else ""
 
 
 @functools.cache
@@ -117,7 +123,7 @@ def _inner(kind: type[msgspec.Struct]) -> dict[str, frozenset[str]]:
 def _steps_group(path: Path) -> int | None:
     """Where in `path` the innermost `steps` of a template stands, if the path goes below one of its groups."""
     for index in range(len(path) - 2, -1, -1):
-        if path[index] == "steps" and isinstance(path[index + 1], int) and (index == 0 or path[index - 1] != "parameters"):
+        if path[index] == "steps" and isinstance(path[index + 1], int):
             return index
     return None
 
