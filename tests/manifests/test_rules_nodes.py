@@ -36,10 +36,15 @@ STEPS = [
         ["[{name: a_b, template: leaf}]"],
         [
             (
-                "templates.main.steps[0].name 'a_b' is invalid: name must consist of alpha-numeric characters or '-', and must start with an "
-                "alpha-numeric character (e.g. My-name1-2, 123-NAME)"
+                "templates.main.steps[0].name 'a_b' is invalid: name must consist of alpha-numeric characters or '-', and must start "
+                "with an alpha-numeric character (e.g. My-name1-2, 123-NAME)"
             )
         ],
+    ),
+    ([f"[{{name: {'a' * 128}, template: leaf}}]"], []),
+    (
+        [f"[{{name: {'a' * 129}, template: leaf}}]"],
+        [f"templates.main.steps[0].name '{'a' * 129}' is invalid: must be no more than 128 characters"],
     ),
     (["[{name: 'a-{{workflow.name}}', template: leaf}]"], []),
     (["[{name: a}]"], ["templates.main.steps[0].a failed to get a template"]),
@@ -104,7 +109,8 @@ STEP_TAGS = [
 @pytest.mark.parametrize(("tag", "known"), STEP_TAGS)
 def test_which_tags_a_step_may_use(tag, known):
     spec = steps(
-        "[{name: a, template: leaf}, {name: loop, template: leaf, withItems: [1]}, {name: wait, template: wait}, {name: idle, template: idle}]",
+        "[{name: a, template: leaf}, {name: loop, template: leaf, withItems: [1]}]",
+        "[{name: wait, template: wait}, {name: idle, template: idle}]",
         f"[{{name: sibling, template: leaf}}, {{name: self, {passing(tag)}}}]",
         "[{name: later, template: leaf}]",
     )
@@ -179,8 +185,8 @@ DAGS = [
         ["{name: a, template: leaf}", "{name: b, template: leaf, depends: a.AllFailed}"],
         [
             (
-                "templates.main.tasks.b dependency 'a' uses an items-based condition such as .AnySucceeded or .AllFailed but does not contain any "
-                "items"
+                "templates.main.tasks.b dependency 'a' uses an items-based condition such as .AnySucceeded or .AllFailed but does not "
+                "contain any items"
             )
         ],
     ),

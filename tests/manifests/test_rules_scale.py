@@ -1,5 +1,7 @@
 """Large and hostile documents: lint costs what they hold, and none makes it fall over."""
 
+import json
+import random
 import time
 
 import msgspec
@@ -84,3 +86,73 @@ def test_ancestors_are_those_needed_through_others():
 
 def test_no_cycle_is_found_where_paths_only_meet():
     assert graph.cycle({"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}) == []
+
+
+RICH = {
+    "entrypoint": "main",
+    "onExit": "leaf",
+    "arguments": {
+        "parameters": [{"name": "p", "value": "{{workflow.name}}", "enum": ["a"]}],
+        "artifacts": [{"name": "f", "raw": {"data": "x"}}],
+    },
+    "podGC": {"strategy": "OnPodSuccess", "labelSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}},
+    "podResources": {"limits": {"cpu": 1}},
+    "hooks": {"running": {"template": "leaf", "expression": "workflow.status == 'Running'"}},
+    "templates": [
+        {
+            "name": "main",
+            "dag": {"target": "b", "tasks": [{"name": "a", "template": "leaf"}, {"name": "b", "inline": LEAF, "depends": "a.Failed"}]},
+        },
+        {"name": "rows", "steps": [[{"name": "s", "template": "leaf", "withItems": [1, {"k": [2]}], "arguments": passing("item.k")}]]},
+        {**LEAF, "metrics": {"prometheus": [{"name": "m", "help": "h", "counter": {"value": "1"}}]}},
+        {"name": "set", "containerSet": {"containers": [{"name": "main", "image": "x", "dependencies": []}]}},
+        {"name": "make", "resource": {"action": "create", "manifest": "a: {{=1}}"}},
+    ],
+}
+ODD = [
+    "",
+    "{{",
+    "}}",
+    "{{=",
+    "a.b",
+    "{{tasks.a.status}}",
+    "{{item.x}}",
+    "{{inputs.parameters.{{item}}}}",
+    "a && ",
+    '"',
+    "\\",
+    None,
+    [],
+    {},
+    0,
+    -1,
+]
+
+
+def positions(value):
+    """Every container and key below `value`."""
+    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    return [pair for key, item in items for pair in [(value, key), *positions(item)]]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_document_that_can_be_read_makes_a_rule_fall_over(seed):
+    chance = random.Random(seed)
+    checked_at_all = 0
+    for _ in range(200):
+        spec = json.loads(json.dumps(RICH))
+        for _ in range(chance.randint(1, 3)):
+            owner, key = chance.choice(positions(spec))
+            if chance.random() < 0.3:
+                del owner[key]
+            else:
+                owner[key] = chance.choice([*ODD, json.loads(json.dumps(chance.choice(positions(spec))[0]))])
+        try:
+            workflow = msgspec.convert({"kind": "Workflow", "apiVersion": "argoproj.io/v1alpha1", "spec": spec}, type=workflows.Workflow)
+        except msgspec.ValidationError:
+            continue
+        checked_at_all += 1
+        for problem in rules.check(workflow, rules.Definitions(), submitting=True):
+            assert problem.message
+            assert problem.path
+    assert checked_at_all > 20

@@ -4,7 +4,14 @@ import pytest
 
 from tests.manifests.linting import errors, places, warnings
 
-SPEC = "entrypoint: main\narguments: {parameters: [{name: p, value: v}]}\ntemplates:\n  - name: main\n%s\n  - {name: leaf, container: {image: a}}"
+SPEC = """\
+entrypoint: main
+arguments: {parameters: [{name: p, value: v}]}
+templates:
+  - name: main
+%s
+  - {name: leaf, container: {image: a}}
+"""
 
 
 def main(body: str) -> str:
@@ -26,6 +33,7 @@ BODIES = [
     ("suspend: {}\nactiveDeadlineSeconds: x", ["templates.main.activeDeadlineSeconds must be a positive integer > 0 or an argo variable"]),
     ("suspend: {}\nactiveDeadlineSeconds: '{{workflow.parameters.p}}'", []),
     ("suspend: {}\nactiveDeadlineSeconds: '30'", []),
+    (f"suspend: {{}}\nactiveDeadlineSeconds: '{'9' * 5000}'", []),
     ("suspend: {}\nparallelism: 2", ["templates.main.parallelism is only valid for steps and dag templates"]),
     ("steps: []\nparallelism: 2", []),
     ("steps: []\ntimeout: 5s", ["Steps template doesn't support timeout field"]),
@@ -47,7 +55,10 @@ BODIES = [
     (
         "container: {image: a}\ninputs: {artifacts: [{name: a, path: /safe/../../etc, raw: {data: x}}]}",
         [
-            "error in templates.main.inputs.artifacts.a: Artifact 'a' attempted to use a path containing '..'. Directory traversal is not permitted"
+            (
+                "error in templates.main.inputs.artifacts.a: Artifact 'a' attempted to use a path containing '..'. "
+                "Directory traversal is not permitted"
+            )
         ],
     ),
     ("container: {image: a}\ninputs: {artifacts: [{name: a, path: /safe/b/../b/c, raw: {data: x}}]}", []),
@@ -93,6 +104,7 @@ BODIES = [
         ['templates.main.sidecars[0].name: "wait" is a reserved Argo container name'],
     ),
     ("container: {image: a}\npodResources: {requests: {gpu: 1}}", ['templates.main.podResources: "gpu" is not a valid pod-level resource']),
+    ("container: {image: a}\npodResources: {limits: [1], requests: 3}", []),
     ("steps: []\npodResources: {requests: {cpu: 1}}", ["templates.main.podResources is not supported for Steps templates"]),
     ("containerSet: {containers: []}", ["templates.main.containerSet.containers must have at least one container"]),
     ("containerSet: {containers: [{image: a}]}", ["templates.main.containerSet.containers[0].name is required"]),
@@ -181,8 +193,8 @@ BODIES = [
         "container: {image: a}\noutputs: {parameters: [{name: o, globalName: 'a b', valueFrom: {path: /o}}]}",
         [
             (
-                "templates.main.outputs.parameters.o.globalName: Parameter/Artifact name must consist of alpha-numeric characters, '_' or '-' "
-                "e.g. my_param_1, MY-PARAM-1"
+                "templates.main.outputs.parameters.o.globalName: Parameter/Artifact name must consist of alpha-numeric characters, "
+                "'_' or '-' e.g. my_param_1, MY-PARAM-1"
             )
         ],
     ),
@@ -326,7 +338,8 @@ def test_a_global_name_made_of_parameters_is_put_together():
 
 
 def test_only_exit_handlers_know_the_failures():
-    spec = "entrypoint: main\n%stemplates:\n  - {name: main, suspend: {}}\n  - {name: bye, container: {image: a, args: ['{{workflow.failures}}']}}"
+    exit_handler = "{name: bye, container: {image: a, args: ['{{workflow.failures}}']}}"
+    spec = f"entrypoint: main\n%stemplates:\n  - {{name: main, suspend: {{}}}}\n  - {exit_handler}"
     assert errors(spec % "onExit: bye\n") == []
     assert errors(spec % "") == ["templates.bye templates.bye: failed to resolve {{workflow.failures}}"]
 

@@ -9,7 +9,7 @@ from tiphys.spec import templates
 ACTIONS = frozenset({"get", "create", "apply", "delete", "replace", "patch"})
 WITHOUT_MANIFEST = frozenset({"get", "delete"})
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
+_NOT_NEGATIVE = re.compile(r"\+?[0-9]+|-0+")
 
 
 def check(visit: Visit) -> None:
@@ -37,7 +37,7 @@ def check(visit: Visit) -> None:
 def _is_deadline(value: int | str) -> bool:
     if isinstance(value, str) and tags.has_tag(value):
         return True
-    return _INTEGER.fullmatch(str(value)) is not None and int(value) >= 0
+    return _NOT_NEGATIVE.fullmatch(str(value)) is not None
 
 
 def _check_image(visit: Visit, image: str, kind: str) -> None:

@@ -16,7 +16,8 @@ def resource_faults(label: str, resources: JSON) -> Iterator[str]:
     if not isinstance(resources, dict):
         return
     for field in ("requests", "limits"):
-        for name in resources.get(field) or {}:
+        given = resources.get(field)
+        for name in given if isinstance(given, dict) else ():
             if name not in ("cpu", "memory") and not name.startswith("hugepages-"):
                 yield f'{label}: "{name}" is not a valid pod-level resource'
     if resources.get("claims"):
@@ -47,10 +48,11 @@ def gc_faults(gc: workflows.PodGC | None) -> Iterator[tuple[str, str]]:
 def _selector_faults(selector: JSON) -> Iterator[str]:
     if not isinstance(selector, dict):
         return
-    for wanted in selector.get("matchExpressions") or ():
+    expressions = selector.get("matchExpressions")
+    for wanted in expressions if isinstance(expressions, list | tuple) else ():
         if not isinstance(wanted, dict):
             continue
-        operator, values = wanted.get("operator", ""), wanted.get("values") or ()
+        operator, values = str(wanted.get("operator", "")), wanted.get("values")
         if operator in _VALUED and not values:
             yield "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"
         elif operator in _BARE and values:
