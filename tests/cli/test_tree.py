@@ -3,6 +3,8 @@
 import random
 from datetime import UTC, datetime
 
+import msgspec
+
 from tests.cli.samples import node, workflow
 from tiphys.cli import tree
 from tiphys.spec.parameters import Parameter
@@ -219,3 +221,27 @@ def test_five_thousand_levels_do_not_overflow_the_stack() -> None:
 def test_outputs_do_not_disturb() -> None:
     one = node("wf", outputs=Outputs(parameters=(Parameter(name="p", value="v"),)))
     assert steps_column(one) == [" ✔ wf"]
+
+
+def test_edges_are_not_needed() -> None:
+    """A node that has just changed comes without the graph's edges."""
+    bare = [msgspec.structs.replace(one, children=()) for one in STEPS]
+    assert steps_column(*bare) == steps_column(*STEPS)
+
+
+def test_what_does_not_fit_is_counted_and_what_matters_stays() -> None:
+    nodes = [node("wf", "DAG", "Running", took=None)]
+    nodes += [node(f"wf.ok{index:03}", boundary="wf", started=index) for index in range(50)]
+    nodes += [
+        node("wf.bad", phase="Failed", boundary="wf", started=51),
+        node("wf.busy", phase="Running", boundary="wf", started=52, took=None),
+    ]
+    drawn = tree.rows("wf", workflow(*nodes).status.nodes)
+    lines = tree.fitted(drawn, "wf", NOW, 10, utf8=True)
+    assert len(lines) <= 10
+    text = "\n".join(line.text for line in lines)
+    assert "● wf" in text
+    assert "✖ bad" in text
+    assert "● busy" in text
+    assert lines[-1].text == " and 46 Succeeded"
+    assert len(tree.fitted(drawn, "wf", NOW, 100, utf8=True)) == len(drawn) + 1

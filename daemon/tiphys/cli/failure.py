@@ -39,7 +39,16 @@ def culprits(workflow: Workflow) -> list[NodeStatus]:
 
 def _earlier_attempts(nodes: Mapping[str, NodeStatus]) -> set[str]:
     """Attempts that another one followed."""
-    return {attempt.id for node in nodes.values() if node.type is NodeType.RETRY for attempt in tree.attempts(node, nodes)[:-1]}
+    by_name = {node.name: node for node in nodes.values()}
+    latest: dict[str, tuple[int, str]] = {}
+    numbers: dict[str, int] = {}
+    for key, node in nodes.items():
+        found = tree.ATTEMPT.search(node.name)
+        retry = by_name.get(node.name[: found.start()]) if found else None
+        if found and retry and retry.type is NodeType.RETRY:
+            numbers[key] = int(found[1])
+            latest[retry.name] = max(latest.get(retry.name, (-1, "")), (numbers[key], key))
+    return numbers.keys() - {key for _, key in latest.values()}
 
 
 def _above(node: NodeStatus, nodes: Mapping[str, NodeStatus], known: set[str]) -> set[str]:

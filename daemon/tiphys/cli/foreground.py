@@ -12,6 +12,7 @@ from tiphys.cli.exits import Exit
 from tiphys.cli.port import Engine
 from tiphys.cli.requests import Request, Work
 from tiphys.cli.wiring import Wiring
+from tiphys.scheduler import events
 from tiphys.spec.status import NodeStatus, Phase
 from tiphys.spec.workflows import Workflow
 
@@ -52,7 +53,7 @@ async def run(request: Request, work: Work, engine: Engine, state: Path, wiring:
 
 async def _uids(request: Request, work: Work, engine: Engine, state: Path) -> Sequence[str]:
     """The workflows to watch: those that the state holds, retried if that was asked for; else the file's, now submitted."""
-    held = engine.workflows()
+    held = engine.uids()
     if not held:
         if request.retry:
             raise inputs.BadInput(f"{state} holds no run to retry")
@@ -60,7 +61,7 @@ async def _uids(request: Request, work: Work, engine: Engine, state: Path) -> Se
     if request.retry:
         for uid in held:
             if not _succeeded(engine.workflow(uid)):
-                await engine.ask(uid, "retry")
+                await engine.ask(uid, events.Retry())
     return held
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from tiphys.scheduler import events
 from tiphys.spec.status import NodeStatus, Phase
 from tiphys.spec.workflows import Document, Workflow
 
@@ -36,8 +37,8 @@ class Engine(Protocol):
         """What the user should know before the work begins."""
         ...
 
-    def workflows(self) -> Sequence[str]:
-        """The uids of the workflows that its state holds."""
+    def uids(self) -> Sequence[str]:
+        """The workflows that its state holds."""
         ...
 
     async def submit(self, documents: Sequence[Document]) -> Sequence[str]:
@@ -52,7 +53,7 @@ class Engine(Protocol):
         """Each change from now on, until the workflow is completed."""
         ...
 
-    async def ask(self, uid: str, verb: str, **details: object) -> None:
+    async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
         """Steer a workflow; raises a TiphysError that says why where that is refused."""
         ...
 

@@ -42,6 +42,8 @@ hangs below it."""
 BOUNDARIES = frozenset({NodeType.STEPS, NodeType.DAG})
 NOT_DRAWN = frozenset({NodeType.TASK_GROUP, NodeType.CONTAINER})
 LOOP_INDEX = re.compile(r"\((\d+)(?::.*)?\)$", re.DOTALL)
+ATTEMPT = re.compile(r"\((\d+)\)$")
+GROUP = re.compile(r"(\[\d+\])\.")
 COLUMNS = {
     "": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE"),
     "short": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE", "NODENAME"),
@@ -171,33 +173,36 @@ def cells(workflow_name: str, row: Row, now: datetime, *, form: str, utf8: bool)
     return [columns[column] for column in COLUMNS[form]]
 
 
-def attempts(node: NodeStatus, nodes: Mapping[str, NodeStatus]) -> list[NodeStatus]:
-    """The attempts of a Retry node; its hooks are its children too, but no attempts."""
-    children = (nodes[child] for child in node.children if child in nodes)
-    return [child for child in children if not (child.node_flag and child.node_flag.hooked)]
-
-
 def _grow(nodes: Mapping[str, NodeStatus]) -> dict[str, _Branch]:
-    """A branch for each drawn node by id, each hung on its parent."""
+    """A branch for each drawn node by id, each hung on its parent.
+
+    Parents are found by name and boundary alone: a node that has just changed may come without the graph's edges.
+    """
     branches = {key: _Branch(node) for key, node in nodes.items() if node.type not in NOT_DRAWN and node.phase is not Phase.OMITTED}
-    parents: dict[str, str] = {}
-    for key, branch in branches.items():
-        if branch.node.type is NodeType.RETRY:
-            parents |= {attempt.id: key for attempt in attempts(branch.node, nodes)}
-        elif branch.node.type is NodeType.STEP_GROUP:
-            parents |= {child: key for child in branch.node.children if _is_member(nodes.get(child))}
-    for key, branch in branches.items():
-        parent = branches.get(parents.get(key) or branch.node.boundary_id)
-        if parent is not None:
+    by_name = {branch.node.name: branch for branch in branches.values()}
+    for branch in branches.values():
+        parent = _parent(branch.node, branches, by_name)
+        if parent is not None and parent is not branch:
             parent.below.append(branch)
     for branch in branches.values():
         branch.below.sort(key=_order)
     return branches
 
 
-def _is_member(node: NodeStatus | None) -> bool:
-    """Whether a child of a StepGroup is one of its steps: not the next group, and no hook."""
-    return node is not None and node.type is not NodeType.STEP_GROUP and not (node.node_flag and node.node_flag.hooked)
+def _parent(node: NodeStatus, branches: Mapping[str, _Branch], by_name: Mapping[str, _Branch]) -> _Branch | None:
+    """What `node` is drawn under: the Retry of an attempt, the StepGroup of a step, else its boundary."""
+    hooked = node.node_flag is not None and node.node_flag.hooked
+    if (
+        (attempt := ATTEMPT.search(node.name))
+        and (retry := by_name.get(node.name[: attempt.start()]))
+        and retry.node.type is NodeType.RETRY
+    ):
+        return retry
+    boundary = branches.get(node.boundary_id)
+    if boundary is not None and boundary.node.type is NodeType.STEPS and node.type is not NodeType.STEP_GROUP and not hooked:
+        group = GROUP.match(node.name, len(boundary.node.name))
+        return by_name.get(node.name[: group.end(1)], boundary) if group else boundary
+    return boundary
 
 
 def _order(branch: _Branch) -> tuple[bool, str, str, int, str]:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -11,11 +11,13 @@ from tiphys.cli import asking, tree, views
 from tiphys.cli.follow import Follower
 from tiphys.cli.port import Engine
 from tiphys.errors import TiphysError
+from tiphys.scheduler import events
 from tiphys.spec.status import NodeStatus, NodeType
 
 STOPPING = "stopping: running steps are ended and exit handlers run; again (Ctrl-C) terminates at once"
 TERMINATING = "terminating: no exit handlers"
 LEAVING = "leaving"
+WHO = "the terminal"
 WITH_OUTPUT = frozenset({NodeType.POD, NodeType.PLUGIN})
 
 
@@ -66,23 +68,28 @@ class Watching:
         changes = self._engine.changes(uid)
         workflow = self._engine.workflow(uid)
         self._view.begin(uid, workflow)
+        # Nothing here waits: a change between this picture and the first of `changes` would be lost.
         for node in ((workflow.status.nodes if workflow.status else None) or {}).values():
-            await self._node(uid, node, group)
+            self._notice(uid, node, group)
+            if self._follower and node.phase.fulfilled:
+                group.start_soon(self._follower.finish, node.id)
+            self._view.changed(uid, node)
         if workflow.spec.suspend:
             group.start_soon(self._ask_for_all, uid, workflow.metadata.name)
         async for change in changes:
-            if change.node is not None:
-                await self._node(uid, change.node, group)
-            else:
+            if change.node is None:
                 self._view.ended(uid, change.phase, change.message)
+                continue
+            self._notice(uid, change.node, group)
+            if self._follower and change.node.phase.fulfilled:
+                await self._follower.finish(change.node.id)  # its output comes before its end
+            self._view.changed(uid, change.node)
         self._unfinished.remove(uid)
 
-    async def _node(self, uid: str, node: NodeStatus, group: TaskGroup) -> None:
-        """Show a node; follow its output while it runs, ask where it waits for somebody."""
+    def _notice(self, uid: str, node: NodeStatus, group: TaskGroup) -> None:
+        """Follow a node's output, ask where it waits for somebody."""
         if self._follower and node.type in WITH_OUTPUT:
             self._follower.start(node.id, node.display_name or node.name)
-            if node.phase.fulfilled:
-                await self._follower.finish(node.id)  # its output comes before its end
         if tree.active_suspend(node):
             first = node.id not in self._waiting
             self._waiting[node.id] = node
@@ -90,7 +97,6 @@ class Watching:
                 group.start_soon(self._ask, uid, node)
         elif self._waiting.pop(node.id, None) and (question := self._questions.get(node.id)):
             question.cancel()
-        self._view.changed(uid, node)
 
     async def _ask(self, uid: str, node: NodeStatus) -> None:
         """Put a suspended node's question, or say how it goes on."""
@@ -117,9 +123,11 @@ class Watching:
 
     async def _answered(self, uid: str, node: NodeStatus, answer: asking.Answer) -> None:
         if answer.stop:
-            await self._steer(uid, "stop")
-        else:
-            await self._steer(uid, "resume", node_id=node.id, parameters=answer.values)
+            await self._steer(uid, events.Stop())
+            return
+        if answer.values:
+            await self._steer(uid, events.SetNode(nodes=(node.id,), parameters=dict(answer.values)))
+        await self._steer(uid, events.Resume(nodes=(node.id,)))
 
     async def _ask_for_all(self, uid: str, name: str) -> None:
         """A workflow that starts suspended (`spec.suspend`)."""
@@ -135,7 +143,7 @@ class Watching:
             self._terminal = None
             self._say_how(name)
         else:
-            await self._steer(uid, "resume" if answer else "stop")
+            await self._steer(uid, events.Resume() if answer else events.Stop())
 
     def _say_how(self, name: str) -> None:
         """Nobody can be asked: the signal that answers."""
@@ -148,29 +156,29 @@ class Watching:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
             async for number in signals:
                 if number == signal.SIGUSR1:
-                    await self._steer_all("resume")
+                    await self._steer_all(events.Resume())
                     continue
                 self.interrupts += 1
                 if self.interrupts == 1:
                     self._say(STOPPING)
-                    await self._steer_all("stop")
+                    await self._steer_all(events.Stop())
                 elif self.interrupts == 2:
                     self._say(TERMINATING)
-                    await self._steer_all("terminate")
+                    await self._steer_all(events.Terminate())
                 else:
                     self._say(LEAVING)
                     group.cancel_scope.cancel()
 
-    async def _steer_all(self, verb: str) -> None:
+    async def _steer_all(self, wish: events.Wish) -> None:
         for uid in tuple(self._unfinished):
-            await self._steer(uid, verb)
+            await self._steer(uid, wish)
 
-    async def _steer(self, uid: str, verb: str, **details: str | Mapping[str, str]) -> None:
+    async def _steer(self, uid: str, wish: events.Wish) -> None:
         """Ask the engine; why it refuses is told, not raised: the run goes on."""
         try:
-            await self._engine.ask(uid, verb, **details)
+            await self._engine.ask(uid, wish, WHO)
         except TiphysError as error:
-            self._say(f"{verb}: {error}")
+            self._say(f"{type(wish).__name__.lower()}: {error}")
 
     def _say(self, text: str) -> None:
         self._view.say([tree.Line(text=text)])
