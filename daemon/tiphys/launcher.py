@@ -37,7 +37,8 @@ RECENT_ENDS = 4096
 IDLE_SECONDS = 60.0
 ORPHANED_GRACE_SECONDS = 2.0
 STATUS_FD, ARGUMENTS_FD = 3, 4
-MS_REC, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x4000, 1 << 19, 2, 0x20000
+MS_REMOUNT, MS_REC, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x20, 0x4000, 1 << 19, 2, 0x20000
+MOST_ROOTS = 64
 PR_SET_CHILD_SUBREAPER = 36
 PUNCH_HOLE_KEEP_SIZE = 3
 PIDFD_INFO_SIZE, PIDFD_INFO_EXIT = 64, 1 << 3
@@ -173,7 +174,8 @@ class Attempt:
         self.pidfd = -1
         self.adopted = False
         self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
-        self.mountpoint = self.cgroup = ""
+        self.root: Root | None = None
+        self.borrowed = self.cgroup = ""
         self.code: int | None = None
         self.started_at = self.ended_at = 0.0
         self.cpu: float | None = None
@@ -203,6 +205,37 @@ class Attempt:
         return [self.pid, *descendants(self.pid)]
 
 
+class Root:
+    """An overlay in this process's mount namespace: the private root of one attempt at a time."""
+
+    def __init__(self, mountpoint: str, upper: str, work: str, lower: list[str]) -> None:
+        self.mountpoint, self.upper, self.work, self.lower = mountpoint, upper, work, lower
+
+    def mount(self) -> None:
+        """Mount it; `volatile`, for unmounting would otherwise write the whole disk's pending data out."""
+        lower = ":".join(map(escape_overlay, self.lower))
+        options = f"lowerdir={lower},upperdir={escape_overlay(self.upper)},workdir={escape_overlay(self.work)}"
+        options += ",xino=off,redirect_dir=off,metacopy=off,volatile"
+        checked(libc.mount(b"overlay", self.mountpoint.encode(), b"overlay", 0, options.encode()), "overlay mount")
+
+    def unmount(self) -> None:
+        """Let go of it; a step's own namespace has its copy."""
+        libc.umount2(self.mountpoint.encode(), MNT_DETACH)
+
+    def refresh(self) -> bool:
+        """Forget what the kernel remembers of the lower side: it may have changed since (a remount does that)."""
+        return bool(libc.mount(b"none", self.mountpoint.encode(), None, MS_REMOUNT, b"") == 0)
+
+    def is_untouched(self) -> bool:
+        """Whether nothing was ever written in it, not even a mode of its top folder."""
+        try:
+            found = os.stat(self.upper)
+            marks = [name for name in os.listxattr(self.upper) if not name.startswith("trusted.overlay.")]
+            return not (os.listdir(self.upper) or marks or (found.st_mode & 0o7777, found.st_uid) != (0o755, os.geteuid()))
+        except OSError:
+            return False
+
+
 class Launcher:
     """The event loop: clients, pipes, children, timers."""
 
@@ -219,7 +252,8 @@ class Launcher:
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.ticket = 0
         self.mountpoints: list[str] = []
-        self.mounted = 0
+        self.roots: list[Root] = []
+        self.mounted = self.made = 0
         self.leaving = False
         self.idle_since = time.monotonic()
         self.boot = read_text("/proc/sys/kernel/random/boot_id").strip()
@@ -338,7 +372,7 @@ class Launcher:
         bwrap_error = run_quietly(request["argv"])
         if not self.overlay_error and (place := request.get("overlay")):
             try:
-                self.unmount(self.mount_overlay(place))
+                self.roots.append(self.borrow(place["lower"]))
             except OSError as error:
                 self.overlay_error = str(error)
         return {"bwrap_error": bwrap_error, "overlay_error": self.overlay_error}
@@ -358,7 +392,10 @@ class Launcher:
             self.finish(attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
             return
         self.running[attempt.id] = self.by_pid[attempt.pid] = attempt
-        self.journal(attempt, {"told": "started", "id": attempt.id, "pid": attempt.pid, "start": attempt.start, "boot": self.boot})
+        started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "start": attempt.start, "boot": self.boot}
+        if attempt.root and "keep" in request["overlay"]:
+            started["borrowed"] = os.path.dirname(attempt.root.upper)
+        self.journal(attempt, started)
         if deadline := request.get("deadline"):
             self.later(deadline - time.time(), lambda: self.expire(attempt))
 
@@ -383,8 +420,7 @@ class Launcher:
                     actions.append((os.POSIX_SPAWN_DUP2, hidden, ARGUMENTS_FD))
                     front += ["--args", str(ARGUMENTS_FD)]
                 if overlay := request.get("overlay"):
-                    attempt.mountpoint = self.mount_overlay(overlay)
-                    front += ["--bind", attempt.mountpoint, "/"]
+                    front += ["--bind", self.private_root(attempt, overlay), "/"]
                 argv = [*front, *request["view"], "--", *argv]
                 exclusive = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
                 actions.append((os.POSIX_SPAWN_OPEN, STATUS_FD, attempt.status, exclusive, 0o600))
@@ -437,25 +473,56 @@ class Launcher:
             if len(data) < READ_BYTES // 16:
                 return
 
-    def mount_overlay(self, overlay: Json) -> str:
-        """Mount an attempt's private root in this process's own mount namespace; returns where."""
+    def private_root(self, attempt: Attempt, overlay: Json) -> str:
+        """Where an attempt's private root is mounted: over folders of its own, or, if nothing is in them yet, over borrowed ones."""
         if self.overlay_error:
             raise OSError(errno.EPERM, f"overlay: {self.overlay_error}")
+        if "upper" in overlay:
+            attempt.root = Root(self.mountpoint(), overlay["upper"], overlay["work"], overlay["lower"])
+            attempt.root.mount()
+        else:
+            attempt.root = self.borrow(overlay["lower"])
+        return attempt.root.mountpoint
+
+    def mountpoint(self) -> str:
+        """A directory to mount on."""
         if not self.mountpoints:
             self.mounted += 1
             self.mountpoints.append(f"{self.options.runtime}/root-{self.mounted}")
             os.makedirs(self.mountpoints[-1], exist_ok=True)
-        lower = ":".join(escape_overlay(path) for path in overlay["lower"])
-        upper, work = escape_overlay(overlay["upper"]), escape_overlay(overlay["work"])
-        options = f"lowerdir={lower},upperdir={upper},workdir={work},xino=off,redirect_dir=off,metacopy=off,volatile"
-        target = self.mountpoints[-1]
-        checked(libc.mount(b"overlay", target.encode(), b"overlay", 0, options.encode()), "overlay mount")
         return self.mountpoints.pop()
 
-    def unmount(self, mountpoint: str) -> None:
-        """Let go of a private root (the step's own namespace has its copy)."""
-        if libc.umount2(mountpoint.encode(), MNT_DETACH) == 0:
-            self.mountpoints.append(mountpoint)
+    def borrow(self, lower: list[str]) -> "Root":
+        """A mounted root in which no step has written; what the host changed below it meanwhile is seen."""
+        while self.roots:
+            root = self.roots.pop()
+            if root.lower == lower and root.refresh():
+                return root
+            self.drop(root)
+        self.made += 1
+        place = f"{self.options.root}/.roots/{os.getpid()}-{self.made}"
+        os.makedirs(f"{place}/upper")
+        os.mkdir(f"{place}/work")
+        root = Root(self.mountpoint(), f"{place}/upper", f"{place}/work", lower)
+        root.mount()
+        return root
+
+    def give_back(self, attempt: Attempt, root: "Root") -> None:
+        """A borrowed root in which nothing was written serves again; else what was written becomes the attempt's."""
+        keep = attempt.request["overlay"].get("keep", "")
+        if keep and len(self.roots) < MOST_ROOTS and root.is_untouched():
+            self.roots.append(root)
+            return
+        root.unmount()
+        self.mountpoints.append(root.mountpoint)
+        if keep:
+            keep_upper(os.path.dirname(root.upper), keep)
+
+    def drop(self, root: "Root") -> None:
+        """Unmount a borrowed root and delete its folders."""
+        root.unmount()
+        self.mountpoints.append(root.mountpoint)
+        delete_tree(os.path.dirname(root.upper))
 
     def limited(self, attempt: Attempt, limits: dict[str, str], argv: list[str]) -> list[str]:
         """`argv` started inside a cgroup of its own with these limits (file name -> text)."""
@@ -598,7 +665,7 @@ class Launcher:
         """Write the end down, then forget the attempt."""
         if attempt.log.size and attempt.log.size <= PACKED_BYTES:
             record["log"] = self.pack(attempt)
-        attempt.log.close(remove="log" in record)
+        attempt.log.close(remove="log" in record or not attempt.log.size)
         self.journal(attempt, record)
         self.running.pop(attempt.id, None)
         self.recent[attempt.id] = record
@@ -606,10 +673,13 @@ class Launcher:
         if len(self.recent) > RECENT_ENDS:
             del self.recent[next(iter(self.recent))]
         self.tell(record)
-        if attempt.mountpoint:
-            self.unmount(attempt.mountpoint)
-        with contextlib.suppress(OSError):
-            os.unlink(attempt.status)
+        if attempt.root:
+            self.give_back(attempt, attempt.root)
+        elif attempt.borrowed:
+            keep_upper(attempt.borrowed, attempt.request["overlay"]["keep"])
+        for path in (attempt.status, attempt.status.removesuffix("status") + "script"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
         for path in attempt.request.get("tidy", ()):
             discard(path)
 
@@ -663,12 +733,16 @@ class Launcher:
                     begun[line["id"]] |= line
             for line in begun.values():
                 self.recover_one(line)
+        roots = f"{self.options.root}/.roots"
+        os.makedirs(roots, mode=0o700, exist_ok=True)
+        for place in {f"{roots}/{name}" for name in os.listdir(roots)} - {attempt.borrowed for attempt in self.running.values()}:
+            delete_tree(place)
 
     def recover_one(self, line: Json) -> None:
         """One attempt of which no end was written."""
         attempt = Attempt(line["request"], self.options.scratch)
         attempt.adopted, attempt.started_at = True, line["request"].get("at", 0.0)
-        attempt.pid, attempt.start = line.get("pid", 0), line.get("start", 0)
+        attempt.pid, attempt.start, attempt.borrowed = line.get("pid", 0), line.get("start", 0), line.get("borrowed", "")
         here = line.get("boot", self.boot) == self.boot
         alive = here and attempt.pid > 0 and start_time(attempt.pid) == attempt.start
         self.running[attempt.id] = attempt
@@ -797,6 +871,8 @@ def prepare(entries: Iterable[list[Any]]) -> None:
                     os.chown(path, uid, gid)
         elif kind == "tree":
             os.makedirs(path, exist_ok=True)
+        elif kind == "mode":
+            os.chmod(path, rest[0])
         elif kind == "file":
             mode, text = rest
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -812,9 +888,33 @@ def prepare(entries: Iterable[list[Any]]) -> None:
 
 def discard(path: str) -> None:
     """Delete a directory if it is empty, the overlay's own empty folders included."""
-    for below in ("/work", "/work/incompat/volatile", "/work/incompat", ""):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        os.unlink(f"{path}/work/incompat/volatile/dirty")
+        for below in ("/work/incompat/volatile", "/work/incompat", "/work"):
             os.rmdir(path + below)
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def delete_tree(path: str) -> None:
+    """Delete a folder and all that is in it."""
+    with contextlib.suppress(OSError):
+        with os.scandir(path) as found:
+            entries = list(found)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                delete_tree(entry.path)
+            else:
+                os.unlink(entry.path)
+        os.rmdir(path)
+
+
+def keep_upper(borrowed: str, keep: str) -> None:
+    """What was written in a borrowed root becomes the attempt's own folder."""
+    with contextlib.suppress(OSError):
+        os.makedirs(keep, exist_ok=True)
+        os.rename(f"{borrowed}/upper", f"{keep}/upper")
+    delete_tree(borrowed)
 
 
 def escape_overlay(path: str) -> str:
@@ -832,7 +932,7 @@ def explain_start(error: Exception, request: Json) -> str:
 
 def skeleton(request: Json) -> Json:
     """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
-    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy")
+    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy", "overlay")
     return {name: request[name] for name in kept if name in request} | {"at": time.time()}
 
 
@@ -991,6 +1091,8 @@ def main() -> int:
         listener.setblocking(False)
         launcher.watch(listener.fileno(), lambda _events: launcher.accept(listener))
         launcher.run()
+        for root in launcher.roots:
+            launcher.drop(root)
         with contextlib.suppress(OSError):
             os.unlink(place)
     return 0

@@ -18,11 +18,12 @@ import msgspec
 
 from tiphys.artifacts.store import Artifacts
 from tiphys.executors import staging
-from tiphys.executors.process import command, findings, isolation, logs, opening, outcomes, places
+from tiphys.executors.process import command, findings, isolation, logs, opening, outcomes, places, volumes
 from tiphys.executors.process.command import CommandError, Environment
 from tiphys.executors.process.isolation import Fence, Plan, User
 from tiphys.executors.process.link import Link
 from tiphys.executors.process.places import Directories
+from tiphys.executors.process.view import normal
 from tiphys.secrets import Secrets
 from tiphys.settings import ImageEntry, ProcessSettings
 from tiphys.spec.containers import Container
@@ -31,6 +32,8 @@ from tiphys.spec.work import Command, Finding, Handle, Outcome, OutcomeKind, Wor
 
 NAME = "process"
 PER_CORE = 4
+SURVEY_SECONDS = 5.0
+MOST_PROGRAMS = 1000
 
 
 class ProcessExecutor:
@@ -60,6 +63,9 @@ class ProcessExecutor:
         self._slots = anyio.CapacityLimiter(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
         self._plans: dict[str, Plan] = {}
         self._early: dict[str, Outcome] = {}
+        self._programs: dict[tuple[str, str, str], str] = {}
+        self._ground: isolation.Ground | None = None
+        self._ground_until = 0.0
         self.notices = tuple(notices)
         """What a person should know about how steps run here."""
 
@@ -108,28 +114,25 @@ class ProcessExecutor:
 
     async def _prepared(self, order: WorkOrder, work: Command, words: Sequence[str]) -> tuple[Plan | None, dict[str, Any]]:
         """The attempt's place and the launcher's request. No place: without isolation the command is looked for first, and is not there."""
-        plan = await self._plan(order, work)
+        plan, script = await self._plan(order, work)
         prepare = list(plan.prepare)
         if work.source:
-            script = isolation.SCRIPT if plan.view.private else f"{self._directories.folder(order.id)}/script"
-            words = [*words, script]
-            prepare += self._script_entries(plan, script, work.source)
+            words = [*words, isolation.SCRIPT if plan.view.private else script]
+            prepare.append(("file", script, 0o755, work.source))
         line = await self._environment.line(order, work.container, words)
-        argv, env, hidden = line.argv, line.env, []
-        if not plan.view.private:
-            env["HOME"] = env.get("HOME") or f"{self._directories.scratch}/{places.scratch_key(order.id)}.home"
-            program = await anyio.to_thread.run_sync(
-                command.find_program, argv[0], env.get("PATH", os.defpath), plan.view.working_directory
-            )
+        argv, env, hidden = line.argv, line.env, list[str]()
+        if plan.view.private:
+            argv = [*self._user.prefix(), *argv]
+            for name in [name for name in env if command.endangers_loader(name)]:
+                hidden += ["--setenv", name, env.pop(name)]
+        else:
+            env.setdefault("HOME", self._home(order.id))
+            program = await self._program(argv[0], env.get("PATH", os.defpath), plan.view.working_directory)
             if program is None:
                 return None, {}
             argv = [*self._user.prefix(), program, *argv[1:]]
             if self._user.other and any(map(command.endangers_loader, env)):
                 raise CommandError("variables of the program loader (LD_…) cannot be given to another user's steps without isolation")
-        else:
-            argv = [*self._user.prefix(), *argv]
-            for name in [name for name in env if command.endangers_loader(name)]:
-                hidden += ["--setenv", name, env.pop(name)]
         where = places.place(order.id)
         request: dict[str, Any] = {
             "op": "spawn",
@@ -155,21 +158,43 @@ class ProcessExecutor:
             request["limits"] = limits
         return plan, request
 
-    def _script_entries(self, plan: Plan, script: str, source: str) -> list[isolation.Entry]:
-        if plan.view.private:
-            return [*plan.view.folders(isolation.STAGING), ("file", plan.view.private + script, 0o755, source)]
-        return [("tree", str(Path(script).parent)), ("file", script, 0o755, source)]
-
-    async def _plan(self, order: WorkOrder, work: Command) -> Plan:
-        folder = str(self._directories.folder(order.id))
-        working_directory = work.container.working_dir or "/"
-        if not working_directory.startswith("/"):
-            working_directory = "/" + working_directory
+    async def _plan(self, order: WorkOrder, work: Command) -> tuple[Plan, str]:
+        """The attempt's place, and the host file of its script ("": it is none)."""
+        working_directory = normal(work.container.working_dir or "/")
+        script = str(self._directories.script(order.id)) if work.source else ""
+        asked = isolation.Asked(
+            folder=str(self._directories.folder(order.id)),
+            working_directory=working_directory,
+            declared=declared_paths(order),
+            mounts=volumes.mounts(order, work, self._directories),
+            script=script,
+            brings_in=bool(order.inputs),
+        )
         if self._fence is None:
-            home = f"{self._directories.scratch}/{places.scratch_key(order.id)}.home"
-            return isolation.plain_plan(folder, working_directory, self._user, home)
-        declared = declared_paths(order)
-        return await anyio.to_thread.run_sync(self._fence.plan, folder, working_directory, declared)
+            if asked.mounts:
+                raise CommandError("volumes need process.isolation full: without it a step has no place of its own to mount them")
+            return isolation.plain_plan(asked, self._user, self._home(order.id)), script
+        now = anyio.current_time()
+        if self._ground is None or now > self._ground_until:
+            self._ground, self._ground_until = await anyio.to_thread.run_sync(self._fence.survey), now + SURVEY_SECONDS
+        if not asked.reads_host:
+            return self._fence.plan(self._ground, asked), script
+        return await anyio.to_thread.run_sync(self._fence.plan, self._ground, asked), script
+
+    def _home(self, order_id: str) -> str:
+        return f"{self._directories.scratch}/{places.scratch_key(order_id)}.home"
+
+    async def _program(self, name: str, path: str, working_directory: str) -> str | None:
+        """Where a command is, without isolation; remembered, for the launcher notices a file that went away."""
+        key = (name, path, working_directory)
+        if key not in self._programs:
+            found = await anyio.to_thread.run_sync(command.find_program, *key)
+            if found is None:
+                return None
+            if len(self._programs) > MOST_PROGRAMS:
+                self._programs.clear()
+            self._programs[key] = found
+        return self._programs[key]
 
     async def _make(self, plan: Plan) -> None:
         error = await self._link.prepare(plan.prepare)
@@ -186,7 +211,7 @@ class ProcessExecutor:
             return self._handle(order.id)
         if not isinstance(order.work, Command) or not await self._link.find(order.id):
             return None
-        self._plans[order.id] = await self._plan(order, order.work)
+        self._plans[order.id], _ = await self._plan(order, order.work)
         return self._handle(order.id)
 
     async def wait(self, order: WorkOrder, handle: Handle) -> Outcome:  # noqa: ARG002 (the id is the handle)
@@ -199,7 +224,7 @@ class ProcessExecutor:
         container = order.work.container
         words = command.words(container, self._images)
         end = outcomes.main_outcome(order, record, container.name or "main", words[0], container.image)
-        plan = self._plans.get(order.id) or await self._plan(order, order.work)
+        plan = self._plans.get(order.id) or (await self._plan(order, order.work))[0]
         log = await logs.keep(self._directories, order.id, record, wanted=order.wanted.logs is not None)
         problem, transient = "", False
         try:
@@ -271,11 +296,10 @@ def wants_files(order: WorkOrder) -> bool:
     return bool(order.wanted.parameters or order.wanted.artifacts or order.wanted.logs)
 
 
-def declared_paths(order: WorkOrder) -> list[str]:
+def declared_paths(order: WorkOrder) -> tuple[str, ...]:
     """The view paths at which an order brings files in or collects them."""
-    paths = [entry.artifact.path for entry in order.inputs]
-    paths += [entry.path for entry in order.wanted.parameters]
-    return [*paths, *(entry.artifact.path for entry in order.wanted.artifacts)]
+    brought = (entry.artifact.path for entry in order.inputs)
+    return (*brought, *(entry.path for entry in order.wanted.parameters), *(entry.artifact.path for entry in order.wanted.artifacts))
 
 
 def _delete(path: Path) -> None:

@@ -9,7 +9,7 @@ import pwd
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tiphys.executors.process import view as views
@@ -36,6 +36,7 @@ SHIMS = "/argo/bin"
 NAMESPACES = ("--unshare-pid", "--unshare-ipc")
 
 Entry = Sequence[Any]
+Made = tuple[View, list[str], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,7 @@ class Fence:
                 entries.append(("opaque", self.mask + path))
         for path in (STAGING, HOME, SHIMS):
             entries += layer.folders(path)
+        entries.append(("file", self.mask + SCRIPT, 0o755, ""))
         entries.append(("file", f"{self.mask}{SHIMS}/python", 0o755, Path(self.shims, "python").read_text(encoding="utf-8")))
         for path in (*self.visible, *self.writable, *name_service(self.masked)):
             if any(within(path, top) for top in views.HIDDEN):
@@ -138,50 +140,72 @@ class Fence:
         """A command that works exactly where full isolation does."""
         return [self.bwrap, *self._rights(), *NAMESPACES, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/true"]
 
-    def plan(self, folder: str, working_directory: str, declared: Iterable[str]) -> Plan:
-        """The place of an attempt whose artifacts and parameters lie at `declared` view paths. Reads the host's tree."""
-        paths = [normal(path if path.startswith("/") else f"{working_directory}/{path}") for path in declared]
-        return self._overlaid(folder, working_directory, paths) if self.mask else self._composed(folder, working_directory, paths)
+    def survey(self) -> "Ground":
+        """What the host looks like now. Reads it; good for some seconds."""
+        system = tuple(real_directories(views.SYSTEM))
+        again = tuple(views.submounts(self.masked))
+        names = name_service(self.masked)
+        shown = (*system, *again, *self.visible)
+        hidden = [path for path in self.hidden if os.path.isdir(path) and (not self.mask or any(within(path, top) for top in shown))]
+        last = [
+            *("--ro-bind", "/sys", "/sys", "--proc", "/proc", "--dev", "/dev"),
+            *bind("--ro-bind-try", [*names, *self.visible]),
+            *(word for path in hidden for word in ("--tmpfs", path)),
+            *bind("--bind", self.writable),
+        ]
+        return Ground(system=system, again=again, shared=("/sys", *self.visible, *self.writable, *names), last=tuple(last))
 
-    def _overlaid(self, folder: str, working_directory: str, declared: Sequence[str]) -> Plan:
-        upper, work = f"{folder}/upper", f"{folder}/work"
-        bare = View(private=upper, masked=self.masked, over_host=True, working_directory=working_directory)
-        own = {bare.resolve(path) for path in declared}
-        system = [path for path in real_directories(views.SYSTEM) if not any(within(one, path) for one in own)]
-        again = [path for path in views.submounts(self.masked) if not any(within(one, path) for one in own)]
-        mounts = [*bind("--ro-bind", [*system, *again]), *self._common()]
-        view = View(
-            working_directory=working_directory,
-            private=upper,
-            shared=("/sys", *system, *again, *self.visible, *self.writable, *name_service(self.masked)),
+    def plan(self, ground: "Ground", attempt: "Asked") -> Plan:
+        """The place of an attempt. Reads the host's tree if the attempt declares paths or a working directory (`Asked.reads_host`)."""
+        mounts = tuple((normal(mount.path), mount.source) for mount in attempt.mounts)
+        start = View(
+            working_directory=attempt.working_directory,
+            private=f"{attempt.folder}/upper",
             masked=self.masked,
             over_host=True,
+            mounts=mounts,
             writing=True,
             owner=self.user.owner,
         )
-        entries: list[Entry] = [("tree", folder), ("dir", upper, 0o755, -1, -1), ("dir", work, 0o700, -1, -1)]
-        overlay = {"lower": [self.mask, "/"], "upper": upper, "work": work}
-        return self._plan(view, entries, mounts, {"overlay": overlay, "tidy": [work, upper, folder]})
+        declared = [path if path.startswith("/") else f"{attempt.working_directory}/{path}" for path in attempt.declared]
+        own = {start.resolve(path) for path in (*declared, *(path for path, _ in mounts))}
+        entries: list[Entry] = [("tree", path) for path in self.writable]
+        make = self._overlaid if self.mask else self._composed
+        view, words, fields = make(ground, attempt, replace(start, shared=ground.shared), own, entries)
+        if attempt.working_directory != "/" and not view.exists(attempt.working_directory):
+            entries += view.folders(view.resolve(attempt.working_directory + "/."))
+        if attempt.script:
+            words += ["--ro-bind", attempt.script, SCRIPT]
+        for mount in attempt.mounts:
+            entries += [("tree", mount.source), ("mode", mount.source, 0o777)]
+            words += ["--ro-bind" if mount.read_only else "--bind", mount.source, normal(mount.path)]
+        if "overlay" in fields and (len(entries) > len(self.writable) + len(mounts) * 2 or attempt.brings_in):
+            entries[:0] = [
+                ("tree", attempt.folder),
+                ("dir", view.private, 0o755, -1, -1),
+                ("dir", fields["overlay"]["work"], 0o700, -1, -1),
+            ]
+            fields["tidy"] = [fields["overlay"]["work"], view.private, attempt.folder]
+        elif "overlay" in fields:
+            fields["overlay"] = {"lower": fields["overlay"]["lower"], "keep": attempt.folder}
+        request = {"isolated": True, "bwrap": self.bwrap, "view": [*NAMESPACES, *self._rights(), *words, "--chdir", view.working_directory]}
+        return Plan(view=view, prepare=tuple(entries), request=request | fields)
 
-    def _composed(self, folder: str, working_directory: str, declared: Sequence[str]) -> Plan:
-        private = f"{folder}/upper"
-        bare = View(private=private, masked=self.masked, over_host=True, working_directory=working_directory)
-        own = {bare.resolve(path) for path in declared}
-        entries: list[Entry] = [("tree", folder), ("dir", private, 0o755, -1, -1)]
+    def _overlaid(self, ground: "Ground", attempt: "Asked", view: View, own: set[str], _entries: list[Entry]) -> Made:
+        """The launcher mounts the overlay itself, in its own mount namespace; its folders are the attempt's, or borrowed until needed."""
+        bound = [path for path in (*ground.system, *ground.again) if not any(within(one, path) for one in own)]
+        overlay = {"lower": [self.mask, "/"], "upper": view.private, "work": f"{attempt.folder}/work"}
+        return replace(view, shared=(*bound, *view.shared)), [*bind("--ro-bind", bound), *ground.last], {"overlay": overlay}
+
+    def _composed(self, ground: "Ground", attempt: "Asked", view: View, own: set[str], entries: list[Entry]) -> Made:
+        entries += [("tree", attempt.folder), ("dir", view.private, 0o755, -1, -1)]
         shared: list[str] = []
-        self._compose("/", own, private, entries, shared)
-        view = View(
-            working_directory=working_directory,
-            private=private,
-            shared=("/sys", *shared, *self.visible, *self.writable, *name_service(self.masked)),
-            masked=self.masked,
-            writing=True,
-            owner=self.user.owner,
-        )
-        for path in ("/tmp", "/run", HOME):  # noqa: S108 (the view's own)
-            entries += view.folders(path)
-        mounts = ["--bind", private, "/", *bind("--ro-bind-try", shared), "--ro-bind", self.shims, SHIMS, *self._common()]
-        return self._plan(view, entries, mounts, {"tidy": []})
+        self._compose("/", own, view.private, entries, shared)
+        made = replace(view, shared=(*shared, *view.shared), over_host=False)
+        for path in ("/tmp", "/run", HOME, STAGING):  # noqa: S108 (the view's own)
+            entries += made.folders(path)
+        words = ["--bind", view.private, "/", *bind("--ro-bind-try", shared), "--ro-bind", self.shims, SHIMS, *ground.last]
+        return made, words, {}
 
     def _compose(self, top: str, own: set[str], private: str, entries: list[Entry], shared: list[str]) -> None:
         """Share the host's entries below `top`, but make the ancestors of the attempt's own paths directories of its own."""
@@ -201,27 +225,44 @@ class Fence:
             else:
                 shared.append(path)
 
-    def _common(self) -> list[str]:
-        hidden = [path for path in self.hidden if os.path.isdir(path) and (not self.mask or self._shown_again(path))]
-        return [
-            *("--ro-bind", "/sys", "/sys", "--proc", "/proc", "--dev", "/dev"),
-            *bind("--ro-bind-try", [*name_service(self.masked), *self.visible]),
-            *(word for path in hidden for word in ("--tmpfs", path)),
-            *bind("--bind", self.writable),
-        ]
-
-    def _shown_again(self, path: str) -> bool:
-        return any(within(path, top) for top in (*real_directories(views.SYSTEM), *self.visible, *views.submounts(views.HIDDEN)))
-
     def _rights(self) -> list[str]:
         return ["--cap-drop", "ALL", *(word for name in CAPABILITIES for word in ("--cap-add", f"CAP_{name}"))] if self.root else []
 
-    def _plan(self, view: View, entries: list[Entry], mounts: list[str], fields: dict[str, Any]) -> Plan:
-        if not view.exists(view.working_directory):
-            entries += view.folders(view.resolve(view.working_directory))
-        made = [*(("tree", path) for path in self.writable), *entries]
-        words = [*NAMESPACES, *self._rights(), *mounts, "--chdir", view.working_directory]
-        return Plan(view=view, prepare=tuple(made), request={"isolated": True, "bwrap": self.bwrap, "view": words, **fields})
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """The host as it looked a moment ago: what is bound read-only, what is the host's own in every view, the last mounts of all."""
+
+    system: tuple[str, ...]
+    again: tuple[str, ...]
+    shared: tuple[str, ...]
+    last: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A volume: the host folder `source` shown at `path`."""
+
+    path: str
+    source: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What an attempt asks of its place. `script`: the host file of its script. `brings_in`: files are put in before the start."""
+
+    folder: str
+    working_directory: str
+    declared: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    script: str = ""
+    brings_in: bool = False
+
+    @property
+    def reads_host(self) -> bool:
+        """Whether planning has to look at the host's tree."""
+        return bool(self.declared or self.mounts or self.working_directory != "/")
 
 
 def bind(option: str, paths: Iterable[str]) -> list[str]:
@@ -240,15 +281,10 @@ def name_service(masked: Sequence[str]) -> tuple[str, ...]:
     return (real,) if os.path.exists(real) and any(within(real, top) for top in masked) else ()
 
 
-def plain_plan(folder: str, working_directory: str, user: User, scratch_home: str) -> Plan:
+def plain_plan(asked: Asked, user: User, home: str) -> Plan:
     """The place of an attempt without isolation: the host itself, with a home of its own."""
-    entries: list[Entry] = [("dir", scratch_home, 0o700, *(user.owner or (-1, -1)))]
-    if working_directory != "/":
-        entries.append(("tree", working_directory))
-    view = View(working_directory=working_directory)
-    return Plan(view=view, prepare=tuple(entries), request={"cwd": working_directory, "tidy": [folder, scratch_home]})
-
-
-def ancestors(path: str) -> list[str]:
-    """The directories above a path, outermost first, without the root."""
-    return [str(parent) for parent in reversed(PurePosixPath(path).parents) if str(parent) != "/"]
+    entries: list[Entry] = [("dir", home, 0o700, *(user.owner or (-1, -1)))]
+    if asked.working_directory != "/":
+        entries.append(("tree", asked.working_directory))
+    view = View(working_directory=asked.working_directory)
+    return Plan(view=view, prepare=tuple(entries), request={"cwd": asked.working_directory, "tidy": [home]})

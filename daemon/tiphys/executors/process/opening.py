@@ -66,11 +66,7 @@ async def _overlay(link: Link, plain: Fence) -> tuple[Fence, dict[str, object] |
     made = replace(plain, mask=str(runtime / f"mask-{digest}"))
     if await link.prepare(await anyio.to_thread.run_sync(made.mask_entries)):
         return plain, None
-    probe = link.directories.root / ".probe"
-    tried = [("tree", str(probe)), ("dir", str(probe / "upper"), 0o755, -1, -1), ("dir", str(probe / "work"), 0o700, -1, -1)]
-    if await link.prepare(tried):
-        return plain, None
-    return made, {"lower": [made.mask, "/"], "upper": str(probe / "upper"), "work": str(probe / "work")}
+    return made, {"lower": [made.mask, "/"]}
 
 
 def _fence(

@@ -10,7 +10,7 @@ A step's own links decide nothing outside its view: they are resolved here, as t
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot")
@@ -45,7 +45,8 @@ class View:
 
     `private`: the host folder of the step's own files ("": no isolation, the host is the view). `shared`: view paths that are the
     host's own. `masked`: view paths under which nothing of the host shows. `over_host`: other paths show the host's files until the
-    step replaces them (an overlay). `writing`: paths are for bringing files in: parents are made, the host's files are not shown.
+    step replaces them (an overlay). `mounts`: volumes, each a view path and its host folder. `writing`: paths are for bringing files
+    in: parents are made, the host's files are not shown.
     """
 
     working_directory: str = "/"
@@ -54,7 +55,8 @@ class View:
     masked: tuple[str, ...] = ()
     over_host: bool = False
     writing: bool = False
-    owner: tuple[int, int] | None = field(default=None)
+    owner: tuple[int, int] | None = None
+    mounts: tuple[tuple[str, str], ...] = ()
 
     def host_path(self, path: str) -> Path:
         """The host's file for a path of the step (a relative one starts at its working directory); it need not exist."""
@@ -62,6 +64,10 @@ class View:
         if not self.private:
             return Path(normal(absolute))
         resolved = self.resolve(absolute)
+        if volume := self._volume(resolved):
+            if self.writing:
+                os.makedirs(os.path.dirname(volume), exist_ok=True)
+            return Path(volume)
         if self._is_shared(resolved):
             return Path(resolved)
         inside = self.private + resolved
@@ -104,7 +110,14 @@ class View:
             return None
         return None
 
+    def _volume(self, path: str) -> str:
+        """The host's file of a path in a volume; "" for other paths."""
+        best = max((mount for mount in self.mounts if within(path, mount[0])), key=lambda mount: len(mount[0]), default=None)
+        return best[1] + path[len(best[0].rstrip("/")) :] if best else ""
+
     def _layers(self, path: str) -> Iterable[str]:
+        if volume := self._volume(path):
+            return [volume]
         if self._is_shared(path):
             return [path]
         host = [path] if self.over_host and not self._is_masked(path) else []
@@ -136,7 +149,7 @@ class View:
         entries = []
         for parent in [*reversed(PurePosixPath(path).parents), PurePosixPath(path)]:
             text = str(parent)
-            if text == "/" or self._is_shared(text):
+            if text == "/" or self._is_shared(text) or self._volume(text):
                 continue
             mode, (uid, gid) = 0o755, self.owner or (-1, -1)
             if text in {"/tmp", "/var/tmp"}:  # noqa: S108 (the view's own)
