@@ -26,8 +26,8 @@ async def run(request: Request, work: Work, engine: Engine, state: Path, wiring:
     colours = views.has_colours(stream, wiring.environ.get("NO_COLOR", ""), wanted=request.colours)
     printer = views.Printer(stream, colours=colours)
     utf8 = request.utf8 and views.is_utf8(stream)
-    printer.write(tree.Line(text=f"notice: {notice}") for notice in engine.notices)
     uids = await _uids(request, work, engine, state)
+    printer.write(tree.Line(text=f"notice: {notice}") for notice in engine.notices)
     view = _view(request, printer, wiring, utf8=utf8)
     watched = watching.Watching(
         engine,

@@ -17,6 +17,8 @@ from tiphys.manifests.diagnostics import Diagnostic, render
 from tiphys.manifests.reading import Located
 from tiphys.manifests.rules import Definitions
 from tiphys.manifests.wording import Finding
+from tiphys.scheduler import sources
+from tiphys.spec.templates import Template
 from tiphys.spec.work import Severity
 from tiphys.spec.workflows import ClusterWorkflowTemplate, CronWorkflow, Workflow, WorkflowTemplate
 
@@ -43,14 +45,14 @@ def main(request: Request, wiring: Wiring) -> Exit:
     try:
         loaded = wiring.load(request.config)
         limits = loaded.settings.limits
-        sources = [files.read(path, limits.file_bytes) for path in files.found(request.paths)]
+        given = [files.read(path, limits.file_bytes) for path in files.found(request.paths)]
     except (inputs.BadInput, InvalidSettings) as error:
         views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
         return Exit.BAD_INPUT
-    report = linting.lint(sources, limits=limits, definitions=Definitions(timezones=frozenset(zoneinfo.available_timezones())))
+    report = linting.lint(given, limits=limits, definitions=Definitions(timezones=frozenset(zoneinfo.available_timezones())))
     supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
-    diagnostics = linting.ordered([*report.diagnostics, *judged], [name for name, _ in sources])
+    diagnostics = linting.ordered([*report.diagnostics, *judged], [name for name, _ in given])
     failed = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
     nothing = not failed and not any(report.counts.get(kind) for kind in RUNNABLE | {"ConfigMap", "Secret"})
     printer.write(simple(diagnostics) if request.form == "simple" else pretty(diagnostics, report.documents))
@@ -74,15 +76,29 @@ def runnable(located: Located, supports: Supports, *, strict: bool) -> tuple[Dia
             return ()
     said = [
         Finding(
-            path=(*prefix, index, *finding.field.split(".")),
-            message=f"templates.{template.name}: {finding.message}",
+            path=(*path, *finding.field.split(".")),
+            message=f"{name}: {finding.message}",
             hint="",
             severity=finding.severity if strict or finding.severity is not Severity.ERROR else Severity.WARNING,
         )
-        for index, template in enumerate(spec.templates)
-        for finding in supports(template)
+        for path, name, template in templates(spec.templates, prefix)
+        for finding in supports(sources.with_defaults(template, spec.template_defaults))
     ]
     return reading.finished(reading.located(located.marks, said), located.marks.source)
+
+
+def templates(given: Sequence[Template], prefix: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str, Template]]:
+    """The templates and those inline in their steps and tasks: path, name for messages, template."""
+    for index, template in enumerate(given):
+        path, name = (*prefix, index), f"templates.{template.name}"
+        yield path, name, template
+        for outer, group in enumerate(template.steps or ()):
+            for inner, step in enumerate(group):
+                if step.inline is not None:
+                    yield (*path, "steps", outer, inner, "inline"), f"{name}.{step.name}.inline", step.inline
+        for number, task in enumerate(template.dag.tasks if template.dag else ()):
+            if task.inline is not None:
+                yield (*path, "dag", "tasks", number, "inline"), f"{name}.{task.name}.inline", task.inline
 
 
 def simple(diagnostics: Iterable[Diagnostic]) -> list[tree.Line]:
