@@ -1,5 +1,6 @@
 import pathlib
 
+import blockbuster
 import pytest
 
 from tiphys import settings
@@ -15,3 +16,12 @@ def repository(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture
 def local_store(repository: pathlib.Path) -> store.Artifacts:
     return store.Artifacts(settings.ArtifactSettings(), repository, Secrets(), durable=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop():
+    with blockbuster.blockbuster_ctx("tiphys") as watching:
+        # The SDK looks for ~/.aws/credentials itself where no keys are named, once for each client.
+        for function in ("os.stat", "io.BufferedReader.read", "io.TextIOWrapper.read"):
+            watching.functions[function].can_block_in("botocore/configloader.py", "raw_config_parse")
+        yield

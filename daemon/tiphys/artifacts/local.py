@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tiphys.artifacts import locations, packing, trees
@@ -113,8 +113,9 @@ class LocalRepository:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._aside.mkdir(mode=0o700, exist_ok=True)
         for path in self._aside.iterdir():
-            if time.time() - path.lstat().st_mtime > STALE_SECONDS:
-                trees.remove(path)
+            with suppress(FileNotFoundError):  # its owner is done with it
+                if time.time() - path.lstat().st_mtime > STALE_SECONDS:
+                    trees.remove(path)
         self._swept = True
 
 

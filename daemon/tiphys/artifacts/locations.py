@@ -175,3 +175,21 @@ def repository_s3(repository: settings.S3Repository, repository_key: str = "") -
         addressing_style=repository.addressing_style,
         key=repository_key,
     )
+
+
+def completed(location: S3, repository: settings.S3Repository) -> S3:
+    """An s3 location that names a bucket but no endpoint, reached as the repository is."""
+    known = repository_s3(repository)
+    own_keys = location.use_sdk_creds or location.access_key_secret is not None
+    keys = location if own_keys else known
+    return msgspec.structs.replace(
+        location,
+        endpoint=known.endpoint,
+        insecure=known.insecure,
+        region=location.region or known.region,
+        addressing_style=location.addressing_style or known.addressing_style,
+        access_key_secret=keys.access_key_secret,
+        secret_key_secret=keys.secret_key_secret,
+        session_token_secret=keys.session_token_secret,
+        use_sdk_creds=keys.use_sdk_creds,
+    )

@@ -1,12 +1,13 @@
 """The way in: load an artifact to a path, save a path as an artifact, list and delete. Argo's packing rules are kept here."""
 
+import importlib
 import secrets as chance
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, assert_never
 
 import anyio
 import anyio.from_thread
@@ -14,12 +15,18 @@ import anyio.to_thread
 
 from tiphys import settings
 from tiphys.artifacts import local, locations, packing, trees, unpacking
+from tiphys.artifacts.credentials import Credentials
 from tiphys.artifacts.errors import ArtifactError, ArtifactMissing
 from tiphys.artifacts.locations import InRepository, Place
 from tiphys.artifacts.remote import Remote
 from tiphys.artifacts.retrying import Backoff
 from tiphys.secrets import Secrets
-from tiphys.spec.artifacts import ArchiveStrategy, Artifact, Git, Raw
+from tiphys.spec.artifacts import S3, ArchiveStrategy, Artifact, Git, HTTPArtifact, Raw
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from tiphys.artifacts import s3_clients
 
 THREADS = 8
 
@@ -51,6 +58,9 @@ class Artifacts:
         self._unpack_limit_bytes = unpack_limit_bytes
         self._limiter = anyio.CapacityLimiter(THREADS)
         self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession | None = None
+        self._clients: s3_clients.Clients | None = None
+        self._buckets: set[tuple[str, str]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,6 +70,7 @@ class Artifacts:
 
     async def aclose(self) -> None:
         """Close what was opened."""
+        self._session = self._clients = None
         await self._stack.aclose()
 
     async def load(self, artifact: Artifact, dest: Path, namespace: str) -> None:
@@ -76,7 +87,7 @@ class Artifacts:
                 case InRepository() if self._repository is None:
                     fetched = await self._blocking(self._local.find, place.key)
                 case _:
-                    await self._remote(place, namespace).fetch(fetched)
+                    await self._away(place, namespace, lambda remote: remote.fetch(fetched))
             await self._blocking(self._settle, artifact, fetched, halfway, dest)
 
     async def save(self, artifact: Artifact, source: Path, namespace: str) -> Artifact:
@@ -92,7 +103,7 @@ class Artifacts:
             case InRepository() if self._repository is None:
                 await self._blocking(self._local.save, place.key, source, artifact.archive, anyio.from_thread.check_cancelled)
             case _:
-                await self._upload(self._remote(place, namespace), source, artifact.archive)
+                await self._away(place, namespace, lambda remote: self._upload(remote, source, artifact.archive))
         return locations.relocatable(artifact)
 
     async def list_keys(self, artifact: Artifact, namespace: str) -> list[str]:
@@ -104,7 +115,7 @@ class Artifacts:
             case InRepository() if self._repository is None:
                 return await self._blocking(self._local.keys, place.key)
             case _:
-                return await self._remote(place, namespace).keys()
+                return await self._away(place, namespace, lambda remote: remote.keys())
 
     async def delete(self, artifact: Artifact, namespace: str) -> None:
         """Delete the artifact's bytes; missing is fine."""
@@ -115,10 +126,46 @@ class Artifacts:
             case InRepository() if self._repository is None:
                 await self._blocking(self._local.delete, place.key)
             case _:
-                await self._remote(place, namespace).delete()
+                await self._away(place, namespace, lambda remote: remote.delete())
 
-    def _remote(self, place: Place, namespace: str) -> Remote:
-        raise NotImplementedError
+    async def _away(self, place: Place, namespace: str, work: Callable[[Remote], Awaitable[T]]) -> T:
+        """Do something at a place that is not this machine's disk."""
+        try:
+            return await work(await self._remote(place, namespace))
+        except OSError as error:
+            raise _on_disk(error) from error
+
+    async def _remote(self, place: Place, namespace: str) -> Remote:
+        credentials = Credentials(self._secrets, namespace)
+        match place:
+            case HTTPArtifact():
+                await self._blocking(importlib.import_module, "tiphys.artifacts.http")
+                from tiphys.artifacts import http  # noqa: PLC0415  aiohttp takes long to import: done above, in a thread
+
+                if self._session is None:
+                    self._session = await self._stack.enter_async_context(http.open_session())
+                return http.HTTPPlace(place, credentials, self._session, self._backoff)
+            case S3():
+                return await self._s3(place, credentials)
+            case InRepository():
+                assert self._repository is not None, "a local repository is not remote"
+                return await self._s3(locations.repository_s3(self._repository, place.key), credentials)
+            case Git() | Raw():
+                raise ArtifactError(f"{type(place).__name__.lower()} artifacts are not supported here")
+            case _:
+                assert_never(place)
+
+    async def _s3(self, location: S3, credentials: Credentials) -> Remote:
+        """A place in S3; what an explicit location leaves out comes from the configured repository."""
+        await self._blocking(importlib.import_module, "tiphys.artifacts.s3")
+        from tiphys.artifacts import s3, s3_clients  # noqa: PLC0415  aiobotocore takes long to import: done above, in a thread
+
+        if self._clients is None:
+            self._clients = s3_clients.Clients()
+            self._stack.push_async_callback(self._clients.aclose)
+        if self._repository is not None and not location.endpoint:
+            location = locations.completed(location, self._repository)
+        return s3.S3Place(location, credentials, self._clients, self._backoff, self._buckets)
 
     async def _upload(self, remote: Remote, source: Path, archive: ArchiveStrategy | None) -> None:
         if archive is not None and archive.none is not None:
@@ -170,7 +217,11 @@ class Artifacts:
         try:
             return await anyio.to_thread.run_sync(work, *given, limiter=self._limiter)
         except OSError as error:
-            raise ArtifactError(f"{error.strerror or error}: {error.filename}" if error.filename else str(error)) from error
+            raise _on_disk(error) from error
+
+
+def _on_disk(error: OSError) -> ArtifactError:
+    return ArtifactError(f"{error.filename}: {error.strerror or error}" if error.filename else str(error))
 
 
 def _look(source: Path) -> None:
