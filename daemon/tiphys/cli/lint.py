@@ -49,7 +49,7 @@ def main(request: Request, wiring: Wiring) -> Exit:
     except (inputs.BadInput, InvalidSettings) as error:
         views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
         return Exit.BAD_INPUT
-    report = linting.lint(given, limits=limits, definitions=Definitions(timezones=frozenset(zoneinfo.available_timezones())))
+    report = linting.lint(given, limits=limits, definitions=_definitions(given))
     supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
     diagnostics = linting.ordered([*report.diagnostics, *judged], [name for name, _ in given])
@@ -61,6 +61,12 @@ def main(request: Request, wiring: Wiring) -> Exit:
     elif request.form == "pretty":
         printer.write([summary(diagnostics)])
     return Exit.BAD_INPUT if failed or nothing else Exit.SUCCEEDED
+
+
+def _definitions(given: Sequence[tuple[str, bytes]]) -> Definitions:
+    """What is known beside the files: the time zones, read from disk only where a schedule may name one."""
+    schedules = any(b"CronWorkflow" in data for _, data in given)
+    return Definitions(timezones=frozenset(zoneinfo.available_timezones()) if schedules else None)
 
 
 def runnable(located: Located, supports: Supports, *, strict: bool) -> tuple[Diagnostic, ...]:
