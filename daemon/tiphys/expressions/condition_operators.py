@@ -115,7 +115,10 @@ def equal(left: object, right: object) -> bool:
 
 def printed(value: object) -> str:
     """A value as Go prints it."""
-    return gojson.go_format(value)
+    try:
+        return gojson.go_format(value)
+    except gojson.Unprintable:
+        return "[…]"
 
 
 def _refuse(value: object, what: str, symbol: str, kind: str) -> Refused:

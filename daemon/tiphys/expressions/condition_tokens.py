@@ -76,10 +76,10 @@ _LAST: Final = frozenset({Kind.CLAUSE_CLOSE, Kind.NUMERIC, Kind.BOOLEAN, Kind.ST
 
 _BLANK = re.compile(r"\s*")
 _NUMBER = re.compile(r"0x(?P<hex>[0-9a-fA-F]*)|(?P<number>[\d.]+)")
-_WORD = re.compile(r"(?:[^\W_]|\\.)(?:[\w.]|\\.)*", re.DOTALL)
-_BRACKET = re.compile(r"\[(?P<name>(?:[^\]\\]|\\.)*)\]", re.DOTALL)
-_QUOTED = re.compile(r"""['"](?P<text>(?:[^'"\\]|\\.)*)['"]""", re.DOTALL)
-_SYMBOL = re.compile(r"""(?:[^\w\s()\[\]'"\\]|_|\\.)+""", re.DOTALL)
+_WORD = re.compile(r"[^\W_][\w.]*(?:\\.[\w.]*)*", re.DOTALL)
+_BRACKET = re.compile(r"\[(?P<name>[^\]\\]*(?:\\.[^\]\\]*)*)\]", re.DOTALL)
+_QUOTED = re.compile(r"""['"](?P<text>[^'"\\]*(?:\\.[^'"\\]*)*)['"]""", re.DOTALL)
+_SYMBOL = re.compile(r"""(?:[^\w\s()\[\]'"\\]+|_+|\\.)+""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _MOST_HEX: Final = 16
 _MOST_TOKENS: Final = 20_000

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple, assert_never
 
 from tiphys.expressions import condition_operators as operators
 from tiphys.expressions import condition_tokens as lexer
-from tiphys.expressions import gojson
 from tiphys.expressions.condition_tokens import Kind, Token
 from tiphys.expressions.errors import ExpressionError
 
@@ -82,7 +81,8 @@ def _evaluated(text: str, bare_words: bool) -> bool:
             _check_patterns(found)
     except lexer.Unreadable as error:
         hint = _HINT if "Invalid token" in error.reason else ""
-        reason = f"{wording} '{_short(text)}': {error.reason}{hint}" if bare_words else error.reason
+        detail = _short(error.reason)
+        reason = f"{wording} '{_short(text)}': {detail}{hint}" if bare_words else detail
         raise ConditionError(text, error.at, reason) from None
     result = _run(_program(found), text, bare_words)
     if not isinstance(result, bool):
@@ -194,7 +194,7 @@ def _run(steps: Sequence[_Step], text: str, bare_words: bool) -> object:
                         raise operators.Refused(f"more than {MOST_WORK} characters of text would be made")
                 case unreachable:
                     assert_never(unreachable)
-        except (operators.Refused, gojson.Unprintable, RecursionError) as error:
+        except (operators.Refused, RecursionError) as error:
             detail = "lists are nested too deeply" if isinstance(error, RecursionError) else str(error)
             reason = f"Failed to evaluate 'when' expresion '{_short(text)}': {_short(detail)}" if bare_words else detail
             raise ConditionError(text, step.at, reason) from None

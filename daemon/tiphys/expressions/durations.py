@@ -10,6 +10,8 @@ MICROSECONDS: Final = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s
 LONGEST: Final = timedelta(microseconds=(2**63 - 1) // 1000)
 """Go counts nanoseconds in 64 bits: some 292 years."""
 
+LONGEST_TEXT: Final = 1_000
+
 _PART = re.compile(r"(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
@@ -44,11 +46,12 @@ def parse(text: str) -> timedelta:
     rest = text[1:] if text[:1] in {"-", "+"} else text
     if rest == "0":
         return timedelta()
-    if not rest:
+    if not 0 < len(rest) <= LONGEST_TEXT:
         raise InvalidDuration(f"time: invalid duration {quoted(text)}")
     total = timedelta()
-    while rest:
-        part = _PART.match(rest)
+    position = 0
+    while position < len(rest):
+        part = _PART.match(rest, position)
         assert part is not None
         whole, fraction, unit = part["whole"], part["fraction"] or "", part["unit"]
         if not (whole or fraction) or len(whole) > 19:
@@ -64,7 +67,7 @@ def parse(text: str) -> timedelta:
             total = timedelta.max
         if total > LONGEST:
             raise InvalidDuration(f"time: invalid duration {quoted(text)}")
-        rest = rest[part.end() :]
+        position = part.end()
     return -total if text[0] == "-" else total
 
 
@@ -80,7 +83,7 @@ def parse_loose(text: str) -> timedelta:
     try:
         return parse(text)
     except InvalidDuration as error:
-        raise InvalidDuration(f"unable to parse {text} as a duration: {error}") from error
+        raise InvalidDuration(f"unable to parse {text[:LONGEST_TEXT]} as a duration: {error}") from error
 
 
 def humanize(duration: timedelta) -> str:

@@ -19,6 +19,10 @@ DEEPEST: Final = 200
 
 LONGEST_NUMBER: Final = 1_000
 
+_PRINTED_PLAIN: Final = range(-4, 6)
+_JSON_PLAIN: Final = range(-6, 21)
+"""The powers of ten of floats that are written without an exponent."""
+
 _encode_text = json.JSONEncoder(ensure_ascii=False).encode
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -95,12 +99,12 @@ def item_name(value: object) -> str:
 
 
 def float_text(number: float) -> str:
-    """A float as Go's `%v` prints it: the shortest digits, an exponent from 1e21 on and below 1e-4."""
+    """A float as Go's `%v` prints it: the shortest digits, an exponent from 1e+06 on and below 1e-4."""
     if math.isnan(number):
         return "NaN"
     if math.isinf(number):
         return "+Inf" if number > 0 else "-Inf"
-    return _float(number, 1e-4, two_digits=True)
+    return _float(number, _PRINTED_PLAIN, two_digits=True)
 
 
 def _decode(text: str) -> Any:
@@ -114,7 +118,8 @@ def _integer(text: str) -> object:
 
 
 def _constant(name: str) -> object:
-    raise json.JSONDecodeError("Expecting value", name, 0)
+    where = "in numeric literal" if name.startswith("-") else "looking for beginning of value"
+    raise ValueError(f"invalid character '{name.lstrip('-')[0]}' {where}")
 
 
 def _check_depth(text: str) -> None:
@@ -236,23 +241,23 @@ def _number(value: float) -> str:
         return value.text
     if not math.isfinite(value):
         raise Unprintable(f"json: unsupported value: {float_text(value)}")
-    return _float(value, 1e-6, two_digits=False)
+    return _float(value, _JSON_PLAIN, two_digits=False)
 
 
-def _float(value: float, smallest: float, *, two_digits: bool) -> str:
-    """The shortest decimal digits of a finite float, with an exponent where it is below `smallest` or from 1e21 on."""
+def _float(value: float, plain: range, *, two_digits: bool) -> str:
+    """The shortest decimal digits of a finite float, with an exponent where it is not one of `plain`."""
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
     mantissa, exponent = _shortest(abs(value))
     sign = "-" if value < 0 else ""
-    if smallest <= abs(value) < 1e21:
+    if exponent in plain:
         if exponent >= len(mantissa) - 1:
             return sign + mantissa.ljust(exponent + 1, "0")
         if exponent >= 0:
             return f"{sign}{mantissa[: exponent + 1]}.{mantissa[exponent + 1 :]}"
         return f"{sign}0.{'0' * (-exponent - 1)}{mantissa}"
     digits = mantissa[0] + (f".{mantissa[1:]}" if len(mantissa) > 1 else "")
-    return f"{sign}{digits}e{'-' if exponent < 0 else '+'}{abs(exponent):0{2 if two_digits or exponent >= 0 else 1}}"
+    return f"{sign}{digits}e{'-' if exponent < 0 else '+'}{abs(exponent):0{2 if two_digits else 1}}"
 
 
 def _shortest(value: float) -> tuple[str, int]:

@@ -6,6 +6,7 @@ nested maps). It never computes anything.
 
 import bisect
 import enum
+import itertools
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol
 
@@ -22,6 +23,8 @@ MISSING: Final[Literal[Nothing.MISSING]] = Nothing.MISSING
 
 ABSENT: Final[Literal[Nothing.ABSENT]] = Nothing.ABSENT
 """The key exists and holds nothing: an output of a Skipped or Omitted node that declares no default (semantics 2.5.4)."""
+
+_FEW: Final = 16
 
 
 class Scope(Protocol):
@@ -43,7 +46,7 @@ class FlatScope:
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
-        self._ordered: list[str] | None = None
+        self._ordered: list[str] = []
 
     def get(self, key: str) -> object:
         """The value of a flat key, `MISSING` or `ABSENT`."""
@@ -53,9 +56,7 @@ class FlatScope:
         """All flat keys that equal `prefix` or lie below `prefix.`, with their values."""
         values = self._values
         found = {prefix: values[prefix]} if prefix in values else {}
-        ordered = self._ordered
-        if ordered is None or len(ordered) != len(values):
-            self._ordered = ordered = sorted(values)
+        ordered = self._sorted()
         below = prefix + "."
         for index in range(bisect.bisect_left(ordered, below), len(ordered)):
             key = ordered[index]
@@ -63,6 +64,17 @@ class FlatScope:
                 break
             found[key] = values[key]
         return found
+
+    def _sorted(self) -> list[str]:
+        """The keys in order; a few new ones (a mapping lists them last) are put where they belong."""
+        values, ordered = self._values, self._ordered
+        new = len(values) - len(ordered)
+        if 0 < new <= _FEW and isinstance(values, dict):
+            for key in itertools.islice(reversed(values), new):
+                bisect.insort(ordered, key)
+        elif new:
+            self._ordered = ordered = sorted(values)
+        return ordered
 
 
 class ChainScope:

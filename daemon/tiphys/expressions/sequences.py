@@ -10,11 +10,13 @@ from tiphys.spec.templates import Sequence
 MOST_ITEMS: Final = 1_000_000
 MOST_TEXT: Final = 64_000_000
 MOST_WIDTH: Final = 10_000
+MOST_FORMAT: Final = 1_000
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _BARE = re.compile(r"[0-9]+")
 _DIRECTIVE = re.compile(
-    r"%(?P<flags>[-+# 0]*)(?P<index>\[[^\]]*\])?(?P<width>[0-9]*)(?:(?P<dot>\.)(?P<precision>[0-9]*))?(?P<verb>.?)", re.DOTALL
+    r"%(?P<flags>[-+# 0]*)(?P<early>\[[^\]]*\])?(?P<width>[0-9]*)(?:(?P<dot>\.)(?P<precision>[0-9]*))?(?P<index>\[[^\]]*\])?(?P<verb>.?)",
+    re.DOTALL,
 )
 _BASES: Final = {"b": 2, "o": 8, "O": 8, "d": 10, "v": 10, "x": 16, "X": 16}
 _PREFIXES: Final = {"b": "0b", "o": "0", "x": "0x", "X": "0X"}
@@ -45,6 +47,8 @@ def expand(sequence: Sequence) -> list[str]:
     if length > MOST_ITEMS:
         raise InvalidSequence(f"withSequence would make {length} items; the most is {MOST_ITEMS}")
     form = sequence.format or "%d"
+    if len(form) > MOST_FORMAT:
+        raise InvalidSequence(f"withSequence format of {len(form)} characters; the most is {MOST_FORMAT}")
     if form == "%d":
         return [str(number) for number in numbers]
     texts: list[str] = []
@@ -71,13 +75,14 @@ def printf(form: str, number: int) -> str:
         assert directive is not None
         position = directive.end()
         verb = directive["verb"]
-        index = directive["index"]
+        index = directive["early"] or directive["index"]
+        misplaced = directive["early"] and (directive["width"] or directive["dot"] or directive["index"])
         reordered = reordered or index is not None
         if not verb:
             texts.append("%!(NOVERB)")
         elif verb == "%":
             texts.append("%")
-        elif index is not None and index != "[1]":
+        elif index is not None and (misplaced or index != "[1]"):
             texts.append(f"%!{verb}(BADINDEX)")
         elif used and index is None:
             texts.append(f"%!{verb}(MISSING)")

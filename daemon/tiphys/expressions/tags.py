@@ -34,6 +34,7 @@ _POSTPONED_MEMBERS: Final = frozenset(
         ("workflow", "failures"),
     }
 )
+_LONGEST_SHOWN: Final = 500
 _SMALL: Final = 4_096
 _LARGE: Final = 262_144
 
@@ -178,10 +179,10 @@ class Tagged:
             else:
                 assert type(piece) is _Expression
                 text = self._evaluated(piece, scope, unresolved, chance)
-            size += len(text)
             texts.append(text)
-        if size > MOST_TEXT:
-            raise SubstitutionError(self.text, 0, f"template replacement would give {size} characters; the most is {MOST_TEXT}")
+            size += len(text)
+            if size > MOST_TEXT:
+                raise SubstitutionError(self.text, 0, f"template replacement would give more than {MOST_TEXT} characters")
         return "".join(texts)
 
     def _unusual(self, tag: _Simple, value: object, scope: Scope, unresolved: Unresolved) -> str:
@@ -190,23 +191,23 @@ class Tagged:
             raise SubstitutionError(
                 self.text,
                 tag.offset,
-                f"unable to substitute {tag.kept}: output is an absent optional (skipped/omitted node with no default)",
+                f"unable to substitute {_shown(tag.kept)}: output is an absent optional (skipped/omitted node with no default)",
             )
         if value is not MISSING:
             if unresolved is not Unresolved.FAIL and ".artifacts." in tag.name:
                 return tag.kept  # artifacts are handed over as things, not pasted
-            raise SubstitutionError(self.text, tag.offset, f"failed to resolve {tag.kept} to string")
+            raise SubstitutionError(self.text, tag.offset, f"failed to resolve {_shown(tag.kept)} to string")
         if tag.before:
             inner = scope.get(tag.inner)
             if inner is ABSENT:
-                reason = f'unable to substitute nested tag {tag.kept}: "{tag.inner}" is an absent optional'
+                reason = f'unable to substitute nested tag {_shown(tag.kept)}: "{tag.inner}" is an absent optional'
                 raise SubstitutionError(self.text, tag.offset, reason)
             if isinstance(inner, str):
                 return f"{OPEN}{tag.before}{self._escape(inner, tag.offset) if self._escaped else inner}"
         if unresolved is Unresolved.FAIL:
-            raise SubstitutionError(self.text, tag.offset, f"failed to resolve {tag.kept}")
+            raise SubstitutionError(self.text, tag.offset, f"failed to resolve {_shown(tag.kept)}")
         if unresolved is Unresolved.WAIT and tag.waited:
-            raise NotYet(tag.name, f"failed to resolve {tag.kept}")
+            raise NotYet(tag.name, f"failed to resolve {_shown(tag.kept)}")
         return tag.kept
 
     def _evaluated(self, tag: _Expression, scope: Scope, unresolved: Unresolved, chance: Chance) -> str:
@@ -226,7 +227,9 @@ class Tagged:
         try:
             result = program.run(environment.nested(program, scope), chance.child(str(tag.offset)))
             if result is None:
-                raise SubstitutionError(self.text, tag.offset, f"failed to evaluate expression {json.dumps(tag.raw, ensure_ascii=False)}")
+                raise SubstitutionError(
+                    self.text, tag.offset, f"failed to evaluate expression {json.dumps(_shown(tag.raw), ensure_ascii=False)}"
+                )
             text = gojson.compact(result)
         except (ExpressionError, gojson.Unprintable) as error:
             if missing:
@@ -299,6 +302,10 @@ def _pieces(text: str, *, escaped: bool) -> list[str | _Simple | _Expression]:
     if position < len(text):
         pieces.append(text[position:])
     return pieces
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
 def _unescaped(raw: str) -> str | None:
