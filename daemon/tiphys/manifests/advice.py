@@ -37,6 +37,8 @@ def of_parser(error: Exception, source: Source, base: int) -> tuple[tuple[int, i
             if error.context_mark is not None and not source.excerpt(mark.line + base + 1).strip():
                 mark = error.context_mark  # the end of the file says nothing; where the quote or bracket opened does
             line, column = mark.line + base + 1, mark.column + 1
+            if not source.excerpt(line).strip():
+                line, column = min((line, column), source.place(len(source.data.rstrip())))
             return (line, column), f"yaml: {problem}", _cause(problem, source.at(line, column), source.excerpt(line))
         return (base + 1, 1), f"yaml: {problem}", ""
     offset = _undecodable(source.data)

@@ -139,7 +139,7 @@ class Composer:
                 if weight > max_weight:
                     self._too_large(event)
                 text = event.value
-                plain = event.implicit[0] and event.tag is None
+                plain = event.implicit[0]  # and so untagged
                 if key is NO_KEY:
                     if plain and (not text or text[0] in first or text == "<<"):
                         key = self._key(event, text)
