@@ -1,12 +1,13 @@
 """The functions that Argo adds to expr: asInt, asFloat, jsonpath, toJson (and sprig)."""
 
-from tiphys.expressions.expr import builtins, jsonpath, text
+from tiphys.expressions.expr import jsonpath, text
+from tiphys.expressions.expr.builtins import conversions
 from tiphys.expressions.expr.functions import Registry
 from tiphys.expressions.expr.runs import Run
 
 TABLE = Registry()
-TABLE.add("asInt")(builtins.to_int)
-TABLE.add("asFloat")(builtins.to_float)
+TABLE.add("asInt")(conversions.to_int)
+TABLE.add("asFloat")(conversions.to_float)
 
 
 @TABLE.add("toJson")

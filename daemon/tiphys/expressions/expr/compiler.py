@@ -54,12 +54,15 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.slots = 0
-        self._depth = 0
+        self._depth = self._nodes = 0
         self._names: dict[str, int] = {}
         self._pointers: dict[str, int] = {}
 
     def code(self, node: tree.Node) -> Code:
         self._depth += 1
+        self._nodes += 1
+        if self._nodes > limits.MAX_NODES:
+            raise Fault("compilation failed: expression exceeds maximum allowed nodes", node.at)
         if self._depth > limits.MAX_DEPTH:
             raise Fault("expression is nested too deeply", node.at)
         code = self._code(node)

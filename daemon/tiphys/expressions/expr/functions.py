@@ -28,6 +28,13 @@ _CHECKS: dict[object, Check | None] = {
 }
 
 
+def given_text(name: str, value: object) -> str:
+    """`value` as an argument of `name` that has to be a string; raises Fault."""
+    if isinstance(value, str):
+        return value
+    raise Fault(f"cannot use {values.go_type(value)} as argument (type string) to call {name}")
+
+
 class Function:
     """A callable of expressions; checks count and types of its arguments."""
 

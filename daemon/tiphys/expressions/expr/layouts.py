@@ -39,11 +39,6 @@ def default(moment: datetime) -> str:
     return written(moment, DEFAULT)
 
 
-def rfc3339(moment: datetime) -> str:
-    """As Go marshals a time to JSON."""
-    return written(moment, RFC3339_NANO)
-
-
 @functools.lru_cache(maxsize=128)
 def zone(name: str) -> tzinfo:
     """The time zone of that name; raises Fault."""

@@ -19,7 +19,7 @@ _TOKEN = re.compile(
   | (?P<quoted> "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' )
   | (?P<raw> `(?:[^`]|``)*` )
   | (?P<bracket> [()\[\]{}] )
-  | (?P<operator> \?\. | \?\? | \?: | \.\. | \*\* | && | \|\| | == | != | <= | >= | :: | [#?.*!<>=,;:%+\-^/|] )
+  | (?P<operator> \?\. | \?\? | \?: | \.\. | \*\* | && | \|\| | == | != | <= | >= | :: | [#?.*!<>=,;:%+\-^|] | /(?!\*) )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -59,6 +59,8 @@ def tokens(source: str) -> list[Token]:
             raise _unreadable(source, at)
         if match.lastgroup != "blank":
             found.append(_token(match, found))
+            if len(found) > limits.MAX_TOKENS:
+                raise Fault("compilation failed: expression exceeds maximum allowed nodes", at)
         at = match.end()
     found.append(Token("EOF", "", max(0, len(source) - 1)))
     return found

@@ -2,6 +2,8 @@
 
 MAX_SOURCE = 1 << 20
 """Characters in one expression."""
+MAX_TOKENS = 40_000
+"""Words in one expression."""
 MAX_NODES = 10_000
 """Nodes of the syntax tree (expr's own limit)."""
 MAX_NESTING = 100

@@ -17,7 +17,6 @@ class _Parser:
         self._position = 0
         self._nesting = 0
         self._predicates = 0
-        self._limit = limits.MAX_NODES
 
     # --- tokens
 
@@ -31,9 +30,6 @@ class _Parser:
 
     def _next(self) -> Token:
         token = self._current
-        self._limit -= 1
-        if self._limit < 0:
-            raise Fault("compilation failed: expression exceeds maximum allowed nodes", token.at)
         if token.kind != "EOF":
             self._position += 1
         return token

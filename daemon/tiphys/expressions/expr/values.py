@@ -4,7 +4,6 @@ nil None · bool · int (64 bits) · float · string str · array list (or tuple
 time.Duration timedelta · *time.Location tzinfo. A bool is never a number here.
 """
 
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, TypeGuard
@@ -78,6 +77,10 @@ def go_type(value: object) -> str:
             return "*time.Location"
         case str():
             return "string"
+        case int():
+            return "int"
+        case float():
+            return "float64"
         case Sequence():
             return "[]interface {}"
         case _ if callable(value):
@@ -94,12 +97,12 @@ def expr_type(value: object) -> str:
 
 def is_int(value: object) -> TypeGuard[int]:
     """Whether it is a whole number; true and false are not."""
-    return type(value) is int or isinstance(value, Number)
+    return type(value) is int or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a number; true and false are not."""
-    return type(value) is int or type(value) is float or isinstance(value, Number)
+    return type(value) is int or type(value) is float or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def is_array(value: object) -> TypeGuard[Sequence[object]]:
@@ -157,13 +160,13 @@ def equal(run: "Run", left: object, right: object, depth: int = 0) -> bool:
         _deeper(depth)
         if len(left) != len(right):
             return False
-        run.spend(len(left))
+        run.spend(2 * len(left))
         return all(equal(run, one, other, depth + 1) for one, other in zip(left, right, strict=True))
     if is_map(left) and is_map(right):
         _deeper(depth)
         if len(left) != len(right):
             return False
-        run.spend(len(left))
+        run.spend(2 * len(left))
         return all(key in right and equal(run, value, right[key], depth + 1) for key, value in left.items())
     if type(left) is not type(right) and not (isinstance(left, str) and isinstance(right, str)):
         return False
@@ -194,8 +197,3 @@ def _deeper(depth: int) -> None:
 def nanoseconds(value: timedelta) -> int:
     """A duration as Go counts it."""
     return (value.days * 86_400_000_000 + value.seconds * 1_000_000 + value.microseconds) * 1000
-
-
-def base64(value: bytes) -> str:
-    """Bytes as standard base64 text."""
-    return binascii.b2a_base64(value, newline=False).decode()

@@ -78,7 +78,7 @@ _CLASSES = {
 }
 _TEMPLATES = {
     "maximum": ("anoxxxxxxxxxxxxxxxxx", "axxxxxxxxxxxxxxxxxno"),
-    "long": (  # fmt: skip
+    "long": (
         "CvcvnoCvcvCvcv",
         "CvcvCvcvnoCvcv",
         "CvcvCvcvCvcvno",

@@ -2,7 +2,7 @@
 
 import re
 
-from tiphys.expressions.expr import builtins
+from tiphys.expressions.expr.builtins import texts
 from tiphys.expressions.expr.faults import Fault
 from tiphys.expressions.expr.functions import Registry
 from tiphys.expressions.expr.runs import Run
@@ -60,7 +60,7 @@ def _untitle(run: Run, source: str) -> str:
 def _repeat(run: Run, count: int, source: str) -> str:
     if count < 0:
         raise Fault("strings: negative Repeat count")
-    return builtins.repeat(run, source, count)
+    return texts.repeat(run, source, count)
 
 
 @TABLE.add("substr")
@@ -183,8 +183,8 @@ def _cat(run: Run, *parts: object) -> str:
 def _indent(run: Run, width: int, source: str) -> str:
     if width < 0:
         raise Fault("strings: negative Repeat count")
-    pad = builtins.repeat(run, " ", width)
-    return pad + builtins.replace(run, source, "\n", f"\n{pad}")
+    pad = texts.repeat(run, " ", width)
+    return pad + texts.replace(run, source, "\n", f"\n{pad}")
 
 
 @TABLE.add("nindent")
@@ -194,7 +194,7 @@ def _nindent(run: Run, width: int, source: str) -> str:
 
 @TABLE.add("replace")
 def _replace(run: Run, old: str, new: str, source: str) -> str:
-    return builtins.replace(run, source, old, new)
+    return texts.replace(run, source, old, new)
 
 
 @TABLE.add("plural")
@@ -233,12 +233,12 @@ def _to_string(run: Run, value: object) -> str:
 
 @TABLE.add("split")
 def _split(run: Run, separator: str, source: str) -> dict[str, object]:
-    return _numbered(builtins.split(run, source, separator))
+    return _numbered(texts.split(run, source, separator))
 
 
 @TABLE.add("splitn")
 def _splitn(run: Run, separator: str, count: int, source: str) -> dict[str, object]:
-    return _numbered(builtins.split(run, source, separator, count))
+    return _numbered(texts.split(run, source, separator, count))
 
 
 def _numbered(parts: list[str]) -> dict[str, object]:
@@ -247,12 +247,12 @@ def _numbered(parts: list[str]) -> dict[str, object]:
 
 @TABLE.add("splitList")
 def _split_list(run: Run, separator: str, source: str) -> list[str]:
-    return builtins.split(run, source, separator)
+    return texts.split(run, source, separator)
 
 
 @TABLE.add("join")
 def _join(run: Run, separator: str, parts: object) -> str:
-    return builtins.join(run, casts.strings(run, parts), separator)
+    return texts.join(run, casts.strings(run, parts), separator)
 
 
 @TABLE.add("toStrings")
