@@ -1,13 +1,18 @@
 """What a journal is: rows and the event log, recorded together, read once at the start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
-from tiphys.scheduler.decision import Decision, Refusal
+from tiphys.errors import TiphysError
+from tiphys.scheduler.decision import Adopt, Command, Decision, Launch, NodePut, NodeRemoved, Refusal, RunPut, SetTimer, StopAttempt
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.records import Manifest, Node, Run
+
+
+class RecordFailed(TiphysError):
+    """The journal could not be written."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,8 +22,32 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     answer: Decision | Refusal
 
 
+class Touched(msgspec.Struct, frozen=True, array_like=True):
+    """A node that a decision changed, or the run itself (`node_id` is ""); the phase "removed" says that the node is gone."""
+
+    node_id: str
+    phase: str
+    message: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True, array_like=True):
+    """What a decision came to, in brief: whom it touched, what it commanded (`Launch wf-123/0`), or why nothing was done."""
+
+    touched: tuple[Touched, ...] = ()
+    commands: tuple[str, ...] = ()
+    refusal: str = ""
+
+
+class Logged(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a run as it was recorded; `number` counts within the run and may skip."""
+
+    number: int
+    event: Event
+    summary: Summary
+
+
 class RunRows(msgspec.Struct, frozen=True, kw_only=True):
-    """All rows of one run."""
+    """All rows of one run; the nodes in the order of their creation."""
 
     manifest: Manifest
     run: Run
@@ -26,7 +55,7 @@ class RunRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
-    """All rows."""
+    """All rows; the runs in the order of their submission."""
 
     runs: tuple[RunRows, ...] = ()
 
@@ -35,9 +64,52 @@ class Journal(Protocol):
     """Checkpoint rows and the event log."""
 
     async def record(self, entries: Sequence[Entry]) -> None:
-        """Store a batch: the changes of its decisions and its events, all of it or nothing. Returns once it is durable."""
+        """Store a batch: the changes of its decisions and its events, all of it or nothing. Returns once it is durable.
+
+        An event of a run that is not there (never submitted, or removed) is not kept. Raises RecordFailed, after which the
+        journal takes nothing more.
+        """
         ...
 
     async def load(self) -> Rows:
-        """All rows as they were last recorded."""
+        """All rows as they were last recorded. Raises StateRefused if they are damaged."""
         ...
+
+    async def events(self, uid: str) -> Sequence[Logged]:
+        """Everything that happened to a run, in order; empty for an unknown one. Raises StateRefused if it is damaged."""
+        ...
+
+
+def summary(answer: Decision | Refusal) -> Summary:
+    """An answer in brief."""
+    if isinstance(answer, Refusal):
+        return Summary(refusal=answer.reason)
+    return Summary(touched=tuple(_touched(answer)), commands=tuple(map(_brief, answer.commands)))
+
+
+def _touched(made: Decision) -> Iterator[Touched]:
+    for change in made.changes:
+        match change:
+            case NodePut(node=node):
+                yield Touched(node.id, node.phase, node.message)
+            case RunPut(run=run):
+                yield Touched("", run.phase, run.message)
+            case NodeRemoved(node_id=node_id):
+                yield Touched(node_id, "removed")
+            case _:
+                pass  # a run's manifest never changes, and a run that is removed takes its log along
+
+
+def _brief(command: Command) -> str:
+    kind = type(command).__name__
+    match command:
+        case (
+            Launch(node_id=node_id, attempt=attempt)
+            | Adopt(node_id=node_id, attempt=attempt)
+            | StopAttempt(node_id=node_id, attempt=attempt)
+        ):
+            return f"{kind} {node_id}/{attempt}"
+        case SetTimer(key=key, at=at):
+            return f"{kind} {key or 'deadline'} {at.isoformat()}"
+        case _:
+            return kind

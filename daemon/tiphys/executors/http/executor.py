@@ -128,7 +128,7 @@ class HTTPExecutor:
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """An http template gives its answer's body as `outputs.result` and nothing else."""
-        return list(_findings(template))
+        return findings(template)
 
     async def _make(self, order: WorkOrder, attempt: _Attempt) -> None:
         attempt.scope = anyio.CancelScope()
@@ -171,7 +171,9 @@ class HTTPExecutor:
             return self._sender
 
 
-def _findings(template: Template) -> Sequence[Finding]:
+def findings(template: Template) -> Sequence[Finding]:
+    """What an http template asks for that a request cannot do."""
+    """What an http template cannot have, and what of it is not used."""
     found: list[Finding] = []
 
     def say(severity: Severity, place: str, message: str) -> None:

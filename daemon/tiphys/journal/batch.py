@@ -1,0 +1,66 @@
+"""A batch of entries, brought down to what is left of it: each row's last state, and the events of the runs that stay.
+
+Pure; both journals record by it, so they agree on what a batch means.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from tiphys.journal.protocol import Entry
+from tiphys.scheduler.decision import Change, Decision, ManifestPut, NodePut, NodeRemoved, RunPut, RunRemoved
+from tiphys.scheduler.records import Manifest, Node, Run
+
+
+class RunChanges:
+    """What a batch does to one run, in this order: all goes (`anew`), the nodes `removed` go, the rest comes."""
+
+    __slots__ = ("anew", "entries", "manifest", "nodes", "removed", "run")
+
+    def __init__(self, *, anew: bool) -> None:
+        self.anew = anew
+        self.removed: set[str] = set()
+        self.manifest: Manifest | None = None
+        self.run: Run | None = None
+        self.nodes: dict[str, Node] = {}
+        self.entries: list[Entry] = []
+
+
+def folded(entries: Iterable[Entry]) -> dict[str, RunChanges]:
+    """Each run's changes, by uid; a run that is removed last is one `anew` with nothing in it."""
+    runs: dict[str, RunChanges] = {}
+    for entry in entries:
+        answer = entry.answer
+        gone: set[str] = set()
+        if isinstance(answer, Decision):
+            for change in answer.changes:
+                _fold(runs, change, gone)
+        uid = entry.event.uid
+        if uid not in gone:
+            _of(runs, uid).entries.append(entry)
+    return runs
+
+
+def _of(runs: dict[str, RunChanges], uid: str) -> RunChanges:
+    found = runs.get(uid)
+    if found is None:
+        found = runs[uid] = RunChanges(anew=False)
+    return found
+
+
+def _fold(runs: dict[str, RunChanges], change: Change, gone: set[str]) -> None:
+    match change:
+        case NodePut(uid=uid, node=node):
+            _of(runs, uid).nodes[node.id] = node
+        case RunPut(run=run):
+            _of(runs, run.uid).run = run
+        case NodeRemoved(uid=uid, node_id=node_id):
+            of = _of(runs, uid)
+            of.removed.add(node_id)
+            of.nodes.pop(node_id, None)
+        case ManifestPut(manifest=manifest):
+            _of(runs, manifest.uid).manifest = manifest
+        case RunRemoved(uid=uid):
+            runs[uid] = RunChanges(anew=True)
+            gone.add(uid)
+        case _:
+            assert_never(change)

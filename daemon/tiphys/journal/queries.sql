@@ -1,0 +1,59 @@
+-- Every statement the journal runs, by name.
+
+-- name: put_meta
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: meta
+SELECT value FROM meta WHERE key = ?;
+
+-- name: put_workflow
+INSERT INTO workflows (run, uid, sum, row) VALUES (?, ?, ?, ?)
+ON CONFLICT (run) DO UPDATE SET sum = excluded.sum, row = excluded.row;
+
+-- name: put_definitions
+INSERT INTO definitions (run, sum, row) VALUES (?, ?, ?)
+ON CONFLICT (run) DO UPDATE SET sum = excluded.sum, row = excluded.row;
+
+-- name: put_node
+-- A node that is there keeps its number, and so its place in the order of creation.
+INSERT INTO nodes (number, run, id, sum, row) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (run, id) DO UPDATE SET sum = excluded.sum, row = excluded.row;
+
+-- name: put_event
+INSERT INTO events (number, sum, event, summary) VALUES (?, ?, ?, ?);
+
+-- name: remove_node
+DELETE FROM nodes WHERE run = ? AND id = ?;
+
+-- name: remove_workflow
+DELETE FROM workflows WHERE run = ?;
+
+-- name: remove_definitions
+DELETE FROM definitions WHERE run = ?;
+
+-- name: remove_nodes
+DELETE FROM nodes WHERE number BETWEEN ? AND ?;
+
+-- name: remove_events
+DELETE FROM events WHERE number BETWEEN ? AND ?;
+
+-- name: runs
+SELECT uid, run FROM workflows;
+
+-- name: workflows
+SELECT run, sum, row FROM workflows ORDER BY run;
+
+-- name: definitions
+SELECT run, sum, row FROM definitions ORDER BY run;
+
+-- name: nodes
+SELECT number, sum, row FROM nodes ORDER BY number;
+
+-- name: definitions_of
+SELECT sum, row FROM definitions WHERE run = ?;
+
+-- name: events_of
+SELECT number, sum, event, summary FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?;
+
+-- name: last
+SELECT (SELECT max(number) FROM nodes WHERE number BETWEEN ? AND ?), (SELECT max(number) FROM events WHERE number BETWEEN ? AND ?);

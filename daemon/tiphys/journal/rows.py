@@ -1,0 +1,71 @@
+"""Records as bytes and back: MessagePack, and a checksum, since SQLite itself does not notice a flipped bit inside a value."""
+
+import zlib
+from typing import TypeVar
+
+import msgspec
+
+from tiphys.journal.protocol import Entry, Summary, summary
+from tiphys.scheduler.decision import Decision, ManifestPut
+from tiphys.scheduler.events import Event, Submitted
+from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.spec.workflows import ARGO_API_VERSION, Workflow
+
+Record = TypeVar("Record")
+
+Decoder = msgspec.msgpack.Decoder
+encode = msgspec.msgpack.Encoder().encode
+node = msgspec.msgpack.Decoder(Node)
+run = msgspec.msgpack.Decoder(Run)
+manifest = msgspec.msgpack.Decoder(Manifest)
+event = msgspec.msgpack.Decoder(Event)
+brief = msgspec.msgpack.Decoder(Summary)
+
+ELSEWHERE = Workflow(api_version=ARGO_API_VERSION)
+"""Stands in an event for a workflow whose definitions are a row of their own."""
+
+
+class Damaged(ValueError):
+    """A row is not what was written."""
+
+
+def checksum(*parts: bytes) -> int:
+    """CRC-32 of the parts, one after another."""
+    total = 0
+    for part in parts:
+        total = zlib.crc32(part, total)
+    return total
+
+
+def read(decoder: "Decoder[Record]", total: int, data: bytes, *more: bytes) -> Record:
+    """The record in `data`. Raises Damaged if it, or what is checked along with it, is not as it was written."""
+    if checksum(data, *more) != total:
+        raise Damaged("its checksum does not match")
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(str(error)) from error
+
+
+def logged(entry: Entry) -> tuple[bytes, bytes]:
+    """An entry's event and summary; a workflow that the decision stores is not stored twice."""
+    return encode(_lean(entry)), encode(summary(entry.answer))
+
+
+def _lean(entry: Entry) -> Event:
+    fact, answer = entry.event, entry.answer
+    if isinstance(fact, Submitted) and isinstance(answer, Decision):
+        puts = (change.manifest for change in answer.changes if isinstance(change, ManifestPut))
+        if any(put is fact.manifest or put == fact.manifest for put in puts):
+            return msgspec.structs.replace(fact, manifest=Manifest(uid=fact.uid, workflow=ELSEWHERE))
+    return fact
+
+
+def is_lean(fact: Event) -> bool:
+    """Whether the event's workflow is kept in the definitions alone."""
+    return isinstance(fact, Submitted) and fact.manifest.workflow == ELSEWHERE
+
+
+def whole(fact: Event, definitions: Manifest) -> Event:
+    """A lean event as it was before `logged`."""
+    return msgspec.structs.replace(fact, manifest=definitions) if isinstance(fact, Submitted) else fact

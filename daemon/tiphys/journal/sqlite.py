@@ -1,0 +1,234 @@
+"""The journal on disk: SQLite in WAL mode, one transaction a batch.
+
+With `synchronous: normal` a commit is a write into the page cache (some 20 µs), done on the loop; with `full` it waits for the
+disk, so it goes to a thread.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from tiphys.journal import opening, queries, rows
+from tiphys.journal.batch import RunChanges, folded
+from tiphys.journal.checkpoints import Checkpoints
+from tiphys.journal.protocol import Entry, Logged, RecordFailed, Rows, RunRows
+from tiphys.scheduler.records import Manifest, Node
+from tiphys.settings import JournalSettings
+
+RUN_SHIFT = 32
+PAGE = 5000  # events read in one transaction: a long one would keep the WAL from being begun anew
+SQL = queries.named()
+Result = TypeVar("Result")
+Cells = tuple[int, int, bytes]
+
+
+class SQLiteJournal:
+    """A Journal in the file `path`, whose folder must be there. An async context manager; one process at a time.
+
+    `synchronous` (full, normal) goes before the settings' own; neither: full.
+    Opening raises StateRefused for a database that is in use, foreign, newer or damaged.
+    """
+
+    def __init__(self, path: Path, settings: JournalSettings, *, synchronous: str = "") -> None:
+        self._path = path
+        self._synchronous = opening.SYNCHRONOUS[synchronous or settings.synchronous]
+        self._wal_limit = settings.wal_limit_bytes
+        self._opened = ExitStack()
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._failure: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        """Lock and open the database."""
+        await anyio.to_thread.run_sync(self._open)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Empty the WAL into the database and close it."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._opened.close)
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        """Store a batch in one transaction."""
+        async with self._turn:
+            if self._failure is not None:
+                raise RecordFailed(f"{self._path}: the journal failed before") from self._failure
+            if self._synchronous == "FULL":
+                await anyio.to_thread.run_sync(self._record, entries)
+            else:
+                self._record(entries)
+            if self._checkpoints.overdue:
+                await anyio.to_thread.run_sync(self._checkpoints.make_room, self._connection)
+
+    async def load(self) -> Rows:
+        """All rows, each checked."""
+        return await self._read(self._load)
+
+    async def events(self, uid: str) -> Sequence[Logged]:
+        """A run's log, read in pages."""
+        run = self._numbers.get(uid)
+        if run is None:
+            return ()
+        found: list[Logged] = []
+        while True:
+            page = await self._read(lambda: self._page(run, found[-1].number if found else 0))
+            found.extend(page)
+            if len(page) < PAGE:
+                return tuple(found)
+
+    # opening
+
+    def _open(self) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(opening.locked(self._path))
+            self._connection = stack.enter_context(closing(opening.opened(self._path, self._synchronous)))
+            self._execute = self._connection.execute
+            self._many = self._connection.executemany
+            try:
+                self._numbers: dict[str, int] = dict(cast("Iterable[tuple[str, int]]", self._execute(SQL["runs"])))
+            except apsw.CorruptError as error:
+                raise opening.damaged(self._path, error) from error
+            self._last: dict[int, tuple[int, int]] = {}  # by run: the last numbers given to a node and to an event
+            self._checkpoints = Checkpoints(self._path, self._wal_limit, self._connection.pragma("page_size"))
+            self._top = max(self._numbers.values(), default=0)
+            self._connection.set_wal_hook(self._committed)
+            self._checkpoints.start()
+            stack.callback(self._checkpoints.close)
+            self._opened = stack.pop_all()
+
+    def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._checkpoints.committed(pages)
+        return apsw.SQLITE_OK
+
+    # writing
+
+    def _record(self, entries: Sequence[Entry]) -> None:
+        try:
+            if self._checkpoints.failure is not None:
+                raise self._checkpoints.failure
+            changes = folded(entries)
+            self._execute("BEGIN IMMEDIATE")
+            for uid, of in changes.items():
+                self._store(uid, of)
+            self._execute("COMMIT")
+        except Exception as error:
+            self._failure = error
+            if self._connection.in_transaction:
+                with suppress(apsw.Error):  # the error that brought us here says more
+                    self._execute("ROLLBACK")
+            if isinstance(error, apsw.Error | OSError):
+                raise RecordFailed(f"{self._path}: the journal could not be written: {error}") from error
+            raise
+
+    def _store(self, uid: str, of: RunChanges) -> None:
+        run = self._numbers.get(uid)
+        if of.anew and run is not None:
+            self._remove(uid, run)
+            run = None
+        if run is None:
+            if of.run is None:
+                return
+            self._top += 1
+            run = self._numbers[uid] = self._top
+        if of.manifest is not None:
+            data = rows.encode(of.manifest)
+            self._execute(SQL["put_definitions"], (run, rows.checksum(data), data))
+        if of.run is not None:
+            data = rows.encode(of.run)
+            self._execute(SQL["put_workflow"], (run, uid, rows.checksum(data), data))
+        last_node, last_event = self._last.get(run) or self._last_of(run)
+        if of.removed:
+            self._many(SQL["remove_node"], [(run, node_id) for node_id in of.removed])
+        if of.nodes:
+            self._many(SQL["put_node"], (_node_row(number, run, node) for number, node in enumerate(of.nodes.values(), last_node + 1)))
+            last_node += len(of.nodes)
+        if of.entries:
+            self._many(SQL["put_event"], (_event_row(number, entry) for number, entry in enumerate(of.entries, last_event + 1)))
+            last_event += len(of.entries)
+        self._last[run] = last_node, last_event
+
+    def _remove(self, uid: str, run: int) -> None:
+        first, last = _range(run)
+        self._execute(SQL["remove_workflow"], (run,))
+        self._execute(SQL["remove_definitions"], (run,))
+        self._execute(SQL["remove_nodes"], (first, last))
+        self._execute(SQL["remove_events"], (first, last))
+        del self._numbers[uid]
+        self._last.pop(run, None)
+
+    def _last_of(self, run: int) -> tuple[int, int]:
+        first, last = _range(run)
+        (found,) = cast("Iterable[tuple[int | None, int | None]]", self._execute(SQL["last"], (first, last, first, last)))
+        return found[0] or first, found[1] or first
+
+    # reading
+
+    async def _read(self, function: Callable[[], Result]) -> Result:
+        async with self._turn:
+            try:
+                return await anyio.to_thread.run_sync(function)
+            except (apsw.CorruptError, rows.Damaged) as error:
+                raise opening.damaged(self._path, error) from error
+
+    def _load(self) -> Rows:
+        decode, checksum = rows.node.decode, rows.checksum  # the loop below runs once for each node there is
+        runs = {}
+        for number, total, row in cast("Iterable[Cells]", self._execute(SQL["workflows"])):
+            runs[number] = _checked("workflows", number, rows.run, total, row)
+        manifests = {}
+        for number, total, row in cast("Iterable[Cells]", self._execute(SQL["definitions"])):
+            manifests[number] = _checked("definitions", number, rows.manifest, total, row)
+        if manifests.keys() != runs.keys():
+            raise rows.Damaged("workflows and their definitions do not match")
+        nodes: dict[int, list[Node]] = {number: [] for number in runs}
+        for number, total, row in cast("Iterable[Cells]", self._execute(SQL["nodes"])):
+            node = decode(row) if checksum(row) == total else _checked("nodes", number, rows.node, total, row)
+            if number >> RUN_SHIFT not in nodes:
+                raise rows.Damaged(f"nodes, row {number}: it belongs to no workflow")
+            nodes[number >> RUN_SHIFT].append(node)
+        return Rows(runs=tuple(RunRows(manifest=manifests[number], run=run, nodes=tuple(nodes[number])) for number, run in runs.items()))
+
+    def _page(self, run: int, after: int) -> list[Logged]:
+        first, last = _range(run)
+        found = cast("list[tuple[int, int, bytes, bytes]]", self._execute(SQL["events_of"], (first + after, last, PAGE)).fetchall())
+        definitions: Manifest | None = None
+        page = []
+        for number, total, event, summary in found:
+            fact = _checked("events", number, rows.event, total, event, summary)
+            if rows.is_lean(fact):
+                definitions = definitions or self._definitions(run)
+                fact = rows.whole(fact, definitions)
+            page.append(Logged(number=number - first, event=fact, summary=rows.brief.decode(summary)))
+        return page
+
+    def _definitions(self, run: int) -> Manifest:
+        for total, row in cast("Iterable[tuple[int, bytes]]", self._execute(SQL["definitions_of"], (run,))):
+            return _checked("definitions", run, rows.manifest, total, row)
+        raise rows.Damaged(f"definitions, row {run}: it is not there")
+
+
+def _range(run: int) -> tuple[int, int]:
+    """The lowest and highest number of a run's rows; the lowest is given to none."""
+    return run << RUN_SHIFT, (run + 1 << RUN_SHIFT) - 1
+
+
+def _node_row(number: int, run: int, node: Node) -> tuple[int, int, str, int, bytes]:
+    data = rows.encode(node)
+    return number, run, node.id, rows.checksum(data), data
+
+
+def _event_row(number: int, entry: Entry) -> tuple[int, int, bytes, bytes]:
+    event, summary = rows.logged(entry)
+    return number, rows.checksum(event, summary), event, summary
+
+
+def _checked(table: str, number: int, decoder: "rows.Decoder[Result]", total: int, *data: bytes) -> Result:
+    try:
+        return rows.read(decoder, total, *data)
+    except rows.Damaged as error:
+        raise rows.Damaged(f"{table}, row {number}: {error}") from error
