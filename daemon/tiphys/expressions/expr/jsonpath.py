@@ -43,7 +43,8 @@ def find(run: Run, value: object, path: str) -> object:
                 found.append(item)
         definite = definite and step.definite
         if definite and not found:
-            raise Fault(f"key error: {step.text.strip("[].'")} not found in object (path {path})")
+            key = step.text.strip("[].'")
+            raise Fault(f"key error: {key} not found in object (path {path})")
     return found[0] if definite else found
 
 
