@@ -85,6 +85,13 @@ def attempt(text, **options):
         "a\n==\ta",
         "été == 'été'",
         "false == (a == )",
+        "'13:04PM' != 4",
+        "0 ** -1 > 1",
+        "(-8) ** 0.5 != 1",
+        "5 % 0 != 5",
+        "(9 ** 999 | 0) < 0",
+        "true in (1, true ? , 2) || true",
+        "(a =~ a) == true",
         "true || notabool",
     ],
 )
@@ -166,6 +173,21 @@ def test_does_not_hold(text):
         (
             "a && true",
             "Failed to evaluate 'when' expresion 'a && true': Value 'a' cannot be used with the logical operator '&&', it is not a bool",
+            2,
+        ),
+        (
+            "true && b",
+            "Failed to evaluate 'when' expresion 'true && b': Value 'b' cannot be used with the logical operator '&&', it is not a bool",
+            5,
+        ),
+        (
+            "(a, b) in (c, d)",
+            "Failed to evaluate 'when' expresion '(a, b) in (c, d)': a list cannot be looked for with the comparator 'in'",
+            7,
+        ),
+        (
+            "1 =~ a",
+            "Failed to evaluate 'when' expresion '1 =~ a': Value '1' cannot be used with the comparator '=~', it is not a number",
             2,
         ),
         ("!5", "Failed to evaluate 'when' expresion '!5': Value '5' cannot be used with the prefix '!'", 0),

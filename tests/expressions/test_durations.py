@@ -92,6 +92,7 @@ def test_loose_durations_are_refused_in_the_words_of_argo():
         (8 * 86400, "1 week 0 hours"),
         (45 * 86400, "1 month 0 hours"),
         (400 * 86400, "1 year 0 hours"),
+        (50 * 360 * 86400, "a long while 0 hours"),
         (-5, "5 seconds"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiphys.expressions import gojson
+from tiphys.expressions import expr, gojson
+from tiphys.expressions.chance import Chance
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -97,6 +98,12 @@ def test_values_are_printed_as_go_prints_them(value, text):
     assert gojson.go_format(value) == text
 
 
+def test_months_print_their_names():
+    month = expr.compile("date('2024-03-01').Month()").run({}, Chance(now=datetime(2024, 1, 1, tzinfo=UTC), seed=""))
+    assert gojson.go_format([month]) == "[March]"
+    assert gojson.compact(month) == "3"
+
+
 def test_what_cannot_be_printed_is_refused():
     for value in (nest(300), object()):
         with pytest.raises(gojson.Unprintable):
@@ -106,6 +113,7 @@ def test_what_cannot_be_printed_is_refused():
 @pytest.mark.parametrize(
     ("text", "value"),
     [
+        ("[" + "[],{}," * 200 + "1]", [*[[], {}] * 200, 1]),
         ("[1, 2]", [1, 2]),
         ('{"a": "b"}', {"a": "b"}),
         ("null", None),

@@ -223,9 +223,6 @@ def test_strict_stages_refuse_what_is_left_over(text, message):
             "{{x.{{gone}}}}",
             'unable to substitute nested tag {{x.{{gone}}: "gone" is an absent optional',
         ),
-        ("{{=tasks.a.outputs.parameters.gone}}", 'failed to evaluate expression "tasks.a.outputs.parameters.gone"'),
-        ("{{=nil}}", 'failed to evaluate expression "nil"'),
-        ("{{=1.0 / 0}}", "failed to marshal evaluated expression: json: unsupported value: +Inf"),
     ],
 )
 def test_what_can_never_be_resolved_is_refused_at_every_stage(text, message, unresolved):
@@ -234,14 +231,35 @@ def test_what_can_never_be_resolved_is_refused_at_every_stage(text, message, unr
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{=tasks.a.outputs.parameters.gone}}", 'failed to evaluate expression "tasks.a.outputs.parameters.gone"'),
+        ("{{=nil}}", 'failed to evaluate expression "nil"'),
+        ("{{=1.0 / 0}}", "failed to marshal evaluated expression: json: unsupported value: +Inf"),
+    ],
+)
+def test_expressions_without_a_value_are_refused_where_nothing_can_become_known(text, message):
+    assert render(text, KEEP) == text
+    for unresolved in (WAIT, FAIL):
+        with pytest.raises(SubstitutionError) as caught:
+            render(text, unresolved)
+        assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("text", ["{{=1 +}}", "{{=inputs.parameters.n + 1}}", "{{=asInt('x')}}", "{{=inputs.parameters['{{item}}']}}"])
-@pytest.mark.parametrize("unresolved", Unresolved)
-def test_expressions_that_fail_on_what_is_known_are_refused_with_their_own_caret(text, unresolved):
+def test_expressions_that_fail_are_refused_with_their_own_caret(text):
     with pytest.raises(SubstitutionError) as caught:
-        render(text, unresolved)
+        render(text, WAIT)
     first, *rest = str(caught.value).splitlines()
     assert first.startswith("failed to evaluate expression: ")
     assert rest[-1].endswith("^")
+
+
+@pytest.mark.parametrize("unresolved", Unresolved)
+def test_what_is_no_expression_is_refused_at_every_stage(unresolved):
+    with pytest.raises(SubstitutionError, match="failed to evaluate expression"):
+        render("{{=1 +}}", unresolved)
 
 
 def test_the_source_of_an_expression_is_json():

@@ -170,8 +170,7 @@ def _number(text: str, at: int) -> tuple[Token, int]:
 
 def _word(text: str, at: int) -> tuple[Token, int]:
     match = _WORD.match(text, at)
-    if match is None:  # a letter of Python's that is no word character of its regular expressions
-        raise Unreadable(f"Invalid token: '{text[at]}'", at)
+    assert match is not None
     word = _plain(match[0])
     if word in {"true", "false"}:
         return Token(Kind.BOOLEAN, word == "true", at), match.end()

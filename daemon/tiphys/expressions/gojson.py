@@ -295,7 +295,7 @@ def _formatted(value: object, depth: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return _int(value)
+        return str(getattr(value, "label", "")) or _int(value)  # Go's months and weekdays print their names
     if isinstance(value, float):
         return float_text(value)
     if depth == 0:

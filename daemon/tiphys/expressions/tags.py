@@ -156,8 +156,9 @@ class Tagged:
         """The text with its tags replaced from `scope`.
 
         Tags that cannot be resolved yet are left as they are, or `unresolved` says otherwise: WAIT raises NotYet for what comes
-        from steps and tasks (artifacts excepted), FAIL raises SubstitutionError. SubstitutionError is raised in any case for a
-        tag that can never be resolved: an absent optional, an expression that fails although all it reads is there.
+        from steps and tasks (artifacts excepted), FAIL raises SubstitutionError. With both of these an expression that fails, or
+        has no value, although all it reads is there raises SubstitutionError too. It is raised in any case for what can never be
+        resolved: an absent optional, a text that is no expression.
         """
         if self.plain:
             return self.text
@@ -232,7 +233,7 @@ class Tagged:
                 )
             text = gojson.compact(result)
         except (ExpressionError, gojson.Unprintable) as error:
-            if missing:
+            if missing or unresolved is Unresolved.KEEP:
                 return tag.kept
             if isinstance(error, SubstitutionError):
                 raise
