@@ -42,7 +42,6 @@ class Composed(msgspec.Struct):
 
     value: Any
     line: int
-    column: int
     diagnostics: list[Diagnostic]
     failed: bool = False
 
@@ -87,7 +86,7 @@ class Composer:
 
     def documents(self) -> Iterator[Composed]:
         """The documents up to the end, or up to the first that cannot be read, that one included."""
-        line, column = self._base + 1, 1
+        line = self._base + 1
         try:
             while True:
                 event = self._get()
@@ -95,16 +94,15 @@ class Composer:
                     self.ended = True
                     return
                 if event.__class__ is DocumentStartEvent:
-                    line, column = self._place(event)
-                    value = self._document()
-                    yield Composed(value, line, column, self._taken(), failed=False)
+                    line, _ = self._place(event)
+                    yield Composed(self._document(), line, self._taken())
         except Stop as stop:
             self._diagnostics.append(stop.diagnostic)
         except (yaml.YAMLError, UnicodeError) as error:
             at, message, hint = advice.of_parser(error, self._source, self._base)
             self._diagnostics.append(Diagnostic(severity=Severity.ERROR, message=message, line=at[0], column=at[1], hint=hint))
         self._skip(self._diagnostics[-1].line)
-        yield Composed(None, line, column, self._taken(), failed=True)
+        yield Composed(None, line, self._taken(), failed=True)
 
     def _taken(self) -> list[Diagnostic]:
         taken, self._diagnostics = self._diagnostics, []
