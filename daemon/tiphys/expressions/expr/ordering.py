@@ -14,9 +14,8 @@ Item = TypeVar("Item")
 
 def ordered(run: Run, items: Iterable[Item], order: object, key: Callable[[Item], object]) -> list[Item]:
     """The items by their key, stable; `order` is "asc" or "desc". Raises Fault for keys that have no order."""
-    if order not in {"asc", "desc"}:
-        reason = f"invalid order {order}, expected asc or desc"
-        raise Fault(reason)
+    if not isinstance(order, str) or order not in {"asc", "desc"}:
+        raise Fault(f"invalid order {order if isinstance(order, str) else values.go_type(order)}, expected asc or desc")
     listed = list(items)
     run.made(len(listed))
 
