@@ -80,6 +80,13 @@ class Engine:
         node = self._state.runs[uid].nodes.get(node_id)
         return None if node is None or node.handle is None else (node.handle.executor, node.handle)
 
+    async def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What a node's attempt printed, in pieces; with `follow` until it ends."""
+        found = self.handle(uid, node_id)
+        if found is not None and found[0] in self.executors:
+            async for piece in self.executors[found[0]].logs(found[1], follow=follow):
+                yield piece
+
     # the loop
 
     async def load(self) -> None:

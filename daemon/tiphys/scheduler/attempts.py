@@ -71,16 +71,24 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
 
 
 def _outputs(draft: Draft, node: Node, outcome: Outcome) -> Outputs | None:
-    declared = bodies.source_of(draft, node).template.outputs
+    source = bodies.source_of(draft, node)
+    declared = source.template.outputs
     parameters: tuple[Parameter, ...] = ()
+    artifacts = outcome.artifacts
     if declared is not None:
+        if any(p.value is not None or p.global_name for p in declared.parameters) or any(a.global_name for a in declared.artifacts):
+            declared = bodies.body(draft, node, source).outputs or declared
         parameters = tuple(
-            structs.replace(p, value=outcome.parameters[p.name]) for p in declared.parameters if p.name in outcome.parameters
+            structs.replace(p, value=outcome.parameters.get(p.name, p.value))
+            for p in declared.parameters
+            if p.name in outcome.parameters or p.value is not None
         )
+        exported = {a.name: a.global_name for a in declared.artifacts if a.global_name}
+        artifacts = tuple(structs.replace(a, global_name=exported.get(a.name, "")) for a in artifacts)
     code = None if outcome.exit_code is None else str(outcome.exit_code)
-    if not parameters and not outcome.artifacts and outcome.result is None and code is None:
+    if not parameters and not artifacts and outcome.result is None and code is None:
         return None
-    return Outputs(parameters=parameters, artifacts=outcome.artifacts, result=outcome.result, exit_code=code)
+    return Outputs(parameters=parameters, artifacts=artifacts, result=outcome.result, exit_code=code)
 
 
 def woken(draft: Draft, node: Node) -> Refusal | None:

@@ -41,6 +41,11 @@ def bind(template: Template, arguments: Arguments | None, absent: tuple[str, ...
         return None
     given = {} if arguments is None else {p.name: p for p in arguments.parameters}
     parameters = tuple(_parameter(p, given.get(p.name), p.name in absent, outer, manifest, chance) for p in declared.parameters)
+    if any("{{" in (p.value or "") for p in parameters):
+        own = ChainScope(FlatScope({f"inputs.parameters.{p.name}": p.value or "" for p in parameters}), outer)
+        parameters = tuple(
+            structs.replace(p, value=tags.render_plain(p.value, own, Unresolved.KEEP, chance)) if "{{" in (p.value or "") else p for p in parameters
+        )
     supplied = {} if arguments is None else {a.name: a for a in arguments.artifacts}
     artifacts = tuple(_artifact(a, supplied.get(a.name)) for a in declared.artifacts)
     if any(located(artifact) for artifact in artifacts):
@@ -54,8 +59,8 @@ def _parameter(declared: Parameter, given: Parameter | None, absent: bool, outer
     source = declared.value_from
     if given is not None and not absent:
         value = given.value
-        source = None if given.value is not None else given.value_from
-    if value is None and source is not None:
+        source = source if given.value is not None else given.value_from
+    if source is not None and (value is None or source.config_map_key_ref is not None):
         value = _from(declared.name, source, outer, manifest, chance)
     if value is None:
         if absent:

@@ -5,7 +5,7 @@ from msgspec import structs
 from tiphys.errors import TiphysError
 from tiphys.expressions.depends import TaskResult
 from tiphys.expressions.scope import ChainScope
-from tiphys.scheduler import giving, nodes, plans, resolving, todo, variables
+from tiphys.scheduler import giving, nodes, plans, resolving, room, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.plans import DagPlan
@@ -197,6 +197,9 @@ def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
             nodes.end(draft, node, Phase.FAILED)
         return
     if draft.count("open", node.id):
+        return
+    if plan.template.fail_fast and draft.count("failed", node.id):
+        nodes.end(draft, node, Phase.FAILED, room.FAIL_FAST)
         return
     phase = assess(draft, node, plan)
     if phase is not Phase.SUCCEEDED:

@@ -6,7 +6,7 @@ import msgspec
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import environment, expr, tags
-from tiphys.expressions.scope import ChainScope, FlatScope, Scope
+from tiphys.expressions.scope import ABSENT, ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import nodes, plans, resolving, sources, todo, variables
 from tiphys.scheduler.calls import Call, HookCall
@@ -125,11 +125,14 @@ def _start(draft: Draft, node: Node, call: HookCall) -> None:
     scope = _scope(draft, node)
     chance = draft.chance(f"{node.name}.{call.suffix}")
     arguments = hook.arguments
+    absent: tuple[str, ...] = ()
     try:
         if arguments is None and call.exit:
             arguments = Arguments(parameters=draft.run.parameters)
         elif arguments is not None:
-            text = msgspec.json.encode(Arguments(parameters=arguments.parameters)).decode()
+            absent = tuple(p.name for p in arguments.parameters if (tag := tags.sole_tag(p.value or "")) and scope.get(tag) is ABSENT)
+            given = tuple(p for p in arguments.parameters if p.name not in absent)
+            text = msgspec.json.encode(Arguments(parameters=given)).decode()
             rendered = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance), type=Arguments)
             artifacts = tuple(found for a in arguments.artifacts if (found := resolving.artifact(a, scope, chance)) is not None)
             arguments = Arguments(parameters=rendered.parameters, artifacts=artifacts)
@@ -146,6 +149,7 @@ def _start(draft: Draft, node: Node, call: HookCall) -> None:
                 reference=hook.template_ref,
                 scope=node_scope(draft, node),
                 arguments=arguments,
+                absent=absent,
                 parents=(node.id,),
                 depth=node.depth + 1,
                 in_exit=node.in_exit or call.exit,

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from tiphys.expressions import depends, tags
 from tiphys.expressions.depends import Depends
-from tiphys.expressions.scope import ChainScope, FlatScope
+from tiphys.expressions.scope import ABSENT, ChainScope, FlatScope
 from tiphys.scheduler import binding, bodies
 from tiphys.scheduler.calls import HookCall
 from tiphys.scheduler.draft import Draft
@@ -74,6 +74,8 @@ class Plan:
         self.template = template
         self.source = source
         values = bodies.own_names(draft, node.name, node.task, source) | binding.body_scope(source.template, node.inputs)
+        for artifact in node.inputs.artifacts if node.inputs is not None else ():
+            values[f"inputs.artifacts.{artifact.name}"] = artifact if binding.located(artifact) else ABSENT
         self.scope = FlatScope(values)
         self.tasks: dict[str, TaskPlan] = {}
 

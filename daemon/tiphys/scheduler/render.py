@@ -12,6 +12,7 @@ from tiphys.spec.templates import Outputs
 from tiphys.spec.workflows import Workflow
 
 LABELS = "workflows.argoproj.io/"
+EXECUTED = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN, NodeType.SUSPEND})
 OUTBOUND = frozenset({NodeType.STEPS, NodeType.DAG})
 
 
@@ -39,6 +40,7 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
     """The status alone."""
     run = state.run
     graph = Graph(list(state.nodes.values()))
+    counted = progress(state)
     conditions: list[status.Condition] = []
     if run.phase.completed:
         conditions.append(status.Condition(type="Completed", status="True"))
@@ -49,23 +51,33 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         message=run.message,
         started_at=rfc3339(run.started_at) if run.started_at else None,
         finished_at=rfc3339(run.finished_at) if run.finished_at else None,
-        progress=progress(state),
-        nodes={node.id: node_status(node, graph, state.run.name) for node in state.nodes.values()},
+        progress=counted.get("", "0/0"),
+        nodes={node.id: node_status(node, graph, run.name, counted.get(node.id, "")) for node in state.nodes.values()},
         outputs=run.outputs if run.outputs != Outputs() else None,
         conditions=tuple(conditions),
     )
 
 
-def progress(state: RunState) -> str:
-    """How many pods are done, of how many."""
-    pods = [node for node in state.nodes.values() if node.type in (NodeType.POD, NodeType.HTTP, NodeType.PLUGIN)]
-    return f"{sum(1 for node in pods if node.phase.fulfilled)}/{len(pods)}"
+def progress(state: RunState) -> dict[str, str]:
+    """How many executed nodes are done, of how many, below each node by id, and under "" for the whole run."""
+    done: dict[str, int] = {}
+    total: dict[str, int] = {}
+    for node in state.nodes.values():
+        if node.type in EXECUTED:
+            over = node.phase is Phase.SUCCEEDED
+            above: Node | None = node
+            while above is not None:
+                total[above.id] = total.get(above.id, 0) + 1
+                done[above.id] = done.get(above.id, 0) + over
+                above = state.nodes.get(above.owner)
+            total[""] = total.get("", 0) + 1
+            done[""] = done.get("", 0) + over
+    return {node_id: f"{done[node_id]}/{count}" for node_id, count in total.items()}
 
 
-def node_status(node: Node, graph: Graph, run_name: str) -> status.NodeStatus:
-    """One node as Argo shows it. `run_name` is the workflow's name."""
+def node_status(node: Node, graph: Graph, run_name: str, progress_: str = "") -> status.NodeStatus:
+    """One node as Argo shows it. `run_name` is the workflow's name, `progress_` what is done below it."""
     hooked, retried = node.role is Role.HOOK or (node.role is Role.EXIT and node.name == f"{run_name}.onExit"), node.role is Role.ATTEMPT
-    leaf = node.type in (NodeType.POD, NodeType.HTTP, NodeType.PLUGIN)
     return status.NodeStatus(
         id=node.id,
         name=node.name,
@@ -79,7 +91,7 @@ def node_status(node: Node, graph: Graph, run_name: str) -> status.NodeStatus:
         message=node.message,
         started_at=rfc3339(node.started_at) if node.started_at else None,
         finished_at=rfc3339(node.finished_at) if node.finished_at else None,
-        progress=("1/1" if node.phase is Phase.SUCCEEDED else "0/1") if leaf else "",
+        progress=progress_,
         daemoned=True if node.daemoned else None,
         node_flag=status.NodeFlag(hooked=hooked, retried=retried) if hooked or retried else None,
         inputs=node.inputs,

@@ -75,7 +75,10 @@ def written(task: TaskPlan) -> Resolved:
 
 def _named(call: Call, task: TaskPlan, scope: Scope, chance: Chance) -> Call:
     """A skipped call still says which template it would have used: its outputs' defaults are visible to others."""
-    resolved = _resolved.decode(task.text.render(scope, Unresolved.KEEP, chance))
+    resolved = structs.replace(written(task), arguments=None)
+    text = msgspec.json.encode(resolved).decode()
+    if "{{" in text:
+        resolved = _resolved.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance))
     return structs.replace(call, template=resolved.template, reference=resolved.template_ref, inline=task.inline)
 
 
@@ -107,6 +110,8 @@ def _filled(base: Call, task: TaskPlan, resolved: Resolved, absent: tuple[str, .
 
 def artifact(given: Artifact, scope: Scope, chance: Chance) -> Artifact | None:
     """An argument or output artifact with its `from` or `fromExpression` followed; None where it is optional and not there."""
+    if "{{" in given.sub_path:
+        given = structs.replace(given, sub_path=tags.render_plain(given.sub_path, scope, Unresolved.WAIT, chance))
     if given.from_:
         return _followed(given, _referred(given.from_, scope, chance), given.from_)
     if given.from_expression:

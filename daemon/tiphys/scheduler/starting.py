@@ -47,7 +47,7 @@ def start(draft: Draft, call: Call) -> None:
         return
     if room.refuses(draft, call):
         return
-    call = structs.replace(call, scope=found.scope, template=found.name)
+    call = structs.replace(call, template=found.name)
     if bodies.strategy(draft, found.template) is not None:
         wrapper = nodes.create(draft, call, NodeType.RETRY, Phase.RUNNING, inputs=inputs)
         draft.later(todo.NextAttempt(wrapper.id))

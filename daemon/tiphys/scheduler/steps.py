@@ -4,7 +4,7 @@ from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions.scope import ChainScope
-from tiphys.scheduler import giving, nodes, plans, resolving, todo, variables
+from tiphys.scheduler import giving, nodes, plans, resolving, room, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.plans import StepsPlan
@@ -103,6 +103,9 @@ def step_settled(draft: Draft, group: Node) -> None:
 def _end_group(draft: Draft, group: Node) -> None:
     plan = _plan(draft, draft.node(group.owner))
     children = [child for child in draft.owned(group.id) if child.role is Role.STEP]
+    if plan.template.fail_fast and draft.count("failed", group.owner):
+        nodes.end(draft, group, Phase.FAILED, room.FAIL_FAST)
+        return
     for child in children:
         if child.execution_error and child.phase is Phase.ERROR and not _tolerated(plan, child):
             message = f"step group deemed errored due to child {child.name} error: {child.message}"

@@ -11,8 +11,8 @@ from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.plans import DagPlan, StepsPlan, base
 from tiphys.scheduler.records import Node, Role
-from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.templates import Outputs
 
 
 class AggregationError(TiphysError):
@@ -113,7 +113,7 @@ def node_value(draft: Draft, node: Node, key: str) -> object:
         case ["outputs", "parameters", name]:
             return _parameter(draft, node, name)
         case ["outputs", "artifacts", name]:
-            return _artifact(node, name)
+            return _artifact(draft, node, name)
     return MISSING
 
 
@@ -129,26 +129,30 @@ def _parameter(draft: Draft, node: Node, name: str) -> object:
             if parameter.name == name:
                 return MISSING if parameter.value is None else parameter.value
     if node.phase in (Phase.SKIPPED, Phase.OMITTED):
-        for parameter in _declared(draft, node):
+        for parameter in _outputs(draft, node).parameters:
             if parameter.name == name:
                 default = parameter.value_from.default if parameter.value_from is not None else None
                 return ABSENT if default is None else default
     return MISSING
 
 
-def _declared(draft: Draft, node: Node) -> tuple[Parameter, ...]:
+def _outputs(draft: Draft, node: Node) -> Outputs:
+    """The outputs that a node's template declares."""
     if not (node.template or node.reference or node.inline):
-        return ()
+        return Outputs()
     source = sources.find(draft, node.template, node.reference, node.inline, node.scope)
-    return () if isinstance(source, str) or source.template.outputs is None else source.template.outputs.parameters
+    return Outputs() if isinstance(source, str) or source.template.outputs is None else source.template.outputs
 
 
-def _artifact(node: Node, name: str) -> object:
+def _artifact(draft: Draft, node: Node, name: str) -> object:
     if node.outputs is not None:
         for artifact in node.outputs.artifacts:
             if artifact.name == name:
                 return artifact
-    return ABSENT if node.phase in (Phase.SKIPPED, Phase.OMITTED) else MISSING
+    if node.phase in (Phase.SKIPPED, Phase.OMITTED):
+        return ABSENT
+    optional = node.phase.completed and any(a.name == name and a.optional for a in _outputs(draft, node).artifacts)
+    return ABSENT if optional else MISSING
 
 
 def node_keys(draft: Draft, node: Node) -> Iterator[str]:
@@ -158,7 +162,7 @@ def node_keys(draft: Draft, node: Node) -> Iterator[str]:
         yield from (f"outputs.parameters.{parameter.name}" for parameter in node.outputs.parameters)
         yield from (f"outputs.artifacts.{artifact.name}" for artifact in node.outputs.artifacts)
     elif node.phase in (Phase.SKIPPED, Phase.OMITTED):
-        yield from (f"outputs.parameters.{parameter.name}" for parameter in _declared(draft, node))
+        yield from (f"outputs.parameters.{parameter.name}" for parameter in _outputs(draft, node).parameters)
 
 
 class TaskScope:

@@ -1,0 +1,148 @@
+"""Wires concrete things together; both console scripts come through here. Heavy parts are imported when they are needed."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiphys import configuration
+from tiphys.errors import TiphysError
+from tiphys.settings import Settings
+from tiphys.spec.templates import Template
+from tiphys.spec.work import Executor, Finding
+from tiphys.spec.workflows import Document
+
+if TYPE_CHECKING:
+    from tiphys.cli.port import OpenEngine
+    from tiphys.engine.operations import Operations
+    from tiphys.secrets import Secrets
+
+JOURNAL = "journal.db"
+ATTEMPTS = "attempts"
+ARTIFACTS = "artifacts"
+PER_CORE = 4
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The `tiphys` command; the exit code."""
+    from tiphys.cli import commands
+    from tiphys.cli.wiring import Wiring
+
+    wiring = Wiring(
+        environ=os.environ,
+        home=Path.home(),
+        root=os.geteuid() == 0,
+        load=lambda explicit: configuration.load(explicit, os.environ, Path.home()),
+        open_engine=_opener,
+        supports=_supports,
+        rejected=_rejected,
+    )
+    return commands.main(arguments, wiring)
+
+
+def _rejected() -> type[TiphysError]:
+    from tiphys.engine.operations import Rejected
+
+    return Rejected
+
+
+def _opener(loaded: configuration.Configuration) -> "OpenEngine":
+    @asynccontextmanager
+    async def open_engine(*, state: Path, executor: str, documents: Sequence[Document]) -> AsyncIterator["Operations"]:
+        async with foreground(loaded, state, executor, documents) as operations:
+            yield operations
+
+    return open_engine
+
+
+@asynccontextmanager
+async def foreground(
+    loaded: configuration.Configuration, state: Path, executor: str, documents: Sequence[Document]
+) -> AsyncIterator["Operations"]:
+    """The engine of `tiphys run`: its own state directory, its own launcher, which stops its steps when the run's process is gone."""
+    from tiphys.engine.engine import open_engine
+    from tiphys.engine.operations import Operations
+    from tiphys.journal.sqlite import SQLiteJournal
+    from tiphys.scheduler.records import Settled
+
+    settings = loaded.settings
+    async with AsyncExitStack() as stack:
+        kept = replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
+        journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
+        secrets = _secrets(loaded, documents)
+        executors, notices = await _executors(stack, loaded, secrets, state, executor)
+        room = {"process": settings.process.parallelism or PER_CORE * (os.cpu_count() or 1), "http": settings.http.parallelism}
+        engine = await stack.enter_async_context(open_engine(journal, executors, room))
+        chosen = Settled(
+            executor=executor,
+            key_format=settings.artifacts.key_format,
+            grace_seconds=settings.process.grace_seconds,
+            archive_logs=settings.artifacts.archive_logs,
+        )
+        folders = {name: made for name, made in executors.items() if name == "process"}
+        yield Operations(engine, chosen, settings.namespace, folders, notices)  # type: ignore[arg-type] # the process executor has folder and log
+
+
+def _secrets(loaded: configuration.Configuration, documents: Sequence[Document]) -> "Secrets":
+    from tiphys.secrets import Secrets
+
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Secrets(documents, directory=configuration.secrets_directory(loaded), credentials=Path(credentials) if credentials else None)
+
+
+async def _executors(
+    stack: AsyncExitStack, loaded: configuration.Configuration, secrets: "Secrets", state: Path, wanted: str
+) -> tuple[dict[str, Executor], list[str]]:
+    from tiphys.artifacts.store import Artifacts
+    from tiphys.executors.http import HTTPExecutor
+
+    settings = loaded.settings
+    if wanted == "scripted":
+        from tiphys.executors.scripted import ScriptedExecutor
+
+        return {"scripted": ScriptedExecutor()}, ["rehearsal: nothing is run, every step is taken to succeed"]
+    if wanted != "process":
+        raise TiphysError(f"there is no executor {wanted!r}; there are process and scripted")
+    from tiphys.executors.process.executor import open_process
+
+    artifacts = await stack.enter_async_context(Artifacts(settings.artifacts, state / ARTIFACTS, secrets, durable=False))
+    hidden = [state]
+    folder = configuration.secrets_directory(loaded)
+    if folder is not None:
+        hidden.append(folder)
+    process = await stack.enter_async_context(
+        open_process(
+            settings.process,
+            images=settings.images,
+            secrets=secrets,
+            artifacts=artifacts,
+            root=state / ATTEMPTS,
+            hidden=hidden,
+            visible=[Path.home()],
+        )
+    )
+    http = await stack.enter_async_context(HTTPExecutor(settings.http, secrets, environment=dict(os.environ)))
+    return {"process": process, "http": http}, list(process.notices)
+
+
+def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[Template], Sequence[Finding]]:
+    """What an executor says of a template, asked without opening it."""
+    return lambda template: static_findings(loaded.settings, executor, template)
+
+
+def static_findings(settings: Settings, executor: str, template: Template) -> Sequence[Finding]:
+    """What the executor that would run a template says of it."""
+    from tiphys.executors.http.executor import findings as http_findings
+    from tiphys.executors.process import findings
+    from tiphys.spec.templates import kind
+
+    match kind(template):
+        case "steps" | "dag" | "suspend" | "":
+            return ()
+        case "http":
+            return list(http_findings(template))
+    if executor != "process":
+        return ()
+    return findings.findings(template, settings.images, isolated=settings.process.isolation != "none", limits_work=True, uid=os.geteuid(), gid=os.getegid())

@@ -1,0 +1,144 @@
+"""The verbs that every way in speaks: submit, ask, follow, look."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import structs
+
+from tiphys.engine.engine import Engine
+from tiphys.engine.watching import Change
+from tiphys.errors import TiphysError
+from tiphys.scheduler import effective, events, sources
+from tiphys.scheduler.records import Manifest, Settled
+from tiphys.spec import names
+from tiphys.spec.templates import Template, kind
+from tiphys.spec.work import Executor, Finding, Severity
+from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Document, ObjectMeta, Workflow, WorkflowTemplate
+
+
+class Rejected(TiphysError):
+    """A manifest that will not be run; the text lists why."""
+
+
+class Folders(Protocol):
+    """Where an executor keeps what people may want to look into."""
+
+    def folder(self, order_id: str) -> Path:
+        """The attempt's own folder."""
+        ...
+
+
+class Operations:
+    """An open engine and what it was opened with. `notices`: what a person should know before the work begins."""
+
+    def __init__(
+        self, engine: Engine, chosen: Settled, namespace: str, folders: Mapping[str, Folders], notices: Sequence[str] = ()
+    ) -> None:
+        self._engine = engine
+        self._chosen = chosen
+        self._namespace = namespace
+        self._folders = folders
+        self.notices: list[str] = list(notices)
+
+    def uids(self) -> Sequence[str]:
+        """The uids of the runs there are."""
+        return self._engine.uids()
+
+    async def submit(self, documents: Sequence[Document]) -> Sequence[str]:
+        """Start the Workflows among the documents, the others are there for them; their uids. Raises Rejected, starting none."""
+        made = [self._manifest(document, documents) for document in documents if isinstance(document, Workflow)]
+        return [await self._engine.submit(manifest) for manifest in made]
+
+    def _manifest(self, submitted: Workflow, documents: Sequence[Document]) -> Manifest:
+        templates = tuple(d for d in documents if isinstance(d, WorkflowTemplate))
+        clustered = tuple(d for d in documents if isinstance(d, ClusterWorkflowTemplate))
+        uid = str(uuid.uuid4())
+        meta = submitted.metadata
+        meta = structs.replace(meta, uid=uid, name=meta.name or _name(meta), namespace=meta.namespace or self._namespace)
+        try:
+            workflow = effective.workflow(structs.replace(submitted, metadata=meta), templates, clustered)
+        except TiphysError as error:
+            raise Rejected(f"workflow {meta.name}: {error}") from error
+        manifest = Manifest(
+            uid=uid,
+            workflow=workflow,
+            templates=templates,
+            cluster_templates=clustered,
+            config_maps=tuple(d for d in documents if isinstance(d, ConfigMap)),
+            chosen=self._chosen,
+        )
+        self._judge(manifest)
+        return manifest
+
+    def _judge(self, manifest: Manifest) -> None:
+        """Refuse what the executors cannot run. Raises Rejected."""
+        refused: list[str] = []
+        for where, template in _templates(manifest):
+            for finding in findings(self._engine.executors, self._chosen.executor, template):
+                if finding.severity is Severity.ERROR:
+                    refused.append(f"{where}.{finding.field}: {finding.message}")
+                elif finding.message not in self.notices:
+                    self.notices.append(finding.message)
+        if refused:
+            raise Rejected("\n".join(refused))
+
+    async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
+        """Steer a run. Raises Refused with one line that says why not."""
+        await self._engine.ask(uid, wish, who)
+
+    def changes(self, uid: str) -> AsyncIterator[Change]:
+        """Each change from now on, until the run is completed."""
+        return self._engine.changes(uid)
+
+    def workflow(self, uid: str) -> Workflow:
+        """The run with its whole status."""
+        return self._engine.workflow(uid)
+
+    def attempt_folder(self, uid: str, node_id: str) -> Path | None:
+        """Where a node's attempt works, or worked."""
+        found = self._engine.handle(uid, node_id)
+        if found is None or found[0] not in self._folders:
+            return None
+        return self._folders[found[0]].folder(found[1].text)
+
+    def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started."""
+        return self._engine.logs(uid, node_id, follow=follow)
+
+    def log_file(self, uid: str, node_id: str) -> Path | None:
+        return None
+
+
+def _name(meta: ObjectMeta) -> str:
+    return names.generated(meta.generate_name or "workflow-", uuid.uuid4().bytes)
+
+
+def _templates(manifest: Manifest) -> list[tuple[str, Template]]:
+    """The templates of a submission with where they are, defaults merged in."""
+    spec = manifest.workflow.spec
+    found = [(f"templates.{t.name}", t) for t in spec.templates]
+    for resource in (*manifest.templates, *manifest.cluster_templates):
+        if spec.workflow_template_ref is None or resource.metadata.name != spec.workflow_template_ref.name:
+            found += [(f"{resource.metadata.name}.templates.{t.name}", t) for t in resource.spec.templates]
+    for where, template in list(found):
+        for step in (step for group in template.steps or () for step in group):
+            if step.inline is not None:
+                found.append((f"{where}.{step.name}.inline", step.inline))
+        for task in template.dag.tasks if template.dag is not None else ():
+            if task.inline is not None:
+                found.append((f"{where}.{task.name}.inline", task.inline))
+    return [(where, sources.with_defaults(template, spec.template_defaults)) for where, template in found]
+
+
+def findings(executors: Mapping[str, Executor], chosen: str, template: Template) -> Sequence[Finding]:
+    """What the executor that would run a template says of it; steps, dag and suspend need none."""
+    match kind(template):
+        case "steps" | "dag" | "suspend" | "":
+            return ()
+        case "http" if "http" in executors:
+            return executors["http"].supports(template)
+    return executors[chosen].supports(template) if chosen in executors else ()
+
+
