@@ -3,7 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed-for-tiphys
+READY := $(VENV)/.ready-to-run
+DEVELOP := $(VENV)/.ready-to-develop
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PURE := daemon/tiphys/spec daemon/tiphys/expressions daemon/tiphys/manifests daemon/tiphys/scheduler
 CONFORMANCE ?= ../shared/conformance
 EXAMPLE ?= examples/fan-out.yaml
@@ -14,32 +16,38 @@ ARGS ?=
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-run: $(STAMP) ## set up if need be, then run the main example (EXAMPLE=FILE, ARGS='-p k=v')
+run: $(READY) ## set up if need be, then run the main example (EXAMPLE=FILE, ARGS='-p k=v')
 	@$(BIN)/tiphys run $(EXAMPLE) $(ARGS)
 
-setup: $(STAMP) ## make or refresh the virtual environment in .venv
+setup: $(DEVELOP) ## make or refresh the virtual environment in .venv, with what tests and checks need
 
-$(STAMP): pyproject.toml
+$(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(PIP) --editable .
 	@touch $@
 
-test: $(STAMP) ## all tests (ARGS='tests/cli -k tree')
+$(DEVELOP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), with what tests and checks need ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(READY)
+
+test: $(DEVELOP) ## all tests (ARGS='tests/cli -k tree')
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: $(STAMP) ## style, types, floors
+check: $(DEVELOP) ## style, types, floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff check --config daemon/pure-floors.toml $(PURE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## put the code into the project's form
+format: $(DEVELOP) ## put the code into the project's form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-conformance: $(STAMP) ## the conformance corpus, where it is there (ARGS='--id "ex--dag-*" -v')
+conformance: $(DEVELOP) ## the conformance corpus, where it is there (ARGS='--id "ex--dag-*" -v')
 	@if [ -f $(CONFORMANCE)/run_conformance.py ]; then \
 	    sh $(CONFORMANCE)/shims/setup.sh --root && \
 	    PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/python $(CONFORMANCE)/run_conformance.py $(ARGS); \
@@ -47,7 +55,7 @@ conformance: $(STAMP) ## the conformance corpus, where it is there (ARGS='--id "
 	    echo "there is no conformance corpus at $(CONFORMANCE); nothing was run"; \
 	fi
 
-bench: $(STAMP) ## measurements
+bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
 	for script in tests/bench/bench_*.py; do found=1; echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done; \
 	[ $$found = 1 ] || echo "this release has no benchmarks"

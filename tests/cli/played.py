@@ -35,7 +35,8 @@ class Played:
     piece: Callable[["Played", str], AsyncIterator[Change]]
     notices: Sequence[str] = ()
     held: dict[str, Workflow] = field(default_factory=dict)
-    logs: dict[str, Path] = field(default_factory=dict)
+    written: dict[str, bytes] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
     wishes: list[events.Wish] = field(default_factory=list)
     submitted: list[object] = field(default_factory=list)
     reject: str = ""
@@ -77,10 +78,19 @@ class Played:
         self.asked = anyio.Event()
 
     def attempt_folder(self, uid, node_id):
-        return Path("/folder") / node_id if node_id in self.logs else None
+        return self.folders.get(node_id)
 
-    def log_file(self, uid, node_id):
-        return self.logs.get(node_id)
+    async def logs(self, uid, node_id, *, follow=False):
+        position = 0
+        while True:
+            data = self.written.get(node_id, b"")[position:]
+            if data:
+                position += len(data)
+                yield data
+            node = (self.held[uid].status.nodes or {}).get(node_id)
+            if not follow or node is None or node.phase.fulfilled:
+                return
+            await anyio.sleep(0.02)
 
 
 def wired(engine: Played, tmp_path: Path, **environ: str) -> Wiring:

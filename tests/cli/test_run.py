@@ -82,10 +82,8 @@ def test_a_run_that_succeeds(file: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_run_that_fails_says_which_step_why_and_where(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "log"
-    log.write_text("".join(f"line {number}\n" for number in range(50)) + "validation failed\n")
-    engine = Played(bad)
-    engine.logs = {node("wf.a").id: log}
+    written = "".join(f"line {number}\n" for number in range(50)).encode() + b"validation failed\n"
+    engine = Played(bad, written={node("wf.a").id: written}, folders={node("wf.a").id: tmp_path})
     assert run(engine, tmp_path, file) == 1
     out = capsys.readouterr().out
     report = out[out.index("✖ wf Failed") :]
@@ -93,8 +91,10 @@ def test_a_run_that_fails_says_which_step_why_and_where(file: Path, tmp_path: Pa
     assert "✖ a: Error (exit code 3)" in report
     assert "node      wf.a" in report
     assert "template  work" in report
-    assert f"log       {log}" in report
-    assert "folder    /folder/" in report
+    log = tmp_path / "state" / "runs" / "wf" / "logs" / f"{node('wf.a').id}.log"
+    assert f"log       {log}\n" in report
+    assert log.read_bytes() == written
+    assert f"folder    {tmp_path}\n" in report
     assert "│ validation failed" in report
     assert "│ line 31\n" in report
     assert "│ line 30\n" not in report
@@ -307,14 +307,12 @@ def test_a_suspended_node_without_a_terminal_says_how_to_go_on(file: Path, tmp_p
 
 
 def test_output_of_steps_comes_with_its_nodes_name_and_before_the_steps_end(file: Path, tmp_path: Path, capsys) -> None:
-    log = tmp_path / "log"
-
     async def writes(engine: Played, uid: str):
-        engine.logs = {node("wf").id: log}
+        key = node("wf").id
         yield engine.put(uid, node("wf", phase="Running", took=None))
-        log.write_text("one\ntw")
-        await anyio.sleep(0.4)
-        log.write_text("one\ntwo\nthree")
+        engine.written[key] = b"one\ntw"
+        await anyio.sleep(0.1)
+        engine.written[key] = b"one\ntwo\nthree"
         yield engine.put(uid, node("wf"), "Succeeded")
 
     assert run(Played(writes), tmp_path, file, "--log") == 0

@@ -1,106 +1,89 @@
-"""Steps' output as it grows: whole lines of the files that steps write to, each with its node's name.
+"""Steps' output: followed as it grows, whole lines behind their node's name; or kept in a file after a failure."""
 
-Files are read, never held open: a log may be moved to its last place when the step ends, and is then read on from there.
-"""
-
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
+from anyio.abc import TaskGroup
 
-POLL_SECONDS = 0.15
-CHUNK = 1 << 20
+from tiphys.errors import TiphysError
+
+LATE_SECONDS = 5.0
 LONGEST_LINE = 1 << 16
 TAIL_BYTES = 1 << 16
 
 
 @dataclass
 class _Followed:
-    """A node's log, and how much of it was seen."""
+    """A node whose output is being shown; `done` is set when all of it was."""
 
     name: str
-    offset: int = 0
-    rest: bytes = b""
+    done: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Follower:
-    """Follows any number of logs. `log_file` finds a node's log by its id; `show(name, line)` is called for each line."""
+    """Follows any number of nodes. `output` gives a node's output until it ends; `show(name, line)` is called for each line."""
 
-    def __init__(self, log_file: Callable[[str], Path | None], show: Callable[[str, str], None]) -> None:
-        self._log_file = log_file
+    def __init__(self, output: Callable[[str, str], AsyncIterator[bytes]], show: Callable[[str, str], None]) -> None:
+        self._output = output
         self._show = show
-        self._followed: dict[str, _Followed] = {}
+        self._followed: dict[tuple[str, str], _Followed] = {}
 
-    def start(self, node_id: str, name: str) -> None:
+    def start(self, group: TaskGroup, uid: str, node_id: str, name: str) -> None:
         """Follow a node from its beginning; again is nothing new."""
-        self._followed.setdefault(node_id, _Followed(name))
+        if (uid, node_id) not in self._followed:
+            followed = self._followed[uid, node_id] = _Followed(name)
+            group.start_soon(self._follow, uid, node_id, followed)
 
-    async def finish(self, node_id: str) -> None:
-        """Show what is left of a node's output, also an unfinished last line, and forget it."""
-        if (followed := self._followed.get(node_id)) is None:
-            return
-        while await self._read(node_id, followed):
-            pass
-        if followed.rest:
-            self._show(followed.name, _text(followed.rest))
-        self._followed.pop(node_id, None)
+    async def finish(self, uid: str, node_id: str) -> None:
+        """Wait until all that an ended node printed was shown, but not for ever."""
+        if followed := self._followed.get((uid, node_id)):
+            with anyio.move_on_after(LATE_SECONDS):
+                await followed.done.wait()
 
-    async def run(self) -> None:
-        """Looks for new output until cancelled."""
-        while True:
-            for node_id, followed in list(self._followed.items()):
-                await self._read(node_id, followed)
-            await anyio.sleep(POLL_SECONDS)
-
-    async def _read(self, node_id: str, followed: _Followed) -> bool:
-        """Show new lines; whether there may be more."""
-        path = self._log_file(node_id)
-        if path is None:
-            return False
-        offset = followed.offset
-        data = await to_thread.run_sync(_part, path, offset)
-        if followed.offset != offset or not data:  # somebody else read on meanwhile, or there is nothing
-            return followed.offset != offset
-        followed.offset += len(data)
-        *lines, followed.rest = (followed.rest + data).split(b"\n")
-        for line in lines:
-            self._show(followed.name, _text(line))
-        if len(followed.rest) > LONGEST_LINE:
-            self._show(followed.name, _text(followed.rest))
-            followed.rest = b""
-        return True
+    async def _follow(self, uid: str, node_id: str, followed: _Followed) -> None:
+        rest = b""
+        try:
+            async for data in self._output(uid, node_id):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    self._show(followed.name, text(line))
+                if len(rest) > LONGEST_LINE:
+                    self._show(followed.name, text(rest))
+                    rest = b""
+        except (TiphysError, OSError) as error:
+            self._show(followed.name, f"(its output cannot be read: {error})")
+        if rest:
+            self._show(followed.name, text(rest))
+        followed.done.set()
 
 
-def _part(path: Path, offset: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(CHUNK)
-    except OSError:  # not there yet, or just being moved
-        return b""
-
-
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a file; none where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            data = file.read()
-    except OSError:
-        return []
-    found = data.split(b"\n")
-    if size > TAIL_BYTES and len(found) > 1:
+async def kept(output: AsyncIterator[bytes], path: Path, lines: int) -> list[str]:
+    """Write all of an ended node's output to `path`, unless there is none; its last lines."""
+    end = b""
+    size = 0
+    async for data in output:
+        await to_thread.run_sync(_append, path, data, size == 0)
+        size += len(data)
+        end = (end + data)[-TAIL_BYTES:]
+    found = end.split(b"\n")
+    if size > len(end) and len(found) > 1:
         found = found[1:]  # its beginning is not there
     if found and not found[-1]:
         found.pop()
-    return [_text(line) for line in found[-lines:]]
+    return [text(line) for line in found[-lines:]]
 
 
-def _text(line: bytes) -> str:
+def _append(path: Path, data: bytes, new: bool) -> None:
+    if new:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("wb" if new else "ab") as file:
+        file.write(data)
+
+
+def text(line: bytes) -> str:
     """A line as a terminal may show it: no control characters, and only what stands after the last carriage return."""
-    text = line.rstrip(b"\r").rsplit(b"\r", 1)[-1].decode("utf-8", "replace")
-    return "".join(letter if letter == "\t" or letter.isprintable() else "\ufffd" for letter in text)
+    shown = line.rstrip(b"\r").rsplit(b"\r", 1)[-1].decode("utf-8", "replace")
+    return "".join(letter if letter == "\t" or letter.isprintable() else "\ufffd" for letter in shown)

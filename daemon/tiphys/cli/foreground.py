@@ -1,5 +1,6 @@
 """One foreground run on an open engine: submit or go on, watch, report."""
 
+import functools
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,10 +13,12 @@ from tiphys.cli.exits import Exit
 from tiphys.cli.port import Engine
 from tiphys.cli.requests import Request, Work
 from tiphys.cli.wiring import Wiring
+from tiphys.errors import TiphysError
 from tiphys.scheduler import events
 from tiphys.spec.status import NodeStatus, Phase
 from tiphys.spec.workflows import Workflow
 
+LOGS = "logs"
 MOST_ROWS = 300
 """Rows of the tree that closes a run; `-o wide` gives all of them."""
 
@@ -34,14 +37,14 @@ async def run(request: Request, work: Work, engine: Engine, state: Path, wiring:
         view,
         terminal=asking.Terminal() if sys.stdin.isatty() and sys.stderr.isatty() else None,
         write=_write,
-        follower=_follower(request, engine, uids, view),
+        follower=follow.Follower(functools.partial(engine.logs, follow=True), view.log) if request.log else None,
     )
     await watched.run(uids)
     workflows = [engine.workflow(uid) for uid in uids]
     for uid, workflow in zip(uids, workflows, strict=True):
         printer.write(closing(workflow, _now(), utf8=utf8))
         if not _succeeded(workflow):
-            printer.write(await _failure(engine, uid, workflow))
+            printer.write(await _failure(engine, uid, workflow, state))
             printer.write(_way_on(request, state))
     if request.output:
         text = output.result(workflows, request.output, _now(), utf8=request.utf8 and views.is_utf8(sys.stdout))
@@ -78,13 +81,6 @@ def _view(request: Request, printer: views.Printer, wiring: Wiring, *, utf8: boo
     return LiveView(console, _now, utf8=utf8)
 
 
-def _follower(request: Request, engine: Engine, uids: Sequence[str], view: views.View) -> follow.Follower | None:
-    """Finds a node's log in whichever of the workflows has the node."""
-    if not request.log:
-        return None
-    return follow.Follower(lambda node_id: next((path for uid in uids if (path := engine.log_file(uid, node_id))), None), view.log)
-
-
 def closing(workflow: Workflow, now: datetime, *, utf8: bool) -> list[tree.Line]:
     """The tree at the end, and one line of summary with the workflow's outputs."""
     status = workflow.status
@@ -106,21 +102,26 @@ def closing(workflow: Workflow, now: datetime, *, utf8: bool) -> list[tree.Line]
     return lines
 
 
-async def _failure(engine: Engine, uid: str, workflow: Workflow) -> list[tree.Line]:
+async def _failure(engine: Engine, uid: str, workflow: Workflow, state: Path) -> list[tree.Line]:
     """The failed steps, each with its message, its last lines of output, and where its log and folder are."""
     found = failure.culprits(workflow)
     lines: list[tree.Line] = []
     for node in found[: failure.SHOWN]:
-        lines += [tree.Line(text=""), *failure.report(workflow, node, await _evidence(engine, uid, node))]
+        lines += [tree.Line(text=""), *failure.report(workflow, node, await _evidence(engine, uid, node, state))]
     if len(found) > failure.SHOWN:
         lines.append(tree.Line(text=f"and {len(found) - failure.SHOWN} more that failed"))
     return lines
 
 
-async def _evidence(engine: Engine, uid: str, node: NodeStatus) -> failure.Evidence:
-    log, folder = engine.log_file(uid, node.id), engine.attempt_folder(uid, node.id)
-    output = await to_thread.run_sync(follow.tail, log, failure.TAIL_LINES) if log else ()
-    return failure.Evidence(output=output, log=str(log or ""), folder=str(folder or ""))
+async def _evidence(engine: Engine, uid: str, node: NodeStatus, state: Path) -> failure.Evidence:
+    """A failed node's last lines; its whole output is put into a file, for the engine's own log may be packed with others."""
+    log = state / LOGS / f"{node.id}.log"
+    try:
+        output = await follow.kept(engine.logs(uid, node.id), log, failure.TAIL_LINES)
+    except (TiphysError, OSError) as error:
+        output = [f"(cannot be read: {error})"]
+    folder = engine.attempt_folder(uid, node.id)
+    return failure.Evidence(output=output, log=str(log) if log.exists() else "", folder=str(folder) if folder and folder.exists() else "")
 
 
 def _way_on(request: Request, state: Path) -> list[tree.Line]:

@@ -61,8 +61,8 @@ class Engine(Protocol):
         """Where a node's attempt works."""
         ...
 
-    def log_file(self, uid: str, node_id: str) -> Path | None:
-        """Where a node's output is."""
+    def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started."""
         ...
 
 

@@ -12,7 +12,7 @@ from tiphys.cli.follow import Follower
 from tiphys.cli.port import Engine
 from tiphys.errors import TiphysError
 from tiphys.scheduler import events
-from tiphys.spec.status import NodeStatus, NodeType
+from tiphys.spec.status import NodeStatus, NodeType, Phase
 
 STOPPING = "stopping: running steps are ended and exit handlers run; again (Ctrl-C) terminates at once"
 TERMINATING = "terminating: no exit handlers"
@@ -55,8 +55,6 @@ class Watching:
             async with anyio.create_task_group() as around:
                 around.start_soon(self._signals, around)
                 around.start_soon(self._view.run)
-                if self._follower:
-                    around.start_soon(self._follower.run)
                 async with anyio.create_task_group() as watched:
                     for uid in uids:
                         watched.start_soon(self._watch, uid, around)
@@ -71,8 +69,6 @@ class Watching:
         # Nothing here waits: a change between this picture and the first of `changes` would be lost.
         for node in ((workflow.status.nodes if workflow.status else None) or {}).values():
             self._notice(uid, node, group)
-            if self._follower and node.phase.fulfilled:
-                group.start_soon(self._follower.finish, node.id)
             self._view.changed(uid, node)
         if workflow.spec.suspend:
             group.start_soon(self._ask_for_all, uid, workflow.metadata.name)
@@ -82,14 +78,24 @@ class Watching:
                 continue
             self._notice(uid, change.node, group)
             if self._follower and change.node.phase.fulfilled:
-                await self._follower.finish(change.node.id)  # its output comes before its end
+                await self._follower.finish(uid, change.node.id)  # its output comes before its end
             self._view.changed(uid, change.node)
         self._unfinished.remove(uid)
+        await self._last(uid, group)
+
+    async def _last(self, uid: str, group: TaskGroup) -> None:
+        """What ended together with the workflow may not have come as a change of its own; a view shows each change once."""
+        status = self._engine.workflow(uid).status
+        for node in ((status.nodes if status else None) or {}).values():
+            self._notice(uid, node, group)
+            if self._follower and node.phase.fulfilled:
+                await self._follower.finish(uid, node.id)
+            self._view.changed(uid, node)
 
     def _notice(self, uid: str, node: NodeStatus, group: TaskGroup) -> None:
         """Follow a node's output, ask where it waits for somebody."""
-        if self._follower and node.type in WITH_OUTPUT:
-            self._follower.start(node.id, node.display_name or node.name)
+        if self._follower and node.type in WITH_OUTPUT and (node.phase is Phase.RUNNING or node.phase.completed):
+            self._follower.start(group, uid, node.id, node.display_name or node.name)
         if tree.active_suspend(node):
             first = node.id not in self._waiting
             self._waiting[node.id] = node
