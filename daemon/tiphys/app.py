@@ -145,4 +145,6 @@ def static_findings(settings: Settings, executor: str, template: Template) -> Se
             return list(http_findings(template))
     if executor != "process":
         return ()
-    return findings.findings(template, settings.images, isolated=settings.process.isolation != "none", limits_work=True, uid=os.geteuid(), gid=os.getegid())
+    return findings.findings(
+        template, settings.images, isolated=settings.process.isolation != "none", limits_work=True, uid=os.geteuid(), gid=os.getegid()
+    )

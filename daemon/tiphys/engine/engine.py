@@ -109,7 +109,9 @@ class Engine:
                 if receipt is not None:
                     receipt.settle(answer)
 
-    def _decide(self, batch: Iterable[tuple[events.Event, Receipt | None]]) -> list[tuple[events.Event, Decision | Refusal, Receipt | None]]:
+    def _decide(
+        self, batch: Iterable[tuple[events.Event, Receipt | None]]
+    ) -> list[tuple[events.Event, Decision | Refusal, Receipt | None]]:
         answers: list[tuple[events.Event, Decision | Refusal, Receipt | None]] = []
         for event, receipt in batch:
             answer = decide(self._state, event)
@@ -165,5 +167,3 @@ async def open_engine(journal: Journal, executors: Mapping[str, Executor], room:
         finally:
             engine.close()
             group.cancel_scope.cancel()
-
-

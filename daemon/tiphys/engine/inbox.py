@@ -34,7 +34,7 @@ class Receipt:
     async def wait(self) -> Decision | Refusal:
         """The answer, once the fact is recorded."""
         await self._recorded.wait()
-        assert self.answer is not None  # noqa: S101 - settle sets it before the event
+        assert self.answer is not None
         return self.answer
 
 

@@ -59,7 +59,10 @@ class Launcher:
         node = run.nodes[attempt.node_id]
         name = orders.executor_of(node.type, run.manifest.chosen.executor)
         if name not in self._executors:
-            self._end(attempt, Outcome(kind=OutcomeKind.ERROR, message=f"there is no executor called {name!r}; configured: {', '.join(self._executors)}"))
+            self._end(
+                attempt,
+                Outcome(kind=OutcomeKind.ERROR, message=f"there is no executor called {name!r}; configured: {', '.join(self._executors)}"),
+            )
         elif attempt.adopt and node.handle is not None:
             self._begin(name, attempt)
         else:

@@ -119,7 +119,8 @@ def _templates(manifest: Manifest) -> list[tuple[str, Template]]:
     """The templates of a submission with where they are, defaults merged in."""
     spec = manifest.workflow.spec
     found = [(f"templates.{t.name}", t) for t in spec.templates]
-    for resource in (*manifest.templates, *manifest.cluster_templates):
+    resources: list[WorkflowTemplate | ClusterWorkflowTemplate] = [*manifest.templates, *manifest.cluster_templates]
+    for resource in resources:
         if spec.workflow_template_ref is None or resource.metadata.name != spec.workflow_template_ref.name:
             found += [(f"{resource.metadata.name}.templates.{t.name}", t) for t in resource.spec.templates]
     for where, template in list(found):
@@ -140,5 +141,3 @@ def findings(executors: Mapping[str, Executor], chosen: str, template: Template)
         case "http" if "http" in executors:
             return executors["http"].supports(template)
     return executors[chosen].supports(template) if chosen in executors else ()
-
-

@@ -8,6 +8,7 @@ import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
 from tiphys.scheduler import decision, render
+from tiphys.scheduler.graph import Graph
 from tiphys.scheduler.state import State
 from tiphys.spec.status import NodeStatus, Phase
 
@@ -36,13 +37,13 @@ class Watchers:
         changes: list[Change] = []
         for change in made.changes:
             if isinstance(change, decision.NodePut):
-                node = render.node_status(change.node, render.Graph(()), run.name)
+                node = render.node_status(change.node, Graph(()), run.name)
                 changes.append(Change(node=node, phase=run.phase, message=run.message))
             elif isinstance(change, decision.RunPut):
                 changes.append(Change(node=None, phase=change.run.phase, message=change.run.message))
         for stream in list(streams):
-            for change in changes:
-                stream.send_nowait(change)
+            for told in changes:
+                stream.send_nowait(told)
 
     async def follow(self, uid: str) -> AsyncIterator[Change]:
         """The run's changes from now on, until it is completed."""

@@ -31,7 +31,9 @@ def placed(artifact: Artifact, at: Artifact) -> Artifact:
     return structs.replace(artifact, **{name: getattr(at, name) for name in LOCATIONS}, from_="", from_expression="")
 
 
-def bind(template: Template, arguments: Arguments | None, absent: tuple[str, ...], outer: Scope, manifest: Manifest, chance: Chance) -> Inputs | None:
+def bind(
+    template: Template, arguments: Arguments | None, absent: tuple[str, ...], outer: Scope, manifest: Manifest, chance: Chance
+) -> Inputs | None:
     """The template's inputs with the caller's arguments in them; `outer` is the scope of workflow.* and the node's own names.
 
     Raises BindingError with Argo's text where a required input is missing.
@@ -44,7 +46,8 @@ def bind(template: Template, arguments: Arguments | None, absent: tuple[str, ...
     if any("{{" in (p.value or "") for p in parameters):
         own = ChainScope(FlatScope({f"inputs.parameters.{p.name}": p.value or "" for p in parameters}), outer)
         parameters = tuple(
-            structs.replace(p, value=tags.render_plain(p.value, own, Unresolved.KEEP, chance)) if "{{" in (p.value or "") else p for p in parameters
+            structs.replace(p, value=tags.render_plain(p.value, own, Unresolved.KEEP, chance)) if p.value and "{{" in p.value else p
+            for p in parameters
         )
     supplied = {} if arguments is None else {a.name: a for a in arguments.artifacts}
     artifacts = tuple(_artifact(a, supplied.get(a.name)) for a in declared.artifacts)
@@ -131,5 +134,3 @@ def body_scope(template: Template, inputs: Inputs | None) -> dict[str, object]:
             if parameter.value_from is not None and parameter.value_from.path:
                 values[f"outputs.parameters.{parameter.name}.path"] = parameter.value_from.path
     return values
-
-

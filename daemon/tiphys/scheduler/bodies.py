@@ -35,12 +35,12 @@ def source_of(draft: Draft, node: Node) -> sources.Source:
     """The template a node was made from."""
     found = sources.find(draft, node.template, node.reference, node.inline, node.scope)
     if isinstance(found, str):
-        raise LookupError(found)
+        raise LookupError(found)  # noqa: TRY004 - text here is the reason why there is no template
     return found
 
 
 def attempt_scope(draft: Draft, node: Node) -> dict[str, object]:
-    """retries and lastRetry.* for the body of a retried template, and the attempt's pod.name (argo-variables 5)."""
+    """Retries and lastRetry.* for the body of a retried template, and the attempt's pod.name (argo-variables 5)."""
     wrapper = draft.node(node.owner)
     attempts = [n for n in draft.owned(wrapper.id) if n.role is Role.ATTEMPT]
     index = next(i for i, attempt in enumerate(attempts) if attempt.id == node.id)

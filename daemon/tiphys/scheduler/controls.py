@@ -83,7 +83,9 @@ def resume(draft: Draft, wish: Resume) -> Refusal | None:
     if wish.nodes:
         chosen = [node for node in waiting if node.id in wish.nodes]
         if not chosen:
-            return Refusal(reason="currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: " + ",".join(wish.nodes))
+            return Refusal(
+                reason="currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: " + ",".join(wish.nodes)
+            )
         for node in chosen:
             attempts.resume(draft, node, defaults=False)
         return None

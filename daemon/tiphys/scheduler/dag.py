@@ -37,7 +37,7 @@ def begin(draft: Draft, node: Node) -> None:
 
 def _plan(draft: Draft, node: Node) -> DagPlan:
     plan = plans.plan_of(draft, node)
-    assert isinstance(plan, DagPlan)  # noqa: S101 - a DAG node's template has a dag
+    assert isinstance(plan, DagPlan)
     return plan
 
 
@@ -79,13 +79,11 @@ def _try(draft: Draft, node: Node, plan: DagPlan, name: str) -> None:
         in_exit=node.in_exit,
     )
     try:
-        if not plan.depends[name].evaluate(lambda other: _result(draft, node, plan, other)):
+        if not plan.depends[name].evaluate(lambda other: _result(draft, node, other)):
             omitted = _with_template(base, plan, name)
             nodes.end(draft, nodes.create(draft, omitted, NodeType.SKIPPED, Phase.PENDING), Phase.OMITTED, OMITTED)
             return
-        scope = ChainScope(
-            variables.TaskScope(draft, node, plan, lambda other: plan.sees(name, other)), plans.outer(draft, plan)
-        )
+        scope = ChainScope(variables.TaskScope(draft, node, plan, lambda other: plan.sees(name, other)), plans.outer(draft, plan))
         calls = resolving.calls(draft, node, plan, task, scope)
     except TiphysError as error:
         nodes.end(draft, nodes.create(draft, base, NodeType.SKIPPED, Phase.PENDING), Phase.ERROR, str(error))
@@ -117,7 +115,9 @@ def _task_id(draft: Draft, node: Node, name: str) -> str:
 
 
 def _loop(draft: Draft, base: Call, calls: list[Call]) -> None:
-    group = nodes.create(draft, structs.replace(base, template=calls[0].template, reference=calls[0].reference), NodeType.TASK_GROUP, Phase.RUNNING)
+    group = nodes.create(
+        draft, structs.replace(base, template=calls[0].template, reference=calls[0].reference), NodeType.TASK_GROUP, Phase.RUNNING
+    )
     _start_items(draft, group, calls)
 
 
@@ -170,7 +170,7 @@ def _end_loop(draft: Draft, group: Node) -> None:
     nodes.end(draft, group, phase)
 
 
-def _result(draft: Draft, node: Node, plan: DagPlan, name: str) -> TaskResult:
+def _result(draft: Draft, node: Node, name: str) -> TaskResult:
     """What `depends` sees of a task (semantics 2.6.3)."""
     task = draft.node(_task_id(draft, node, name))
     any_succeeded = all_failed = False
@@ -246,7 +246,11 @@ def _handed_on(draft: Draft, task: Node, branch: Phase) -> Phase:
             return _worst([_handed_on(draft, child, phase) for child in draft.owned(task.id)] or [phase])
         case NodeType.STEPS:
             group = draft.last_owned(task.id)
-            return phase if group is None else _worst([_handed_on(draft, child, group.phase) for child in draft.owned(group.id)] or [group.phase])
+            return (
+                phase
+                if group is None
+                else _worst([_handed_on(draft, child, group.phase) for child in draft.owned(group.id)] or [group.phase])
+            )
         case NodeType.DAG:
             inner = [child for child in draft.owned(task.id) if child.role is Role.TASK]
             named = {other for child in inner for other in child.after}

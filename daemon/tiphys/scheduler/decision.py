@@ -12,33 +12,33 @@ class Words(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The base of changes and commands."""
 
 
-class ManifestPut(Words):
+class ManifestPut(Words, frozen=True):
     """A workflow's immutable part, once."""
 
     manifest: Manifest
 
 
-class RunPut(Words):
+class RunPut(Words, frozen=True):
     """A run is now this."""
 
     run: Run
 
 
-class NodePut(Words):
+class NodePut(Words, frozen=True):
     """A node is now this."""
 
     uid: str
     node: Node
 
 
-class NodeRemoved(Words):
+class NodeRemoved(Words, frozen=True):
     """A node is gone (a retry of the workflow makes it anew)."""
 
     uid: str
     node_id: str
 
 
-class RunRemoved(Words):
+class RunRemoved(Words, frozen=True):
     """A run and all that is its."""
 
     uid: str
@@ -47,7 +47,7 @@ class RunRemoved(Words):
 Change = ManifestPut | RunPut | NodePut | NodeRemoved | RunRemoved
 
 
-class Launch(Words):
+class Launch(Words, frozen=True):
     """Start an attempt; the engine asks `orders.build` for the order when it has room."""
 
     uid: str
@@ -55,7 +55,7 @@ class Launch(Words):
     attempt: int
 
 
-class Adopt(Words):
+class Adopt(Words, frozen=True):
     """Find an attempt of before again, or launch it if it never started."""
 
     uid: str
@@ -63,7 +63,7 @@ class Adopt(Words):
     attempt: int
 
 
-class StopAttempt(Words):
+class StopAttempt(Words, frozen=True):
     """End an attempt."""
 
     uid: str
@@ -72,7 +72,7 @@ class StopAttempt(Words):
     grace_seconds: float
 
 
-class SetTimer(Words):
+class SetTimer(Words, frozen=True):
     """Wake the scheduler with `TimerFired(uid, key)`; a later one with the same key replaces it."""
 
     uid: str
@@ -80,7 +80,7 @@ class SetTimer(Words):
     at: datetime
 
 
-class Finish(Words):
+class Finish(Words, frozen=True):
     """The run has ended: forget its timers, tell who waits."""
 
     uid: str
@@ -92,7 +92,8 @@ Command = Launch | Adopt | StopAttempt | SetTimer | Finish
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
     recovery derives from the rows: `bumps` move counters by key, `parked` adds calls at the end of queues, `unparked` takes so many
-    from their fronts."""
+    from their fronts.
+    """
 
     uid: str = ""
     changes: tuple[Change, ...] = ()

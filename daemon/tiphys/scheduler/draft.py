@@ -21,7 +21,21 @@ from tiphys.spec import names
 class Draft:
     """One run as it will be. `at` is the event's time; no other clock exists here."""
 
-    __slots__ = ("_added", "_bumps", "_commands", "_effects", "_ids", "_nodes", "_owned", "_popped", "_removed", "_run", "_todo", "at", "state")
+    __slots__ = (
+        "_added",
+        "_bumps",
+        "_commands",
+        "_effects",
+        "_ids",
+        "_nodes",
+        "_owned",
+        "_popped",
+        "_removed",
+        "_run",
+        "_todo",
+        "at",
+        "state",
+    )
 
     def __init__(self, state: RunState, at: datetime) -> None:
         self.state = state

@@ -53,5 +53,3 @@ def begin(draft: Draft, node: Node) -> None:
             dag.begin_loop(draft, node)
         case NodeType.RETRY:
             retrying.advance(draft, node)
-
-

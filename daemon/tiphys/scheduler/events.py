@@ -15,7 +15,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     at: datetime
 
 
-class Submitted(Fact):
+class Submitted(Fact, frozen=True):
     """A workflow was accepted. `seed` is its chance: everything random in it comes from here."""
 
     uid: str
@@ -23,7 +23,7 @@ class Submitted(Fact):
     manifest: Manifest
 
 
-class Started(Fact):
+class Started(Fact, frozen=True):
     """An attempt runs."""
 
     uid: str
@@ -32,7 +32,7 @@ class Started(Fact):
     handle: Handle
 
 
-class Exited(Fact):
+class Exited(Fact, frozen=True):
     """An attempt ended; its outputs are stored."""
 
     uid: str
@@ -41,7 +41,7 @@ class Exited(Fact):
     outcome: Outcome
 
 
-class TimerFired(Fact):
+class TimerFired(Fact, frozen=True):
     """A timer that the scheduler set went off. `key` is the node's id, or "" for the workflow's deadline."""
 
     uid: str
@@ -86,7 +86,7 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
 Wish = Suspend | Resume | Stop | Terminate | SetNode | Retry
 
 
-class Asked(Fact):
+class Asked(Fact, frozen=True):
     """Somebody wants something of a run."""
 
     uid: str
@@ -94,7 +94,7 @@ class Asked(Fact):
     who: str = ""
 
 
-class DaemonStarted(Fact):
+class DaemonStarted(Fact, frozen=True):
     """The engine began, with this run's rows of before."""
 
     uid: str

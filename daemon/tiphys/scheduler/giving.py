@@ -4,7 +4,7 @@ from msgspec import structs
 
 from tiphys.expressions import environment, expr, gojson, tags
 from tiphys.expressions.scope import ABSENT, MISSING, Scope
-from tiphys.scheduler import resolving
+from tiphys.scheduler import binding, resolving
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.plans import Plan
 from tiphys.scheduler.records import Node
@@ -63,7 +63,7 @@ def _artifact(draft: Draft, node: Node, artifact: Artifact, scope: Scope) -> Art
         raise resolving.ResolveError(f"unable to resolve outputs from scope: {error}") from error
     if found is None:
         return None
-    if found is artifact or not any(getattr(found, place) is not None for place in resolving.binding.LOCATIONS):
+    if found is artifact or not binding.located(found):
         if artifact.optional:
             return None
         raise resolving.ResolveError(f"unable to resolve outputs from scope: {artifact.from_ or artifact.from_expression or artifact.name}")

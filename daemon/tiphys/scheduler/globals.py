@@ -15,6 +15,7 @@ from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.workflows import Workflow
 
+
 class GlobalError(TiphysError):
     """The workflow's own variables cannot be set."""
 

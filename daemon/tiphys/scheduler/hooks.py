@@ -163,5 +163,3 @@ def node_scope(draft: Draft, node: Node) -> str:
     if node.role is Role.ROOT or not node.boundary:
         return sources.local_scope(draft)
     return plans.plan_of(draft, draft.node(node.boundary)).source.scope
-
-

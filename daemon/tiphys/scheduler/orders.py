@@ -1,6 +1,5 @@
 """The WorkOrder of a node: what an executor is asked to do. Built when there is room to launch, never stored."""
 
-import os.path
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,7 +11,6 @@ from tiphys.expressions.scope import ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import attempts, binding, bodies, plans, retrying, sources
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import RunState
 from tiphys.spec import names, work
@@ -94,10 +92,11 @@ def _volumes(state: RunState, template: Template) -> tuple[Volume, ...]:
 
 def _wanted(draft: Draft, node: Node, source: sources.Source, template: Template) -> work.Wanted:
     outputs = template.outputs
-    parameters: list[work.OutputParameter] = []
-    for parameter in outputs.parameters if outputs is not None else ():
-        if parameter.value_from is not None and parameter.value_from.path:
-            parameters.append(work.OutputParameter(name=parameter.name, path=parameter.value_from.path, default=parameter.value_from.default))
+    parameters = tuple(
+        work.OutputParameter(name=parameter.name, path=source_.path, default=source_.default)
+        for parameter in (outputs.parameters if outputs is not None else ())
+        if (source_ := parameter.value_from) is not None and source_.path
+    )
     artifacts: tuple[work.OutputArtifact, ...] = ()
     logs = None
     archive_logs = _archives_logs(draft, template)
@@ -107,7 +106,7 @@ def _wanted(draft: Draft, node: Node, source: sources.Source, template: Template
         artifacts = tuple(work.OutputArtifact(artifact=_placed(artifact, location)) for artifact in declared)
         if archive_logs:
             logs = _at(Artifact(name="main-logs"), location, "main.log")
-    return work.Wanted(result=_captures(draft, node, source), parameters=tuple(parameters), artifacts=artifacts, logs=logs)
+    return work.Wanted(result=_captures(draft, node, source), parameters=parameters, artifacts=artifacts, logs=logs)
 
 
 def _archives_logs(draft: Draft, template: Template) -> bool:
@@ -160,7 +159,7 @@ def _placed(artifact: Artifact, location: ArtifactLocation) -> Artifact:
 
 def _file_name(artifact: Artifact) -> str:
     if artifact.archive is not None and artifact.archive.none is not None:
-        return os.path.basename(artifact.path.rstrip("/"))  # noqa: PTH119 - a name's last part, no file is touched
+        return artifact.path.rstrip("/").rpartition("/")[2]
     return f"{artifact.name}.zip" if artifact.archive is not None and artifact.archive.zip is not None else f"{artifact.name}.tgz"
 
 

@@ -13,6 +13,7 @@ from tiphys.scheduler.calls import HookCall
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node
+from tiphys.scheduler.sources import Source
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
 from tiphys.spec.templates import Arguments, ContinueOn, DAGTask, LifecycleHook, Sequence, Template, TemplateRef, WorkflowStep
@@ -70,7 +71,7 @@ class Plan:
 
     __slots__ = ("scope", "source", "tasks", "template")
 
-    def __init__(self, draft: Draft, node: Node, source: bodies.sources.Source, template: Template) -> None:
+    def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         self.template = template
         self.source = source
         values = bodies.own_names(draft, node.name, node.task, source) | binding.body_scope(source.template, node.inputs)
@@ -85,7 +86,7 @@ class StepsPlan(Plan):
 
     __slots__ = ("group_of", "groups")
 
-    def __init__(self, draft: Draft, node: Node, source: bodies.sources.Source, template: Template) -> None:
+    def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         super().__init__(draft, node, source, template)
         steps = template.steps or ()
         self.groups = tuple(tuple(TaskPlan(step) for step in group) for group in steps)
@@ -98,10 +99,10 @@ class DagPlan(Plan):
 
     __slots__ = ("_reach", "dependents", "depends", "order", "targets")
 
-    def __init__(self, draft: Draft, node: Node, source: bodies.sources.Source, template: Template) -> None:
+    def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         super().__init__(draft, node, source, template)
         dag = template.dag
-        assert dag is not None  # noqa: S101 - the caller looked at the kind
+        assert dag is not None
         self.tasks = {task.name: TaskPlan(task) for task in dag.tasks}
         continues = {task.name: task.continue_on or ContinueOn() for task in dag.tasks}
         self.depends: dict[str, Depends] = {}
@@ -164,7 +165,7 @@ def plan_of(draft: Draft, node: Node) -> StepsPlan | DagPlan:
         template = bodies.body(draft, node, source)
         kind = StepsPlan if source.kind == "steps" else DagPlan
         found = draft.state.plans[node.id] = kind(draft, node, source, template)
-    assert isinstance(found, StepsPlan | DagPlan)  # noqa: S101 - nothing else is put there
+    assert isinstance(found, StepsPlan | DagPlan)
     return found
 
 

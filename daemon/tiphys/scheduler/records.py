@@ -40,7 +40,7 @@ class Shutdown(enum.StrEnum):
     TERMINATE = "Terminate"
 
 
-class Node(Record, kw_only=True):
+class Node(Record, frozen=True, kw_only=True):
     """One node.
 
     `owner` waits for it (`role` says as what); `boundary` is Argo's boundaryID; `parents` are the nodes it hangs under in the graph,
@@ -90,7 +90,7 @@ class Node(Record, kw_only=True):
     retry_after_at: datetime | None = None
 
 
-class Settled(Record):
+class Settled(Record, frozen=True):
     """What the engine decided about a run before it began: settings that must not change under it."""
 
     executor: str = "process"
@@ -99,7 +99,7 @@ class Settled(Record):
     archive_logs: bool = False
 
 
-class Manifest(Record, kw_only=True):
+class Manifest(Record, frozen=True, kw_only=True):
     """What was submitted: the effective workflow and the definitions it may refer to, as they were then."""
 
     uid: str
@@ -110,7 +110,7 @@ class Manifest(Record, kw_only=True):
     chosen: Settled = Settled()
 
 
-class Run(Record, kw_only=True):
+class Run(Record, frozen=True, kw_only=True):
     """One workflow's own row. `generation` counts its retries in place. `entry_error`: the entrypoint could not be executed."""
 
     uid: str

@@ -71,5 +71,12 @@ def _reset_ancestors(draft: Draft, doomed: dict[str, None]) -> None:
             node = draft.node(node.owner)
             if node.id not in doomed and node.type in GROUPS:
                 draft.change(
-                    node, phase=Phase.RUNNING, message="", started_at=draft.at, finished_at=None, settled=False, outputs=None, execution_error=False
+                    node,
+                    phase=Phase.RUNNING,
+                    message="",
+                    started_at=draft.at,
+                    finished_at=None,
+                    settled=False,
+                    outputs=None,
+                    execution_error=False,
                 )

@@ -170,7 +170,7 @@ def _items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
         return rendered
     if task.param:
         return _param_items(tags.render_plain(task.param, scope, Unresolved.WAIT, chance))
-    assert task.sequence is not None  # noqa: S101 - looped tasks have one of the three
+    assert task.sequence is not None
     text = msgspec.json.encode(task.sequence).decode()
     sequence = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.WAIT, chance), type=Sequence)
     return list(sequences.expand(sequence))
@@ -210,7 +210,9 @@ def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON],
                 yield _named(structs.replace(call, skipped=_when_false(rendered)), task, inner, chance)
                 continue
         resolved = _resolved.decode(once.render(inner, Unresolved.FAIL, chance))
-        call = structs.replace(call, template=resolved.template, reference=resolved.template_ref, arguments=resolved.arguments, absent=absent)
+        call = structs.replace(
+            call, template=resolved.template, reference=resolved.template_ref, arguments=resolved.arguments, absent=absent
+        )
         if inline is not None:
             call = structs.replace(call, inline=inline.render(inner, Unresolved.KEEP, chance))
         if task.artifacts:

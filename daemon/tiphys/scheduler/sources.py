@@ -32,7 +32,8 @@ RESULT_MENTION = re.compile(r"(?:steps|tasks)(?:\.([-\w]+)|\['([^']+)'\])\.outpu
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A template as written: `template` decoded, `text` its JSON, compiled, with tags still in it; `scope` is where its names live;
-    `captured` are the steps or tasks whose result its text mentions."""
+    `captured` are the steps or tasks whose result its text mentions.
+    """
 
     template: Template
     text: tags.Tagged
@@ -108,7 +109,11 @@ def _find(draft: Draft, name: str, reference: TemplateRef | None, inline: str, s
     for template in spec.templates:
         if template.name == name:
             return _source(draft, template, name, scope)
-    where = f"template reference {reference.name}.{name} not found" if reference is not None else f"template {name} not found in workflow template"
+    where = (
+        f"template reference {reference.name}.{name} not found"
+        if reference is not None
+        else f"template {name} not found in workflow template"
+    )
     return where if reference is not None or not scope.startswith(LOCAL) else f"template name '{name}' undefined"
 
 

@@ -123,7 +123,7 @@ def _leaf(draft: Draft, node: Node, template: Template) -> None:
 
 
 def _suspend(draft: Draft, node: Node, template: Template) -> None:
-    assert template.suspend is not None  # noqa: S101 - the caller looked at the kind
+    assert template.suspend is not None
     if draft.run.shutdown is not Shutdown.NONE:
         nodes.end(draft, node, Phase.FAILED, f"Stopped with strategy '{draft.run.shutdown}'")
         return

@@ -53,7 +53,7 @@ def _next_group(draft: Draft, node: Node, index: int) -> None:
 
 def _plan(draft: Draft, node: Node) -> StepsPlan:
     plan = plans.plan_of(draft, node)
-    assert isinstance(plan, StepsPlan)  # noqa: S101 - a Steps node's template has steps
+    assert isinstance(plan, StepsPlan)
     return plan
 
 
@@ -83,9 +83,7 @@ def begin_group(draft: Draft, group: Node) -> None:
 
 
 def _placed(call: Call, node: Node, group: Node) -> Call:
-    return structs.replace(
-        call, name=f"{group.name}.{call.name}", role=Role.STEP, owner=group.id, boundary=node.id, parents=(group.id,)
-    )
+    return structs.replace(call, name=f"{group.name}.{call.name}", role=Role.STEP, owner=group.id, boundary=node.id, parents=(group.id,))
 
 
 def visible_before(draft: Draft, node: Node, plan: StepsPlan, index: int) -> ChainScope:

@@ -9,7 +9,8 @@ from tiphys.errors import TiphysError
 from tiphys.expressions import tags
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import decision, globals as variables, sources, todo
+from tiphys.scheduler import decision, sources, todo
+from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Submitted
@@ -99,7 +100,11 @@ def _parameter(parameter: Parameter, manifest: Manifest) -> Parameter:
         if value is None:
             value = source.default
         if value is None:
-            what = f"ConfigMap '{reference.name}' does not have the key '{reference.key}'" if found else f'configmaps "{reference.name}" not found'
+            what = (
+                f"ConfigMap '{reference.name}' does not have the key '{reference.key}'"
+                if found
+                else f'configmaps "{reference.name}" not found'
+            )
             raise variables.GlobalError(f"failed to retrieve {parameter.name} from ConfigMap: {what}")
         return structs.replace(parameter, value=value)
     value = parameter.default if parameter.default is not None else source.default if source is not None else None

@@ -9,49 +9,49 @@ class Item(msgspec.Struct, frozen=True):
     """The base of the worklist's items."""
 
 
-class Start(Item):
+class Start(Item, frozen=True):
     """Make the call's node, or let the call wait for room."""
 
     call: Call
 
 
-class NextAttempt(Item):
+class NextAttempt(Item, frozen=True):
     """Make the next attempt of a Retry node."""
 
     node_id: str
 
 
-class Begin(Item):
+class Begin(Item, frozen=True):
     """Set a composite node going, or on again after a restart."""
 
     node_id: str
 
 
-class Over(Item):
+class Over(Item, frozen=True):
     """The node's phase has become its last one."""
 
     node_id: str
 
 
-class Settle(Item):
+class Settle(Item, frozen=True):
     """The node and its hooks are over: tell its owner."""
 
     node_id: str
 
 
-class Moved(Item):
+class Moved(Item, frozen=True):
     """The node's phase has changed to one that is not its last: hooks may fire."""
 
     node_id: str
 
 
-class Admit(Item):
+class Admit(Item, frozen=True):
     """Something in a boundary ("": the run) ended: let one waiting call in."""
 
     boundary: str
 
 
-class Conclude(Item):
+class Conclude(Item, frozen=True):
     """The main part is over, or its exit handler is: go on to the end of the run."""
 
 

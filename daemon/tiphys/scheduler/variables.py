@@ -25,10 +25,7 @@ def aggregate(children: list[Node]) -> dict[str, object]:
     Raises AggregationError where a captured result is not JSON.
     """
     done = [child.outputs for child in children if child.phase is Phase.SUCCEEDED and child.outputs is not None]
-    results: list[object] = []
-    for outputs in done:
-        if outputs.result is not None:
-            results.append(_json_value(outputs.result))
+    results = [_json_value(outputs.result) for outputs in done if outputs.result is not None]
     values: dict[str, list[str]] = {}
     rows: list[dict[str, str]] = []
     for outputs in done:
@@ -94,7 +91,7 @@ def aggregated(draft: Draft, owner: Node, task: str) -> dict[str, object]:
 
 
 def node_value(draft: Draft, node: Node, key: str) -> object:
-    """One variable of a node, by its key below the name: `status`, `outputs.parameters.x`, …"""
+    """One variable of a node, by its key below the name, such as `status` or `outputs.parameters.x`."""
     match key.split(".", 2):
         case ["id"]:
             return node.id if node.type is not NodeType.RETRY else (draft.last_owned(node.id) or node).id
