@@ -24,4 +24,6 @@ def nothing_blocks_the_loop():
         # The SDK looks for ~/.aws/credentials itself where no keys are named, once for each client.
         for function in ("os.stat", "io.BufferedReader.read", "io.TextIOWrapper.read"):
             watching.functions[function].can_block_in("botocore/configloader.py", "raw_config_parse")
+        # A file in memory.
+        watching.functions["io.BufferedWriter.write"].can_block_in("artifacts/credentials.py", "in_memory")
         yield

@@ -177,6 +177,25 @@ async def test_links_are_not_followed_when_saving(tmp_path, local_store):
         await local_store.load(keyed("k"), tmp_path / "d", "default")
 
 
+async def test_a_key_goes_through_links_of_the_repository_but_never_out_of_it(tmp_path, local_store, repository):
+    trees_made.make(tmp_path / "t", ("folder", {"d": ("folder", {"f": ("file", b"1", 0o644)}, 0o755), "l": ("link", "d", 0)}, 0o755))
+    await local_store.save(keyed("t", NONE), tmp_path / "t", "default")
+    for sub_path in ("l/f", "l"):
+        await local_store.load(keyed("t", NONE, sub_path=sub_path), tmp_path / sub_path / "in", "default")
+    assert (tmp_path / "l" / "in" / "f").read_bytes() == (tmp_path / "l" / "f" / "in").read_bytes() == b"1"
+    (repository / "t" / "out").symlink_to(tmp_path)
+    for call in (local_store.load, local_store.save):
+        for key in ("t/out/t/d/f", "t/out/new"):
+            with pytest.raises(ArtifactError, match="leads out of the repository"):
+                await call(keyed(key, NONE), tmp_path / "t", "default")
+    with pytest.raises(ArtifactError, match="leads out of the repository"):
+        await local_store.load(keyed("t/out", NONE), tmp_path / "x", "default")
+    with pytest.raises(ArtifactError, match="leads out of the repository"):
+        await local_store.delete(keyed("t/out/t"), "default")
+    await local_store.delete(keyed("t/out"), "default")
+    assert (tmp_path / "t" / "d" / "f").exists()
+
+
 async def test_an_artifact_whatever_its_kind_with_only_a_key_is_in_the_repository(tmp_path, local_store):
     (tmp_path / "s").write_text("x")
     kinds = {"gcs": GCS(key="k"), "oss": OSS(key="k"), "azure": Azure(blob="k"), "hdfs": HDFS(path="/k"), "plugin": PluginArtifact(key="k")}

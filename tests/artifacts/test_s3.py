@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import ssl
 import urllib.request
 
 import anyio
@@ -11,7 +12,7 @@ import botocore.config
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.artifacts import trees_made
+from tests.artifacts import certificates, trees_made
 from tests.artifacts.trees_made import listed
 from tiphys import settings
 from tiphys.artifacts import store
@@ -44,7 +45,7 @@ KEYS = Secret(
 
 @pytest.fixture(scope="module")
 def server():
-    running = ThreadedMotoServer(port=0)
+    running = ThreadedMotoServer("127.0.0.1", port=0)
     running.start()
     host, port = running.get_host_and_port()
     yield f"{host}:{port}"
@@ -362,6 +363,41 @@ async def test_nobody_listening_is_transient(tmp_path, waits, unused_tcp_port):
     assert caught.value.transient
     assert len(waits) == 4
     assert "s3cr3t-k3y" not in str(caught.value)
+
+
+async def test_a_private_authority_is_trusted_where_it_is_named(server, bucket, tmp_path, waits):
+    authority = certificates.authority(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*certificates.signed(tmp_path, "localhost", authority))
+    proxy = Between(server)
+    listening = await asyncio.start_server(proxy.handle, "127.0.0.1", 0, limit=2**20, ssl=tls)
+    endpoint = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    (tmp_path / "s").write_text("x")
+    values = {"id": "x", "secret": "y", "ca": authority[0].read_text()}
+    secret = Secret(api_version="v1", metadata=ObjectMeta(name="s3"), string_data=values)
+    backoff = Backoff(sleep=waits.sleep)
+    async with store.Artifacts(settings.ArtifactSettings(), tmp_path / "local", Secrets([secret]), backoff=backoff) as artifacts:
+        named = place(endpoint, "k", insecure=False, ca_secret=KeySelector(name="s3", key="ca"))
+        await artifacts.save(named, tmp_path / "s", "default")
+        assert keys(bucket) == ["k"]
+        with pytest.raises(ArtifactError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            await artifacts.load(place(endpoint, "k", insecure=False), tmp_path / "d", "default")
+    listening.close()
+    await listening.wait_closed()
+    while proxy.handling:
+        await asyncio.sleep(0.01)
+    assert (caught.value.transient, waits) == (False, [])
+
+
+async def test_a_role_is_assumed(server, bucket, tmp_path, waits, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server}")
+    (tmp_path / "s").write_text("x")
+    async with opened(tmp_path, waits) as artifacts:
+        role = "arn:aws:iam::123456789012:role/tiphys"
+        await artifacts.save(place(server, "k", role_arn=role), tmp_path / "s", "default")
+        (used,) = artifacts._clients._open.values()
+        assert (await used.client._request_signer._credentials.get_frozen_credentials()).access_key.startswith("ASIA")
+    assert keys(bucket) == ["k"]
 
 
 async def test_many_at_once_share_a_client_and_other_credentials_get_their_own(server, bucket, tmp_path, waits):

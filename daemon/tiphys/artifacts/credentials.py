@@ -28,11 +28,12 @@ class Credentials:
 
 @contextmanager
 def in_memory(text: str) -> Iterator[str]:
-    """The path of a file with this text, which this process alone can open and which is on no disk."""
+    """The path of a file with this text, which is on no disk and which only this user's processes can open."""
     descriptor = os.memfd_create("tiphys")
     try:
+        os.fchmod(descriptor, 0o600)
         with os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(os.fsencode(text))
-        yield f"/proc/self/fd/{descriptor}"
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
     finally:
         os.close(descriptor)

@@ -28,7 +28,9 @@ class LocalRepository:
     def find(self, key: str) -> Path:
         """Where the file or folder of `key` is. ArtifactMissing: nowhere."""
         path = self._path(key)
-        if not os.path.lexists(path):
+        if path.is_symlink():
+            path = self._inside(path, key)
+        if not path.exists():
             raise ArtifactMissing(f"the artifact repository has no {key!r} ({path})")
         return path
 
@@ -90,7 +92,16 @@ class LocalRepository:
         cleaned = locations.clean_key(key)
         if not cleaned or cleaned.split("/")[0] == ASIDE:
             raise ArtifactError(f"the artifact key {key!r} is not valid: it names nothing in the repository")
-        return self._directory / cleaned
+        path = self._directory / cleaned
+        return self._inside(path.parent, key) / path.name
+
+    def _inside(self, path: Path, key: str) -> Path:
+        """Where a path of the repository really is, through the links that artifacts hold."""
+        top = Path(os.path.realpath(self._directory))
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(top):
+            raise ArtifactError(f"the artifact key {key!r} leads out of the repository")
+        return self._directory / real.relative_to(top)
 
     def _appear(self, halfway: Path, dest: Path) -> None:
         made: set[Path] = set()

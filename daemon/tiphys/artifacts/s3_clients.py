@@ -90,7 +90,7 @@ class Clients:
         self._session = AioSession()
         self._open: dict[Access, _Open] = {}
         self._lock = anyio.Lock()
-        self._warm = False
+        self._known: set[str] = set()
 
     @asynccontextmanager
     async def client(self, wanted: Access) -> AsyncIterator[Client]:
@@ -130,9 +130,7 @@ class Clients:
 
     async def _opened(self, wanted: Access) -> _Open:
         try:
-            if not self._warm:
-                await anyio.to_thread.run_sync(_read_models, self._session)
-                self._warm = True
+            await self._read("s3")
             return await self._entered(wanted)
         except (botocore.exceptions.BotoCoreError, ValueError, OSError) as error:
             raise ArtifactError(f"no S3 client can be made: {error}") from error
@@ -167,7 +165,13 @@ class Clients:
             "s3", region_name=wanted.region or None, endpoint_url=wanted.endpoint or None, verify=verify, config=config, **keys
         )
 
+    async def _read(self, service: str) -> None:
+        if service not in self._known:
+            await anyio.to_thread.run_sync(_read_models, self._session, service)
+            self._known.add(service)
+
     async def _assumed(self, wanted: Access, keys: Mapping[str, object]) -> Mapping[str, object]:
+        await self._read("sts")
         async with self._session.create_client("sts", region_name=wanted.region or "us-east-1", **keys) as client:
             try:
                 answer = await client.assume_role(RoleArn=wanted.role, RoleSessionName=f"tiphys-{os.getpid()}")
@@ -183,10 +187,10 @@ def _keys(access_key: str, secret_key: str, session_token: str) -> Mapping[str, 
     return {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key, "aws_session_token": session_token or None}
 
 
-def _read_models(session: AioSession) -> None:
-    """Make the session read its configuration and service descriptions (megabytes of JSON) here, in a thread; it keeps them."""
+def _read_models(session: AioSession, service: str) -> None:
+    """Make the session read its configuration and a service's descriptions (megabytes of JSON) here, in a thread; it keeps them."""
     mimetypes.init()
     session.get_scoped_config()
     blocking = botocore.session.Session()
     blocking.register_component("data_loader", session.get_component("data_loader"))
-    blocking.create_client("s3", region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-").close()  # noqa: S106
+    blocking.create_client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-").close()  # noqa: S106

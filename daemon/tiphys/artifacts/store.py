@@ -14,14 +14,14 @@ import anyio.from_thread
 import anyio.to_thread
 
 from tiphys import settings
-from tiphys.artifacts import local, locations, packing, trees, unpacking
+from tiphys.artifacts import git, local, locations, packing, trees, unpacking
 from tiphys.artifacts.credentials import Credentials
 from tiphys.artifacts.errors import ArtifactError, ArtifactMissing
 from tiphys.artifacts.locations import InRepository, Place
 from tiphys.artifacts.remote import Remote
 from tiphys.artifacts.retrying import Backoff
 from tiphys.secrets import Secrets
-from tiphys.spec.artifacts import S3, ArchiveStrategy, Artifact, Git, HTTPArtifact, Raw
+from tiphys.spec.artifacts import S3, ArchiveStrategy, Artifact, Git, HTTPArtifact, NoneStrategy, Raw
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tiphys.artifacts import s3_clients
 
 THREADS = 8
+AS_IT_IS = ArchiveStrategy(none=NoneStrategy())
 
 T = TypeVar("T")
 
@@ -150,8 +151,10 @@ class Artifacts:
             case InRepository():
                 assert self._repository is not None, "a local repository is not remote"
                 return await self._s3(locations.repository_s3(self._repository, place.key), credentials)
-            case Git() | Raw():
-                raise ArtifactError(f"{type(place).__name__.lower()} artifacts are not supported here")
+            case Git():
+                return git.GitPlace(place, credentials, self._backoff)
+            case Raw():
+                raise ArtifactError("raw artifacts have no place")
             case _:
                 assert_never(place)
 
@@ -185,7 +188,7 @@ class Artifacts:
 
     def _settle(self, artifact: Artifact, fetched: Path, halfway: Path, dest: Path) -> None:
         check = anyio.from_thread.check_cancelled
-        archive = artifact.archive or ArchiveStrategy()
+        archive = AS_IT_IS if artifact.git is not None else artifact.archive or ArchiveStrategy()
         unpacked = halfway / "unpacked"
         if archive.none is None and archive.zip is not None:
             ready = unpacking.unpack_zip(fetched, unpacked, self._unpack_limit_bytes, check)
