@@ -34,7 +34,7 @@ def test_the_tree_grows() -> None:
     lines = drawn(view, console)
     assert lines[0].rstrip() == "wf  Running  0/1  12s"
     assert lines[2].split() == ["●", "wf", "work"]
-    assert lines[3].startswith(" └─● a  work      wf-work-")
+    assert lines[3].startswith(" └─● a  work      12s")
     view.changed("u", node("wf.a", boundary="wf"))
     view.ended("u", Phase.SUCCEEDED, "")
     lines = drawn(view, console)

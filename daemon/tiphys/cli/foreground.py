@@ -1,6 +1,7 @@
 """One foreground run on an open engine: submit or go on, watch, report."""
 
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -125,7 +126,9 @@ async def _evidence(engine: Engine, uid: str, node: NodeStatus, state: Path) -> 
 
 
 def _way_on(request: Request, state: Path) -> list[tree.Line]:
-    return [tree.Line(text=""), tree.Line(text=f"to go on from what failed: tiphys run {request.file} --state {state} --retry")]
+    settings = ["--config", str(request.config)] if request.config else []
+    again = shlex.join(["tiphys", "run", request.file, "--state", str(state), "--retry", *settings])
+    return [tree.Line(text=""), tree.Line(text=f"to go on from what failed: {again}")]
 
 
 def _succeeded(workflow: Workflow) -> bool:

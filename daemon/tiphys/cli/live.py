@@ -109,7 +109,7 @@ class LiveView:
         clock = times.short(times.seconds(shown.started_at, None, now))
         title = f"{shown.name}  {str(shown.phase) or 'Pending'}  {done}/{len(pods)}  {clock}  {shown.message}".rstrip()
         yield Text(title, style="bold", no_wrap=True, overflow="ellipsis")
-        for line in tree.fitted(tree.rows(shown.name, shown.nodes), shown.name, now, room - 1, utf8=self._utf8):
+        for line in tree.fitted(tree.rows(shown.name, shown.nodes), shown.name, now, room - 1, form="live", utf8=self._utf8):
             text = painted(line)
             text.no_wrap, text.overflow = True, "ellipsis"
             yield text

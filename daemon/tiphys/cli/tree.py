@@ -46,10 +46,11 @@ ATTEMPT = re.compile(r"\((\d+)\)$")
 GROUP = re.compile(r"(\[\d+\])\.")
 COLUMNS = {
     "": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE"),
+    "live": ("STEP", "TEMPLATE", "DURATION", "MESSAGE"),
     "short": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE", "NODENAME"),
     "wide": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "ARTIFACTS", "MESSAGE", "RESOURCESDURATION", "NODENAME"),
 }
-"""The columns of each output form; "" is the plain one."""
+"""The columns of each output form; "" is the plain one, "live" our own for a terminal that is watched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +123,12 @@ def lines(workflow_name: str, drawn: Sequence[Row], now: datetime, *, form: str 
     ]
 
 
-def fitted(drawn: Sequence[Row], name: str, now: datetime, room: int, *, utf8: bool) -> list[Line]:
+def fitted(drawn: Sequence[Row], name: str, now: datetime, room: int, *, form: str = "", utf8: bool = True) -> list[Line]:
     """The rows as lines, at most `room` of them: where there are more, what runs and what failed stays, and the rest is counted."""
     if len(drawn) < room:
-        return lines(name, drawn, now, utf8=utf8)
+        return lines(name, drawn, now, form=form, utf8=utf8)
     kept = set(sorted(range(len(drawn)), key=lambda index: (_rank(drawn[index]), index))[: max(1, room - 3)])
-    shown = lines(name, [drawn[index] for index in sorted(kept)], now, utf8=utf8)[: max(1, room - 1)]
+    shown = lines(name, [drawn[index] for index in sorted(kept)], now, form=form, utf8=utf8)[: max(1, room - 1)]
     counts: dict[str, int] = {}
     for index, row in enumerate(drawn):
         if index not in kept and row.node is not None:
@@ -163,7 +164,7 @@ def cells(workflow_name: str, row: Row, now: datetime, *, form: str, utf8: bool)
     columns = {
         "STEP": (row.prefix if utf8 else row.prefix.translate(ASCII)) + f"{icon(node, utf8=utf8)} {node.display_name or node.name}",
         "TEMPLATE": template_name(node),
-        "PODNAME": names.pod_name(workflow_name, node.name, own_template) if pod else "",
+        "PODNAME": names.pod_name(workflow_name, node.name, own_template) if pod and "PODNAME" in COLUMNS[form] else "",
         "DURATION": times.short(times.seconds(node.started_at, node.finished_at, now)) if pod else "",
         "ARTIFACTS": ",".join(artifact.name for artifact in (node.outputs.artifacts if node.outputs else ())),
         "MESSAGE": " ".join(node.message.split()),
