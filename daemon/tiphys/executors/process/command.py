@@ -126,10 +126,10 @@ class Environment:
             "ARGO_CONTAINER_NAME": container.name or "main",
             "TIPHYS_IDEMPOTENCY_KEY": order.idempotency_key or order.node_id,
         }
-        argv = [expand(word, own) for word in argv]
+        expanded = [expand(word, own) for word in argv]
         env = {**self.base, **facts, **own, "TIPHYS_ATTEMPT": order.id}
-        check_sizes(argv, env)
-        return Line(argv=argv, env=env)
+        check_sizes(argv, expanded, env)
+        return Line(argv=expanded, env=env)
 
     async def _source(self, namespace: str, source: EnvFromSource) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -159,25 +159,23 @@ class Environment:
         raise CommandError(f"environment variable {variable.name}: this kind of valueFrom has no answer without a pod")
 
 
-def check_sizes(argv: Sequence[str], env: Mapping[str, str]) -> None:
-    """CommandError for a single text that the kernel refuses (E2BIG)."""
+def check_sizes(written: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """CommandError for a single text that the kernel refuses. Of the values only `written`, the arguments of the manifest, is shown."""
     for index, word in enumerate(argv):
-        _check_size(len(os.fsencode(word)) + 1, f"argument {index} of the command" if index else "the command", word)
+        begin = written[index][:40].replace("\n", " ")
+        _check(word, len(os.fsencode(word)) + 1, f"argument {index} of the command ({begin!r}…)" if index else "the command")
     for name, value in env.items():
-        _check_size(len(name) + len(os.fsencode(value)) + 2, f"environment variable {name}", value)
-        if "\0" in value:
-            raise CommandError(f"environment variable {name} holds a NUL byte, which no environment can")
-    if any("\0" in word for word in argv):
-        raise CommandError("an argument of the command holds a NUL byte, which no command line can")
+        _check(value, len(name) + len(os.fsencode(value)) + 2, f"environment variable {name}")
 
 
-def _check_size(size: int, what: str, text: str) -> None:
+def _check(text: str, size: int, what: str) -> None:
     if size > LARGEST_STRING:
-        begin = text[:40].replace("\n", " ")
         raise CommandError(
-            f"{what} ({begin!r}…) is {size} bytes; the kernel takes less than {LARGEST_STRING} in one piece."
-            " Hand a large value over as a raw artifact (artifacts: [{name: x, path: /tmp/x, raw: {data: ...}}]) or in the script's source"
+            f"{what} is {size} bytes; the kernel takes no more than {LARGEST_STRING} in one piece. Hand a large value over as a raw"
+            " artifact (inputs: {artifacts: [{name: x, path: /tmp/x, raw: {data: ...}}]}) or in the script's source"
         )
+    if "\0" in text:
+        raise CommandError(f"{what} holds a NUL byte, which no command line or environment can")
 
 
 def endangers_loader(name: str) -> bool:

@@ -92,8 +92,8 @@ class Started:
     def __init__(self) -> None:
         self.pids: set[int] = set()
 
-    def reap(self) -> None:
-        """Collect those that ended."""
+    def reap(self) -> bool:
+        """Collect those that ended; whether any are left."""
         for pid in list(self.pids):
             try:
                 ended, _ = os.waitpid(pid, os.WNOHANG)
@@ -101,6 +101,7 @@ class Started:
                 ended = pid
             if ended:
                 self.pids.discard(pid)
+        return bool(self.pids)
 
 
 async def connect(directories: Directories, mode: str, started: Started, report: Callable[[Json], None]) -> Wire:

@@ -173,7 +173,7 @@ class ProcessExecutor:
         if self._fence is None:
             if asked.mounts:
                 raise CommandError("volumes need process.isolation full: without it a step has no place of its own to mount them")
-            return isolation.plain_plan(asked, self._user, self._home(order.id)), script
+            return isolation.plain_plan(asked, self._user, self._home(order.id), self._settings.writable), script
         now = anyio.current_time()
         if self._ground is None or now > self._ground_until:
             self._ground, self._ground_until = await anyio.to_thread.run_sync(self._fence.survey), now + SURVEY_SECONDS

@@ -149,6 +149,7 @@ class Fence:
         hidden = [path for path in self.hidden if os.path.isdir(path) and (not self.mask or any(within(path, top) for top in shown))]
         last = [
             *("--ro-bind", "/sys", "/sys", "--proc", "/proc", "--dev", "/dev"),
+            *bind("--ro-bind", [path for path in views.KERNEL if self.root and os.path.isdir(path) and os.listdir(path)]),
             *bind("--ro-bind-try", [*names, *self.visible]),
             *(word for path in hidden for word in ("--tmpfs", path)),
             *bind("--bind", self.writable),
@@ -281,9 +282,9 @@ def name_service(masked: Sequence[str]) -> tuple[str, ...]:
     return (real,) if os.path.exists(real) and any(within(real, top) for top in masked) else ()
 
 
-def plain_plan(asked: Asked, user: User, home: str) -> Plan:
+def plain_plan(asked: Asked, user: User, home: str, writable: Sequence[str]) -> Plan:
     """The place of an attempt without isolation: the host itself, with a home of its own."""
-    entries: list[Entry] = [("dir", home, 0o700, *(user.owner or (-1, -1)))]
+    entries: list[Entry] = [("dir", home, 0o700, *(user.owner or (-1, -1))), *(("tree", path) for path in writable)]
     if asked.working_directory != "/":
         entries.append(("tree", asked.working_directory))
     view = View(working_directory=asked.working_directory)

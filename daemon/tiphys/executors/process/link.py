@@ -50,13 +50,16 @@ class Link:
         """A link that reconnects by itself; leaving it in mode "run" stops every step and waits for that."""
         link = cls(directories, mode)
         await link._connect()
-        async with anyio.create_task_group() as group:
-            group.start_soon(link._stay_connected)
-            try:
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(link._stay_connected)
                 yield link
-            finally:
                 group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
+        except BaseExceptionGroup as group_of_one:
+            if len(group_of_one.exceptions) == 1:  # who opens a link knows nothing of its task group
+                raise group_of_one.exceptions[0] from None
+            raise
+        finally:
             await link._leave(grace_seconds)
 
     async def spawn(self, request: Json) -> None:
@@ -193,13 +196,12 @@ class Link:
         wire, self._wire = self._wire, None
         if wire is None:
             return
-        if self.mode == "run":
-            wire.send({"op": "quit", "grace": grace_seconds})
-            with anyio.move_on_after(grace_seconds + LEAVE_SECONDS):
-                await wire.lost.wait()
-        wire.close()
-        for _ in range(100):
-            self._started.reap()
-            if not self._started.pids or self.mode != "run":
-                break
-            await anyio.sleep(0.01)
+        if self.mode != "run":
+            wire.close()
+            return
+        wire.send({"op": "quit", "grace": grace_seconds})
+        with anyio.move_on_after(grace_seconds + LEAVE_SECONDS, shield=True):
+            await wire.lost.wait()
+            wire.close()
+            while self._started.reap():
+                await anyio.sleep(0.002)

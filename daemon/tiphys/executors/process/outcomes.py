@@ -26,9 +26,16 @@ def not_on_host(container: str, program: str, image: str, why: str) -> str:
     """The message for a command that this host does not have."""
     unused = f"image {image!r} was not used: " if image else ""
     return (
-        f"{container}: Error (exit code {NOT_STARTED}): {program!r}: {why}; {unused}the process executor runs commands of this host."
+        f"{container}: Error (exit code {NOT_STARTED}): {not_found(program, why)}; {unused}the process executor runs commands of this host."
         " Install the command, or choose an executor that runs images (--executor container)"
     )
+
+
+def not_found(program: str, why: str) -> str:
+    """Go's words for a program that is not there, which Argo's users know."""
+    if "No such file" in why and "/" not in program:
+        return f'exec: "{program}": executable file not found in $PATH'
+    return f'exec: "{program}": {why}'
 
 
 def error(message: str, *, transient: bool = False) -> Outcome:

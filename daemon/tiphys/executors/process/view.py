@@ -13,11 +13,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tiphys.executors.process import merging
+
 SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot")
 """Host directories shown read-only (where they are directories and not links)."""
 
 PROVIDED = ("/proc", "/sys", "/dev")
 """Places that bwrap fills."""
+
+KERNEL = ("/proc/sys", "/proc/fs", "/proc/acpi", "/proc/driver", "/proc/dynamic_debug", "/proc/scsi", "/proc/asound")
+"""What of /proc changes the whole machine, for root needs no capability to write there; bwrap covers the rest by itself."""
 
 HIDDEN = ("/tmp", "/run", "/root", "/home")  # noqa: S108 (hidden is the point)
 """Host directories in whose place a step finds an empty one of its own."""
@@ -73,8 +78,13 @@ class View:
         inside = self.private + resolved
         if self.writing:
             self._make_parents(resolved)
-        elif self.over_host and not self._is_masked(resolved) and not os.path.lexists(inside) and os.path.lexists(resolved):
-            return Path(resolved)
+        elif self.over_host and not self._is_masked(resolved) and os.path.lexists(resolved):
+            if not os.path.lexists(inside):
+                return Path(resolved)
+            if merging.is_mixed(Path(inside), Path(resolved)):
+                merged = Path(f"{os.path.dirname(self.private)}/merged{resolved}")
+                merging.merge(Path(inside), Path(resolved), merged)
+                return merged
         return Path(inside)
 
     def resolve(self, path: str) -> str:
@@ -105,6 +115,8 @@ class View:
                 found = os.lstat(place)
             except OSError:
                 continue
+            if merging.is_whiteout(found):
+                return None
             if stat.S_ISLNK(found.st_mode):
                 return os.readlink(place)
             return None
