@@ -31,7 +31,7 @@ class Folders(Protocol):
 
 
 class Operations:
-    """An open engine and what it was opened with. `notices`: what a person should know before the work begins."""
+    """An open engine and what it was opened with. `notices`: what a person should know; a submission may add to them."""
 
     def __init__(
         self, engine: Engine, chosen: Settled, namespace: str, folders: Mapping[str, Folders], notices: Sequence[str] = ()
@@ -75,14 +75,18 @@ class Operations:
     def _judge(self, manifest: Manifest) -> None:
         """Refuse what the executors cannot run. Raises Rejected."""
         refused: list[str] = []
+        noticed: dict[str, dict[str, None]] = {}
         for where, template in _templates(manifest):
             for finding in findings(self._engine.executors, self._chosen.executor, template):
                 if finding.severity is Severity.ERROR:
                     refused.append(f"{where}.{finding.field}: {finding.message}")
-                elif finding.message not in self.notices:
-                    self.notices.append(finding.message)
+                else:
+                    said, _, fields = finding.message.rpartition(": ")
+                    noticed.setdefault(said or fields, {}).update(dict.fromkeys(fields.split(", ") if said else ()))
         if refused:
             raise Rejected("\n".join(refused))
+        told = [f"{said}: {', '.join(fields)}" if fields else said for said, fields in noticed.items()]
+        self.notices += [notice for notice in told if notice not in self.notices]
 
     async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
         """Steer a run. Raises Refused with one line that says why not."""
@@ -106,9 +110,6 @@ class Operations:
     def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started."""
         return self._engine.logs(uid, node_id, follow=follow)
-
-    def log_file(self, uid: str, node_id: str) -> Path | None:
-        return None
 
 
 def _name(meta: ObjectMeta) -> str:

@@ -9,8 +9,13 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from tiphys.scheduler import decision, render
 from tiphys.scheduler.graph import Graph
+from tiphys.scheduler.records import Node
+from tiphys.scheduler.recovery import COMPOSITE
 from tiphys.scheduler.state import State
 from tiphys.spec.status import NodeStatus, Phase
+
+LAST = 1_000_000
+"""Longer than any node's name."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +24,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeStatus | None
     phase: Phase
     message: str
+
+
+def _turn(node: Node) -> int:
+    """Where a node stands among those of one decision: what contains others ends after them, the rest stays in order."""
+    return -len(node.name) if node.phase.fulfilled and node.type in COMPOSITE else -LAST
 
 
 class Watchers:
@@ -34,13 +44,10 @@ class Watchers:
         if not streams:
             return
         run = self._state.runs[made.uid].run
-        changes: list[Change] = []
-        for change in made.changes:
-            if isinstance(change, decision.NodePut):
-                node = render.node_status(change.node, Graph(()), run.name)
-                changes.append(Change(node=node, phase=run.phase, message=run.message))
-            elif isinstance(change, decision.RunPut):
-                changes.append(Change(node=None, phase=change.run.phase, message=change.run.message))
+        nodes = sorted((change.node for change in made.changes if isinstance(change, decision.NodePut)), key=_turn)
+        changes = [Change(node=render.node_status(node, Graph(()), run.name), phase=run.phase, message=run.message) for node in nodes]
+        if any(isinstance(change, decision.RunPut) for change in made.changes):
+            changes.append(Change(node=None, phase=run.phase, message=run.message))
         for stream in list(streams):
             for told in changes:
                 stream.send_nowait(told)

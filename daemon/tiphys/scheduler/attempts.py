@@ -9,7 +9,7 @@ from tiphys.scheduler import bodies, decision, nodes, retrying, todo
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Exited, Started
-from tiphys.scheduler.records import Node, Role
+from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
@@ -55,6 +55,9 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
     if isinstance(node, Refusal):
         return node
     outcome = event.outcome
+    if outcome.kind is OutcomeKind.INTERRUPTED and node.in_exit and draft.run.shutdown is not Shutdown.TERMINATE and not node.ending:
+        _again(draft, node)
+        return None
     phase, message = PHASES[outcome.kind], outcome.message
     if node.ending and phase is not Phase.SUCCEEDED:
         phase, message = Phase.FAILED, node.ending
@@ -68,6 +71,12 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
     node = draft.change(node, usage=outcome.usage, transient=outcome.transient, retry_after_at=retry_after, handle=node.handle)
     nodes.end(draft, node, phase, message, outputs)
     return None
+
+
+def _again(draft: Draft, node: Node) -> None:
+    """An exit handler's attempt that was cut off is made again, whatever the retry policy: clean-up must come to its end."""
+    node = draft.change(node, attempt=node.attempt + 1, phase=Phase.PENDING, handle=None, launched_at=None)
+    draft.command(decision.Launch(uid=draft.run.uid, node_id=node.id, attempt=node.attempt))
 
 
 def _outputs(draft: Draft, node: Node, outcome: Outcome) -> Outputs | None:

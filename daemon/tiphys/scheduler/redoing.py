@@ -21,6 +21,7 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
     graph = Graph(list(draft.all_nodes()))
     doomed = _doomed(draft, graph)
+    newest = max((node.attempt for node in draft.all_nodes()), default=run.generation)
     _reset_ancestors(draft, doomed)
     for node_id in doomed:
         draft.remove(node_id)
@@ -33,7 +34,7 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         deadline_passed=False,
         deadline_at=None if run.deadline_at is None else draft.at + (run.deadline_at - (run.started_at or draft.at)),
         shutdown=Shutdown.NONE,
-        generation=run.generation + 1,
+        generation=newest + 1,
         parameters=parameters,
     )
     recovery.go_on(draft)

@@ -1,0 +1,192 @@
+"""The engine decides, records, and only then acts; and whatever is cut off goes on where it was."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from tiphys import manifests
+from tiphys.engine.engine import Engine, Refused, open_engine
+from tiphys.executors.scripted import Performance, Play, Script, ScriptedExecutor
+from tiphys.journal.memory import MemoryJournal
+from tiphys.journal.protocol import Entry
+from tiphys.scheduler import events
+from tiphys.scheduler.records import Manifest, Settled
+from tiphys.settings import LimitSettings
+from tiphys.spec.status import Phase
+from tiphys.spec.workflows import Workflow
+
+CHAIN = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: chain, namespace: default}
+spec:
+  entrypoint: main
+  onExit: bye
+  templates:
+    - name: main
+      steps:
+        - - {name: one, template: work}
+        - - {name: two, template: work}
+    - name: work
+      container: {image: any, command: [work]}
+    - name: bye
+      container: {image: any, command: [bye]}
+"""
+PAUSE = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: pause, namespace: default}
+spec:
+  entrypoint: main
+  templates:
+    - name: main
+      suspend: {}
+"""
+
+
+def manifest(text: str, uid: str = "u1") -> Manifest:
+    """A submission of the text's workflow on the scripted executor."""
+    document = manifests.parse(text.encode(), "test.yaml", LimitSettings()).documents[0].document
+    assert isinstance(document, Workflow)
+    return Manifest(uid=uid, workflow=document, chosen=Settled(executor="scripted"))
+
+
+@asynccontextmanager
+async def engine(journal: MemoryJournal, executor: ScriptedExecutor, room: int = 0) -> AsyncIterator[Engine]:
+    """An engine on a journal and one executor."""
+    async with open_engine(journal, {"scripted": executor}, {"scripted": room}) as opened:
+        yield opened
+
+
+async def ended(opened: Engine, uid: str = "u1") -> Phase:
+    """Follow a run to its end."""
+    with anyio.fail_after(10):
+        async for _ in opened.changes(uid):
+            pass
+    return opened.phase(uid)
+
+
+def names(executor: ScriptedExecutor, opened: Engine) -> list[str]:
+    """The names of the nodes that were launched, in order."""
+    nodes = (opened.workflow("u1").status or pytest.fail("no status")).nodes or {}
+    return [nodes[order.split("/")[1]].name for order in executor.launched]
+
+
+async def test_a_workflow_runs_to_its_end_and_its_exit_handler_after_it() -> None:
+    executor = ScriptedExecutor()
+    async with engine(MemoryJournal(), executor) as opened:
+        await opened.submit(manifest(CHAIN))
+        assert await ended(opened) is Phase.SUCCEEDED
+        assert names(executor, opened) == ["chain[0].one", "chain[1].two", "chain.onExit"]
+
+
+class Watched(MemoryJournal):
+    """A journal that tells what the world had seen when each batch was recorded."""
+
+    def __init__(self, executor: ScriptedExecutor) -> None:
+        super().__init__()
+        self.launched_before: list[int] = []
+        self._executor = executor
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        """Note how much was launched before this was recorded."""
+        await anyio.sleep(0.01)
+        self.launched_before.append(len(self._executor.launched))
+        await super().record(entries)
+
+
+async def test_nothing_is_launched_before_it_is_recorded() -> None:
+    executor = ScriptedExecutor()
+    journal = Watched(executor)
+    async with engine(journal, executor) as opened:
+        await opened.submit(manifest(CHAIN))
+        await ended(opened)
+    assert journal.launched_before[0] == 0
+    assert sorted(journal.launched_before) == journal.launched_before
+    assert len(executor.launched) == 3
+
+
+class Broken(MemoryJournal):
+    """A journal that fails after so many batches."""
+
+    def __init__(self, good: int) -> None:
+        super().__init__()
+        self._good = good
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        """Fail when the good ones are used up."""
+        if self._good == 0:
+            raise OSError("disk full")
+        self._good -= 1
+        await super().record(entries)
+
+
+async def test_an_engine_that_cannot_record_stops_and_launches_nothing_more() -> None:
+    executor = ScriptedExecutor()
+    with pytest.raises(BaseExceptionGroup) as raised:
+        async with engine(Broken(1), executor) as opened:
+            await opened.submit(manifest(CHAIN))
+            await anyio.sleep(5)
+    assert raised.group_contains(OSError, match="disk full")
+    assert len(executor.launched) == 1
+
+
+async def test_what_was_cut_off_goes_on_and_nothing_completed_runs_again() -> None:
+    world: dict[str, Performance] = {}
+    journal = MemoryJournal()
+    slow = Script({"*two": Play(seconds=3600)})
+    first = ScriptedExecutor(slow, world=world)
+    async with engine(journal, first) as opened:
+        await opened.submit(manifest(CHAIN))
+        with anyio.fail_after(10):
+            while len(first.launched) < 2:
+                await anyio.sleep(0.01)
+    second = ScriptedExecutor()
+    async with engine(journal, second) as opened:
+        assert await ended(opened) is Phase.SUCCEEDED
+        assert names(second, opened) == ["chain[1].two", "chain.onExit"]
+
+
+async def test_attempts_wait_for_room_with_their_executor() -> None:
+    loop = CHAIN.replace("{name: one, template: work}", "{name: one, template: work, withSequence: {count: 20}}")
+    executor = ScriptedExecutor(Script({"*one*": Play(seconds=0.02)}))
+    most = 0
+    async with engine(MemoryJournal(), executor, room=3) as opened:
+        await opened.submit(manifest(loop))
+        with anyio.fail_after(10):
+            async for change in opened.changes("u1"):
+                nodes = (opened.workflow("u1").status or pytest.fail("no status")).nodes or {}
+                most = max(most, sum(1 for node in nodes.values() if node.phase is Phase.RUNNING and node.type == "Pod"))
+                if change.phase.completed:
+                    break
+        assert opened.phase("u1") is Phase.SUCCEEDED
+    assert 0 < most <= 3
+
+
+async def test_a_refused_wish_says_why_and_changes_nothing() -> None:
+    async with engine(MemoryJournal(), ScriptedExecutor()) as opened:
+        await opened.submit(manifest(PAUSE))
+        with pytest.raises(Refused, match="no suspend nodes matching"):
+            await opened.ask("u1", events.Resume(("nothing",)))
+        with pytest.raises(Refused, match="no workflow has the uid"):
+            await opened.ask("other", events.Stop())
+        assert opened.phase("u1") is Phase.RUNNING
+        await opened.ask("u1", events.Resume())
+        assert await ended(opened) is Phase.SUCCEEDED
+
+
+async def test_stop_ends_a_live_attempt_and_the_exit_handler_still_runs() -> None:
+    executor = ScriptedExecutor(Script({"*one": Play(seconds=3600)}))
+    async with engine(MemoryJournal(), executor) as opened:
+        await opened.submit(manifest(CHAIN))
+        with anyio.fail_after(10):
+            while not executor.launched:
+                await anyio.sleep(0.01)
+        await opened.ask("u1", events.Stop())
+        assert await ended(opened) is Phase.FAILED
+        workflow = opened.workflow("u1")
+        assert workflow.status is not None
+        assert workflow.status.message == "Stopped with strategy 'Stop'"
+        assert names(executor, opened) == ["chain[0].one", "chain.onExit"]
