@@ -14,8 +14,6 @@ import sys
 import time
 from datetime import UTC, datetime
 
-import msgspec
-
 from tiphys import manifests
 from tiphys.scheduler import decide, decision, events, orders, records, state
 from tiphys.settings import LimitSettings

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tiphys.scheduler.sources import Source
 
 Key = tuple[str, ...]
-"""A counter: ("active",), the run's pods; ("active", boundary); ("failed", boundary); ("open", owner); ("live", dag); ("deps", dag, task)."""
+"""A counter: ("active",), the run's pods; ("active", boundary); ("failed", boundary); ("open", owner); ("live", dag);
+("deps", dag, task)."""
 
 ACTIVE_TYPES = frozenset({NodeType.POD, NodeType.STEPS, NodeType.DAG})
 ACTIVE_PHASES = frozenset({Phase.PENDING, Phase.RUNNING})
