@@ -1,12 +1,14 @@
 """A workflow arrives: its row, its globals, its first node (semantics 2.2, steps 1 to 8)."""
 
+import re
 from datetime import timedelta
 
 import msgspec
 from msgspec import structs
 
 from tiphys.errors import TiphysError
-from tiphys.expressions import tags
+from tiphys.expressions import environment, expr, tags
+from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import decision, sources, todo
@@ -20,6 +22,9 @@ from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments
 from tiphys.spec.workflows import WorkflowSpec
+
+LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+LONGEST_LABEL = 63
 
 
 def first_state(event: Submitted) -> RunState:
@@ -46,6 +51,10 @@ def submitted(draft: Draft) -> Manifest:
     except TiphysError as error:
         return _refused(draft, manifest, f"failed to set global parameters: {error}")
     draft.change_run(parameters=parameters)
+    try:
+        _labels_from(draft, spec)
+    except TiphysError as error:
+        return _refused(draft, manifest, str(error), Phase.ERROR)
     try:
         spec = _spec(draft, spec)
     except TiphysError as error:
@@ -82,8 +91,23 @@ def begin(draft: Draft) -> None:
     )
 
 
-def _refused(draft: Draft, manifest: Manifest, message: str) -> Manifest:
-    draft.change_run(phase=Phase.FAILED, message=message, started_at=draft.at, finished_at=draft.at)
+def _labels_from(draft: Draft, spec: WorkflowSpec) -> None:
+    """Labels from expressions over workflow.*, evaluated once, before anything else is replaced (semantics 2.17)."""
+    wanted = spec.workflow_metadata.labels_from if spec.workflow_metadata is not None else None
+    for key, source in (wanted or {}).items():
+        program = expr.compile(source.expression)
+        scope = FlatScope(variables.fixed(draft.run, draft.state.manifest.workflow))
+        value = program.run(environment.nested(program, scope), draft.chance(key))
+        what = f'failed to evaluate label "{key}" expression "{source.expression}"'
+        if not isinstance(value, str):
+            raise variables.GlobalError(f"{what} evaluted to {values.go_type(value)} but must be a string")
+        if len(value) > LONGEST_LABEL or LABEL.fullmatch(value) is None:
+            raise variables.GlobalError(f'invalid label value "{value}" for label "{key}"')
+        draft.change_run(labels={**draft.run.labels, key: value})
+
+
+def _refused(draft: Draft, manifest: Manifest, message: str, phase: Phase = Phase.FAILED) -> Manifest:
+    draft.change_run(phase=phase, message=message, started_at=draft.at, finished_at=draft.at)
     draft.command(decision.Finish(uid=draft.run.uid))
     return manifest
 
