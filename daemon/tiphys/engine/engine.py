@@ -137,6 +137,8 @@ class Engine:
                 self._launcher.stop(uid, node_id, attempt, grace)
             case decision.SetTimer(uid=uid, key=key, at=at):
                 self._timers.set(uid, key, at)
+            case decision.Wake(uid=uid):
+                self._inbox.post(events.Woken(at=now(), uid=uid))
             case decision.Finish(uid=uid):
                 self._timers.forget(uid)
             case _:

@@ -59,5 +59,7 @@ def _finish(draft: Draft, entry: Node, ended: Node | None) -> None:
         phase, message = ended.phase, ended.message
         if ended.execution_error:
             message = f"error in exit template execution : {ended.message}"
-    draft.change_run(phase=phase, message=message, finished_at=draft.at)
+    if run.holding:
+        draft.later(todo.Freed(run.holding))
+    draft.change_run(phase=phase, message=message, finished_at=draft.at, holding=(), wanting=(), waiting_for="")
     draft.command(decision.Finish(uid=run.uid))

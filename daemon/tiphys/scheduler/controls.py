@@ -7,7 +7,7 @@ from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Resume, SetNode
 from tiphys.scheduler.records import Node, Role, Shutdown
-from tiphys.scheduler.starting import DEADLINE_PASSED
+from tiphys.scheduler.working import DEADLINE_PASSED
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
 
@@ -20,6 +20,11 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
     if run.shutdown is Shutdown.TERMINATE or run.shutdown is strategy:
         return Refusal(reason=f"workflow {run.name} is being shut down already: {run.shutdown}")
     draft.change_run(shutdown=strategy, suspended=False)
+    if run.wanting:
+        message = f"Stopped with strategy '{strategy}'"
+        draft.change_run(phase=Phase.FAILED, message=message, finished_at=draft.at, wanting=(), waiting_for="")
+        draft.command(decision.Finish(uid=run.uid))
+        return None
     for node in list(draft.all_nodes()):
         if node.phase.fulfilled or (node.in_exit and strategy is Shutdown.STOP):
             continue
@@ -46,7 +51,7 @@ def deadline(draft: Draft) -> Refusal | None:
 
 def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
     """End one node: a running attempt is stopped and will say so itself, what only waits ends here and now."""
-    if node.type is NodeType.SUSPEND:
+    if node.type is NodeType.SUSPEND or node.waiting_for:
         nodes.end(draft, node, Phase.FAILED, idle)
     elif node.type is NodeType.POD:
         draft.change(node, ending=running)

@@ -7,8 +7,10 @@ from tiphys.scheduler import (
     concluding,
     controls,
     ending,
+    entering,
     events,
     hooks,
+    locks,
     recovery,
     redoing,
     room,
@@ -40,7 +42,7 @@ def decide(state: State, event: events.Event) -> Decision | Refusal:
 def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
     if event.uid in state.runs:
         return Refusal(reason=f"a workflow with the uid {event.uid} is there already")
-    draft = Draft(submitting.first_state(event), event.at)
+    draft = Draft(submitting.first_state(event, state.shared), event.at)
     manifest = submitting.submitted(draft)
     work(draft)
     return draft.decision(ManifestPut(manifest=manifest))
@@ -59,6 +61,9 @@ def _take(draft: Draft, event: events.Event) -> Refusal | None:
             return Refusal(reason=f"no node has the id {key}") if node is None else attempts.woken(draft, node)
         case events.Asked(wish=wish):
             return _asked(draft, wish)
+        case events.Woken():
+            entering.look(draft)
+            return None
         case events.DaemonStarted():
             recovery.go_on(draft)
             return None
@@ -102,6 +107,12 @@ def _do(draft: Draft, item: todo.Todo) -> None:
             ending.settle(draft, draft.node(node_id))
         case todo.Moved(node_id=node_id):
             hooks.moved(draft, draft.node(node_id))
+        case todo.Enter(node_id=node_id):
+            entering.enter(draft, node_id)
+        case todo.GoOn():
+            recovery.go_on(draft)
+        case todo.Freed(locks=locks_):
+            locks.freed(draft, locks_)
         case todo.Admit(boundary=boundary):
             room.admit(draft, boundary)
         case todo.Begin(node_id=node_id):

@@ -80,13 +80,19 @@ class SetTimer(Words, frozen=True):
     at: datetime
 
 
+class Wake(Words, frozen=True):
+    """Let another run look at its locks again: `Woken(uid)`."""
+
+    uid: str
+
+
 class Finish(Words, frozen=True):
     """The run has ended: forget its timers, tell who waits."""
 
     uid: str
 
 
-Command = Launch | Adopt | StopAttempt | SetTimer | Finish
+Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Finish
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

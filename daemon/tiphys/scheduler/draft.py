@@ -13,9 +13,11 @@ from tiphys.expressions.chance import Chance
 from tiphys.scheduler import decision
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.records import Node, Run
-from tiphys.scheduler.state import Key, RunState, effects
+from tiphys.scheduler.state import LOCK, Key, RunState, effects
 from tiphys.scheduler.todo import Todo
 from tiphys.spec import names
+from tiphys.spec.status import Phase
+from tiphys.spec.templates import Outputs
 
 
 class Draft:
@@ -61,7 +63,12 @@ class Draft:
 
     def change_run(self, **changes: object) -> None:
         """Change fields of the run's row."""
-        self._run = structs.replace(self.run, **changes)
+        old, new = self.run, structs.replace(self.run, **changes)
+        for lock in old.holding:
+            self._effect((LOCK, lock), -1)
+        for lock in new.holding:
+            self._effect((LOCK, lock), 1)
+        self._run = new
 
     def chance(self, name: str) -> Chance:
         """Time and chance for the expressions of the node called `name`: the same at every replay."""
@@ -121,15 +128,28 @@ class Draft:
         """Add or change a node."""
         old = self.find(node.id)
         for key, amount in effects(old):
-            self._effects[key] = self._effects.get(key, 0) - amount
+            self._effect(key, -amount)
         for key, amount in effects(node):
-            self._effects[key] = self._effects.get(key, 0) + amount
+            self._effect(key, amount)
         if old is None:
             self._ids[node.name] = node.id
             if node.owner:
                 self._owned.setdefault(node.owner, []).append(node.id)
         self._nodes[node.id] = node
         return node
+
+    def fresh_waiters(self, lock: str) -> list[Node]:
+        """Nodes that began to wait for a lock in this very decision."""
+        waiting = [node for node in self._nodes.values() if node.waiting_for and lock in node.wanting]
+        return [node for node in waiting if (old := self.state.nodes.get(node.id)) is None or not old.waiting_for]
+
+    def memo(self, cache: str, key: str) -> tuple[datetime, str, Outputs | None] | None:
+        """What is remembered under a key: when it was made, by which node, and the outputs."""
+        for node in self._nodes.values():
+            memo = node.memo
+            if memo is not None and not memo.hit and (memo.cache_name, memo.key) == (cache, key) and node.phase is Phase.SUCCEEDED:
+                return node.finished_at or self.at, node.id, node.outputs
+        return self.state.shared.memos.get((self.run.namespace, cache, key))
 
     def change(self, node: Node, **changes: object) -> Node:
         """Change fields of a node."""
@@ -138,15 +158,18 @@ class Draft:
     def remove(self, node_id: str) -> None:
         """Forget a node that was there before this decision."""
         for key, amount in effects(self.find(node_id)):
-            self._effects[key] = self._effects.get(key, 0) - amount
+            self._effect(key, -amount)
         self._removed[node_id] = None
         self._nodes.pop(node_id, None)
 
     # arithmetic
 
+    def _effect(self, key: Key, amount: int) -> None:
+        self._effects[key] = self._effects.get(key, 0) + amount
+
     def count(self, *key: str) -> int:
         """A counter's value."""
-        return self.state.counters.get(key, 0) + self._bumps.get(key, 0) + self._effects.get(key, 0)
+        return self.state.counted(key) + self._bumps.get(key, 0) + self._effects.get(key, 0)
 
     def bump(self, amount: int, *key: str) -> int:
         """Move a counter and tell its new value."""

@@ -100,4 +100,10 @@ class DaemonStarted(Fact, frozen=True):
     uid: str
 
 
-Event = Submitted | Started | Exited | TimerFired | Asked | DaemonStarted
+class Woken(Fact, frozen=True):
+    """A lock that the run waits for may be free."""
+
+    uid: str
+
+
+Event = Submitted | Started | Exited | TimerFired | Asked | DaemonStarted | Woken

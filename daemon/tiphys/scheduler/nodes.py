@@ -44,6 +44,8 @@ def end(draft: Draft, node: Node, phase: Phase, message: str | None = None, outp
     """Give a node its last phase. A node that already has one keeps it."""
     if node.phase.fulfilled and node.finished_at is not None:
         return node
+    if node.holding:
+        draft.later(todo.Freed(node.holding))
     changed = draft.change(
         node,
         phase=phase,
@@ -53,6 +55,8 @@ def end(draft: Draft, node: Node, phase: Phase, message: str | None = None, outp
         wake_at=None,
         ending="",
         waiting_for="",
+        wanting=(),
+        holding=(),
     )
     draft.later(todo.Over(node.id))
     return changed

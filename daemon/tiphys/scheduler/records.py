@@ -49,7 +49,7 @@ class Node(Record, frozen=True, kw_only=True):
     `settled`: fulfilled, and so are its hooks: nothing more will come of it. `attempt` is part of the WorkOrder's identity.
     `execution_error`: it failed before it could run (a template, an argument, an output), not by its own doing.
     `wake_at`: when a suspend ends, a retry goes on, or a Pending node has waited too long. `ending`: it is being stopped, and this
-    is the message it will fail with.
+    is the message it will fail with. `holding` are the locks it has, `wanting` those it waits for, `waiting_for` the one that is not free.
     """
 
     id: str
@@ -86,6 +86,8 @@ class Node(Record, frozen=True, kw_only=True):
     fired: tuple[str, ...] = ()
     memo: MemoizationStatus | None = None
     waiting_for: str = ""
+    wanting: tuple[str, ...] = ()
+    holding: tuple[str, ...] = ()
     ending: str = ""
     retry_after_at: datetime | None = None
 
@@ -111,7 +113,7 @@ class Manifest(Record, frozen=True, kw_only=True):
 
 
 class Run(Record, frozen=True, kw_only=True):
-    """One workflow's own row. `generation` counts its retries in place. `entry_error`: the entrypoint could not be executed."""
+    """One workflow's own row. `generation` counts its retries in place. `holding` and `wanting` are its own locks."""
 
     uid: str
     name: str
@@ -129,7 +131,8 @@ class Run(Record, frozen=True, kw_only=True):
     outputs: Outputs = Outputs()
     shutdown: Shutdown = Shutdown.NONE
     suspended: bool = False
-    entry_error: bool = False
-    hooks_fired: tuple[str, ...] = ()
+    waiting_for: str = ""
+    wanting: tuple[str, ...] = ()
+    holding: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

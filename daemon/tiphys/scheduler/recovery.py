@@ -13,6 +13,9 @@ def go_on(draft: Draft) -> None:
     run = draft.run
     if run.phase.completed:
         return
+    if run.wanting:
+        draft.later(todo.Enter(""))
+        return
     if run.deadline_at is not None and not run.deadline_passed:
         draft.command(decision.SetTimer(uid=run.uid, key="", at=run.deadline_at))
     for node in list(draft.all_nodes()):
@@ -29,6 +32,8 @@ def _take_up(draft: Draft, node: Node) -> None:
         hooks.restart(draft, node)
     if node.phase.fulfilled:
         draft.later(todo.Over(node.id))
+    elif node.waiting_for:
+        draft.later(todo.Enter(node.id))
     elif node.type in COMPOSITE:
         if node.wake_at is not None:
             draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))

@@ -2,7 +2,8 @@
 
 from msgspec import structs
 
-from tiphys.scheduler import recovery
+from tiphys.errors import TiphysError
+from tiphys.scheduler import recovery, submitting
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Retry
@@ -37,7 +38,11 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         generation=newest + 1,
         parameters=parameters,
     )
-    recovery.go_on(draft)
+    try:
+        if submitting.lock(draft):
+            recovery.go_on(draft)
+    except TiphysError as error:
+        submitting.refuse(draft, f"Failed to acquire the synchronization lock. {error}")
     return None
 
 

@@ -55,7 +55,34 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         nodes={node.id: node_status(node, graph, run.name, counted.get(node.id, "")) for node in state.nodes.values()},
         outputs=run.outputs if run.outputs != Outputs() else None,
         conditions=tuple(conditions),
+        synchronization=_synchronization(state),
     )
+
+
+def _synchronization(state: RunState) -> dict[str, object] | None:
+    """Who holds and who waits for which lock, in Argo's shape."""
+    who = [(f"{state.run.namespace}/{state.run.name}", state.run.holding, state.run.waiting_for)]
+    who += [(f"{who[0][0]}/{node.id}", node.holding, node.waiting_for) for node in state.nodes.values()]
+    found: dict[str, object] = {}
+    for kind, word in (("mutex", "/Mutex/"), ("semaphore", "/ConfigMap/")):
+        holding: dict[str, list[str]] = {}
+        waiting: dict[str, list[str]] = {}
+        for holder, held, awaited in who:
+            for lock in held:
+                if word in lock:
+                    holding.setdefault(lock, []).append(holder)
+            if word in awaited:
+                waiting.setdefault(awaited, []).append(holder)
+        if holding or waiting:
+            found[kind] = {
+                name: [
+                    {kind: lock, "holder" if kind == "mutex" else "holders": one[0] if kind == "mutex" else one}
+                    for lock, one in locks.items()
+                ]
+                for name, locks in (("holding", holding), ("waiting", waiting))
+                if locks
+            }
+    return found or None
 
 
 def progress(state: RunState) -> dict[str, str]:

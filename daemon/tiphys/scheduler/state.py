@@ -3,13 +3,18 @@
 Counters and queues are arithmetic over the records, derived again at recovery; they are never persisted.
 """
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, assert_never
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from msgspec import structs
 
 from tiphys.scheduler import decision as words
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.templates import Outputs
 
 if TYPE_CHECKING:
     from tiphys.scheduler.calls import Call
@@ -20,13 +25,68 @@ Key = tuple[str, ...]
 """A counter: ("active",), the run's pods; ("active", boundary); ("failed", boundary); ("open", owner); ("live", dag);
 ("deps", dag, task)."""
 
+LOCK = "lock"
+
+
+class Waiter(NamedTuple):
+    """Who waits for a lock: ordered by rank (priority, age), then by when it came. `node_id` "" is the workflow itself."""
+
+    rank: tuple[int, datetime, str]
+    turn: int
+    uid: str
+    node_id: str
+
+
+class Shared:
+    """What runs have in common, derived from all their rows: locks held (counters), who waits for them, and memos.
+
+    A memo is a node that succeeded with a memo key: when it ended, its id and its outputs.
+    """
+
+    __slots__ = ("_turn", "counters", "memos", "queues")
+
+    def __init__(self) -> None:
+        self.counters: dict[Key, int] = {}
+        self.queues: dict[str, list[Waiter]] = {}
+        self.memos: dict[tuple[str, str, str], tuple[datetime, str, Outputs | None]] = {}
+        self._turn = 0
+
+    def waiters(self, lock: str) -> list[Waiter]:
+        """Who waits for a lock, first come first."""
+        return self.queues.get(lock, [])
+
+    def first_waiters(self, lock: str) -> list[Waiter]:
+        """The first of the queue, if there is one: whoever ranks before it may pass."""
+        return self.queues.get(lock, [])[:1]
+
+    def wait(self, rank: tuple[int, datetime, str], uid: str, node_id: str, locks: tuple[str, ...]) -> None:
+        """Put somebody into the queues of locks."""
+        self._turn += 1
+        for lock in locks:
+            insort(self.queues.setdefault(lock, []), Waiter(rank, self._turn, uid, node_id))
+
+    def leave(self, uid: str, node_id: str, locks: tuple[str, ...]) -> None:
+        """Take somebody out of the queues of locks."""
+        for lock in locks:
+            queue = self.queues.get(lock, [])
+            index = next((i for i, waiter in enumerate(queue) if (waiter.uid, waiter.node_id) == (uid, node_id)), None)
+            if index is not None:
+                del queue[index]
+            if not queue:
+                self.queues.pop(lock, None)
+
+
 ACTIVE_TYPES = frozenset({NodeType.POD, NodeType.STEPS, NodeType.DAG})
 ACTIVE_PHASES = frozenset({Phase.PENDING, Phase.RUNNING})
 
 
 def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
     """What one record adds to the counters that are sums over records (semantics 2.11)."""
-    if node is None or node.type not in ACTIVE_TYPES:
+    if node is None:
+        return
+    for lock in node.holding:
+        yield (LOCK, lock), 1
+    if node.type not in ACTIVE_TYPES:
         return
     if node.phase in ACTIVE_PHASES:
         if node.type is NodeType.POD and not node.waiting_for:
@@ -40,10 +100,27 @@ def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
 class RunState:
     """One run in memory. `sources`, `plans` and `aggregates` are caches of pure functions of the records."""
 
-    __slots__ = ("aggregates", "counters", "dirty", "globals", "ids", "manifest", "nodes", "owned", "parked", "plans", "run", "sources")
+    __slots__ = (
+        "aggregates",
+        "counters",
+        "dirty",
+        "globals",
+        "ids",
+        "manifest",
+        "nodes",
+        "owned",
+        "parked",
+        "plans",
+        "rank",
+        "run",
+        "shared",
+        "sources",
+    )
 
-    def __init__(self, run: Run, manifest: Manifest) -> None:
+    def __init__(self, run: Run, manifest: Manifest, shared: Shared) -> None:
         self.run = run
+        self.shared = shared
+        self.rank = (-(manifest.workflow.spec.priority or 0), run.created_at, run.uid)
         self.manifest = manifest
         self.nodes: dict[str, Node] = {}
         self.ids: dict[str, str] = {}
@@ -63,6 +140,9 @@ class RunState:
         for key, amount in effects(node):
             self.bump(key, amount)
         self.nodes[node.id] = node
+        self._queue(node.id, () if old is None else old.wanting, node.wanting)
+        if node.memo is not None and not node.memo.hit and node.phase is Phase.SUCCEEDED and node.finished_at is not None:
+            self.shared.memos[self.run.namespace, node.memo.cache_name, node.memo.key] = (node.finished_at, node.id, node.outputs)
         if old is None:
             self.ids[node.name] = node.id
             if node.owner:
@@ -70,9 +150,27 @@ class RunState:
         if node.settled:
             self.plans.pop(node.id, None)
 
+    def set_run(self, run: Run) -> None:
+        """Take the run's own row in, new or changed."""
+        for lock in self.run.holding if self.run is not run else ():
+            self.bump((LOCK, lock), -1)
+        for lock in run.holding:
+            self.bump((LOCK, lock), 1)
+        self._queue("", self.run.wanting if self.run is not run else (), run.wanting)
+        self.run = run
+        self.globals = None
+
+    def _queue(self, node_id: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+        if old != new:
+            if old:
+                self.shared.leave(self.run.uid, node_id, old)
+            if new:
+                self.shared.wait(self.rank, self.run.uid, node_id, new)
+
     def remove(self, node_id: str) -> None:
         """Forget a record."""
         node = self.nodes.pop(node_id)
+        self._queue(node_id, node.wanting, ())
         for key, amount in effects(node):
             self.bump(key, -amount)
         self.ids.pop(node.name, None)
@@ -81,11 +179,16 @@ class RunState:
 
     def bump(self, key: Key, amount: int) -> None:
         """Move a counter; one at zero is not kept."""
-        value = self.counters.get(key, 0) + amount
+        counters = self.shared.counters if key[0] == LOCK else self.counters
+        value = counters.get(key, 0) + amount
         if value:
-            self.counters[key] = value
+            counters[key] = value
         else:
-            self.counters.pop(key, None)
+            counters.pop(key, None)
+
+    def counted(self, key: Key) -> int:
+        """A counter's value."""
+        return (self.shared.counters if key[0] == LOCK else self.counters).get(key, 0)
 
 
 class State:
@@ -93,11 +196,13 @@ class State:
 
     def __init__(self) -> None:
         self.runs: dict[str, RunState] = {}
+        self.shared = Shared()
         self._arriving: dict[str, Manifest] = {}
 
     def load(self, manifest: Manifest, run: Run, nodes: Iterable[Node]) -> None:
         """Take the rows of one run in; `DaemonStarted` then sets it going."""
-        state = RunState(run, manifest)
+        state = RunState(run, manifest, self.shared)
+        state.set_run(run)
         for node in nodes:
             state.put(node)
         self.runs[run.uid] = state
@@ -110,21 +215,28 @@ class State:
         if run is not None:
             _arithmetic(run, decision)
 
+    def _forget(self, uid: str) -> None:
+        run = self.runs.pop(uid, None)
+        if run is not None:
+            for node_id in list(run.nodes):
+                run.remove(node_id)
+            run.set_run(structs.replace(run.run, holding=(), wanting=()))
+
     def _change(self, change: words.Change) -> None:
         match change:
             case words.NodePut(uid=uid, node=node):
                 self.runs[uid].put(node)
             case words.RunPut(run=run) if run.uid not in self.runs:
-                self.runs[run.uid] = RunState(run, self._arriving.pop(run.uid))
+                self.runs[run.uid] = RunState(run, self._arriving.pop(run.uid), self.shared)
+                self.runs[run.uid].set_run(run)
             case words.RunPut(run=run):
-                self.runs[run.uid].run = run
-                self.runs[run.uid].globals = None
+                self.runs[run.uid].set_run(run)
             case words.ManifestPut(manifest=manifest):
                 self._arriving[manifest.uid] = manifest
             case words.NodeRemoved(uid=uid, node_id=node_id):
                 self.runs[uid].remove(node_id)
             case words.RunRemoved(uid=uid):
-                self.runs.pop(uid, None)
+                self._forget(uid)
             case _:
                 assert_never(change)
 

@@ -11,13 +11,13 @@ from tiphys.expressions import environment, expr, tags
 from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import decision, sources, todo
+from tiphys.scheduler import decision, locks, sources, todo
 from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Submitted
 from tiphys.scheduler.records import Manifest, Role, Run
-from tiphys.scheduler.state import RunState
+from tiphys.scheduler.state import RunState, Shared
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments
@@ -27,7 +27,7 @@ LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 LONGEST_LABEL = 63
 
 
-def first_state(event: Submitted) -> RunState:
+def first_state(event: Submitted, shared: Shared) -> RunState:
     """A state with the new run in it, for the draft to begin from."""
     meta = event.manifest.workflow.metadata
     run = Run(
@@ -39,7 +39,7 @@ def first_state(event: Submitted) -> RunState:
         labels=dict(meta.labels or {}),
         annotations=dict(meta.annotations or {}),
     )
-    return RunState(run, event.manifest)
+    return RunState(run, event.manifest, shared)
 
 
 def submitted(draft: Draft) -> Manifest:
@@ -66,18 +66,32 @@ def submitted(draft: Draft) -> Manifest:
     workflow = structs.replace(manifest.workflow, spec=structs.replace(spec, arguments=arguments))
     manifest = structs.replace(manifest, workflow=workflow)
     draft.state.manifest = manifest
-    draft.change_run(parameters=parameters, phase=Phase.RUNNING, started_at=draft.at, suspended=bool(spec.suspend))
-    if spec.active_deadline_seconds is not None:
-        at = draft.at + timedelta(seconds=spec.active_deadline_seconds)
-        draft.change_run(deadline_at=at)
-        draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=at))
-    begin(draft)
+    draft.change_run(parameters=parameters, suspended=bool(spec.suspend))
+    try:
+        if lock(draft):
+            begin(draft)
+    except TiphysError as error:
+        refuse(draft, f"Failed to acquire the synchronization lock. {error}")
     return manifest
 
 
+def lock(draft: Draft) -> bool:
+    """Take the workflow's own locks (semantics 2.2, step 4); False: it waits for them. Raises a TiphysError."""
+    sync = draft.state.manifest.workflow.spec.synchronization
+    if sync is None:
+        return True
+    scope = FlatScope(variables.fixed(draft.run, draft.state.manifest.workflow))
+    return locks.take_for_run(draft, locks.wanted(draft, sync, scope, draft.run.name))
+
+
 def begin(draft: Draft) -> None:
-    """Start the entrypoint."""
+    """Start the clock and the entrypoint."""
     spec = draft.state.manifest.workflow.spec
+    draft.change_run(phase=Phase.RUNNING, started_at=draft.run.started_at or draft.at)
+    if spec.active_deadline_seconds is not None and draft.run.deadline_at is None:
+        at = draft.at + timedelta(seconds=spec.active_deadline_seconds)
+        draft.change_run(deadline_at=at)
+        draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=at))
     draft.later(
         todo.Start(
             Call(
@@ -106,9 +120,14 @@ def _labels_from(draft: Draft, spec: WorkflowSpec) -> None:
         draft.change_run(labels={**draft.run.labels, key: value})
 
 
-def _refused(draft: Draft, manifest: Manifest, message: str, phase: Phase = Phase.FAILED) -> Manifest:
-    draft.change_run(phase=phase, message=message, started_at=draft.at, finished_at=draft.at)
+def refuse(draft: Draft, message: str, phase: Phase = Phase.FAILED) -> None:
+    """End a run that cannot begin."""
+    draft.change_run(phase=phase, message=message, started_at=draft.at, finished_at=draft.at, wanting=(), waiting_for="")
     draft.command(decision.Finish(uid=draft.run.uid))
+
+
+def _refused(draft: Draft, manifest: Manifest, message: str, phase: Phase = Phase.FAILED) -> Manifest:
+    refuse(draft, message, phase)
     return manifest
 
 

@@ -45,6 +45,22 @@ class Moved(Item, frozen=True):
     node_id: str
 
 
+class Enter(Item, frozen=True):
+    """Take the locks a node ("": the run itself) waits for, and go on, if they are free."""
+
+    node_id: str
+
+
+class GoOn(Item, frozen=True):
+    """Take up everything that is outstanding."""
+
+
+class Freed(Item, frozen=True):
+    """Locks became free."""
+
+    locks: tuple[str, ...]
+
+
 class Admit(Item, frozen=True):
     """Something in a boundary ("": the run) ended: let one waiting call in."""
 
@@ -55,4 +71,4 @@ class Conclude(Item, frozen=True):
     """The main part is over, or its exit handler is: go on to the end of the run."""
 
 
-Todo = Start | NextAttempt | Begin | Over | Settle | Moved | Admit | Conclude
+Todo = Start | NextAttempt | Begin | Over | Settle | Moved | Enter | GoOn | Freed | Admit | Conclude

@@ -1,0 +1,114 @@
+"""Mutexes and semaphores (semantics 2.11). Who holds what is in the rows; counts and queues are sums over them, so nothing leaks.
+
+All locks of a list are taken together or not at all. The order of a queue is priority, then the workflow's age; only the first
+workflow of a queue may take a lock, several of its nodes in the order in which they came.
+"""
+
+import msgspec
+
+from tiphys.expressions import tags
+from tiphys.expressions.scope import Scope
+from tiphys.expressions.tags import Unresolved
+from tiphys.scheduler import decision, todo
+from tiphys.scheduler.binding import BindingError
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node
+from tiphys.spec.status import Phase
+from tiphys.spec.templates import Synchronization
+
+MUTEX = "Mutex"
+SEMAPHORE = "ConfigMap"
+
+
+def wanted(draft: Draft, given: Synchronization, scope: Scope, name: str) -> tuple[str, ...]:
+    """The names of the locks that a template or workflow asks for; `name` is whose chance the tags have. Raises BindingError."""
+    text = tags.compile(msgspec.json.encode(given).decode()).render(scope, Unresolved.KEEP, draft.chance(name))
+    sync = msgspec.json.decode(text, type=Synchronization)
+    names: list[str] = []
+    own = draft.run.namespace
+    for mutex in (*sync.mutexes, *((sync.mutex,) if sync.mutex is not None else ())):
+        if mutex.database:
+            raise BindingError(f"mutex {mutex.name}: locks in a shared database are not supported on one machine; leave `database` out")
+        names.append(f"{mutex.namespace or own}/{MUTEX}/{mutex.name}")
+    for semaphore in (*sync.semaphores, *((sync.semaphore,) if sync.semaphore is not None else ())):
+        key = semaphore.config_map_key_ref
+        if key is None:
+            raise BindingError("semaphores need configMapKeyRef here: limits in a shared database are not supported on one machine")
+        names.append(f"{semaphore.namespace or own}/{SEMAPHORE}/{key.name}/{key.key}")
+    for lock in names:
+        if names.count(lock) > 1:
+            raise BindingError(f"duplicate synchronization item found: {lock}")
+    return tuple(names)
+
+
+def limit(draft: Draft, lock: str) -> int:
+    """How many may hold a lock. Raises BindingError where a semaphore's limit is missing, zero or no number."""
+    _, kind, rest = lock.split("/", 2)
+    if kind == MUTEX:
+        return 1
+    name, _, key = rest.partition("/")
+    found = next((m for m in draft.state.manifest.config_maps if m.metadata.name == name), None)
+    text = (found.data or {}).get(key, "") if found is not None else ""
+    if not text.strip().isdecimal() or int(text) == 0:
+        why = f'configmaps "{name}" not found' if found is None else f"the limit under {key} is {text!r}"
+        raise BindingError(f"failed to initialize semaphore {lock} with limit: {why}")
+    return int(text)
+
+
+def blocked(draft: Draft, locks: tuple[str, ...]) -> str:
+    """Why the run cannot take these locks now, in Argo's words; "" where it can. Raises BindingError."""
+    rank = draft.state.rank
+    for lock in locks:
+        most = limit(draft, lock)
+        held = draft.count("lock", lock)
+        ahead = any(waiter.uid != draft.run.uid and waiter.rank < rank for waiter in draft.state.shared.first_waiters(lock))
+        if held >= most or ahead:
+            return f"Waiting for {lock} lock. Lock status: {max(most - held, 0)}/{most}"
+    return ""
+
+
+def take(draft: Draft, node: Node, locks: tuple[str, ...]) -> Node | None:
+    """Give a node its locks, or let it wait for them (None). Raises BindingError."""
+    reason = blocked(draft, locks)
+    if reason:
+        if node.message != reason:
+            draft.change(node, message=reason, waiting_for=reason.split()[2], wanting=locks)
+            draft.later(todo.Admit(node.boundary))
+        return None
+    return draft.change(node, message="", waiting_for="", wanting=(), holding=locks)
+
+
+def freed(draft: Draft, locks: tuple[str, ...]) -> None:
+    """Locks became free: let this run's waiting nodes try in their order, and wake the workflow that is first in a queue."""
+    for lock in locks:
+        shared = draft.state.shared
+        tried = False
+        for waiter in shared.waiters(lock):
+            if waiter.uid != draft.run.uid:
+                draft.command(decision.Wake(uid=waiter.uid))
+                break
+            node = draft.find(waiter.node_id) if waiter.node_id else None
+            if waiter.node_id and (node is None or not node.waiting_for):
+                continue
+            draft.later(todo.Enter(waiter.node_id))
+            tried = True
+            if limit_reached(draft, lock):
+                break
+        if not tried:
+            for node in draft.fresh_waiters(lock):
+                draft.later(todo.Enter(node.id))
+
+
+def limit_reached(draft: Draft, lock: str) -> bool:
+    """Whether as many as may hold a lock do, or are about to be asked to: a mutex needs only its first waiter woken."""
+    return limit(draft, lock) == 1
+
+
+def take_for_run(draft: Draft, locks: tuple[str, ...]) -> bool:
+    """Give the run itself its locks, or let it wait for them. Raises BindingError."""
+    reason = blocked(draft, locks)
+    if reason:
+        draft.change_run(phase=Phase.PENDING, message=reason, waiting_for=reason.split()[2], wanting=locks)
+        return False
+    draft.change_run(message="", waiting_for="", wanting=(), holding=locks)
+    return True

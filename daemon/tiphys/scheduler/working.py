@@ -1,0 +1,87 @@
+"""What a node does once nothing holds it back: launch, wait, or begin what is inside it."""
+
+import re
+
+from msgspec import structs
+
+from tiphys.expressions import durations
+from tiphys.scheduler import binding, bodies, decision, nodes, sources, todo
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node, Shutdown
+from tiphys.spec.parameters import Parameter
+from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.templates import Outputs, Template
+
+DISPLAY_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9-.]{0,61}[a-zA-Z0-9]$")
+DEADLINE_PASSED = "Step exceeded its deadline"
+
+
+def begin(draft: Draft, node: Node, source: sources.Source) -> None:
+    """Set a new node going by its type (semantics 2.3, step 14). Raises a TiphysError whose text is the node's Error."""
+    if node.type is NodeType.RETRY:
+        draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
+        draft.later(todo.NextAttempt(node.id))
+        return
+    template = bodies.body(draft, node, source)
+    node = _named(draft, node, template)
+    if node.type in (NodeType.STEPS, NodeType.DAG):
+        draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
+        draft.later(todo.Begin(node.id))
+    elif node.type is NodeType.SUSPEND:
+        _suspend(draft, node, template)
+    else:
+        _leaf(draft, node, template)
+
+
+def _named(draft: Draft, node: Node, template: Template) -> Node:
+    """The node with the displayName that the template's annotation gives it (semantics 2.1.1)."""
+    name = (template.annotations or {}).get("workflows.argoproj.io/display-name")
+    if name is None:
+        return node
+    if DISPLAY_NAME.fullmatch(name) is None:
+        raise binding.BindingError(f"displayName must match the regex {DISPLAY_NAME.pattern}")
+    return draft.change(node, display_name=name)
+
+
+def _leaf(draft: Draft, node: Node, template: Template) -> None:
+    run = draft.run
+    if run.shutdown is not Shutdown.NONE and not (node.in_exit and run.shutdown is Shutdown.STOP):
+        nodes.end(draft, node, Phase.FAILED, f"workflow shutdown with strategy: {run.shutdown}")
+        return
+    if run.deadline_passed and not node.in_exit:
+        nodes.end(draft, node, Phase.FAILED, DEADLINE_PASSED)
+        return
+    limits = [durations.parse_loose(text) for text in (template.timeout, template.pending_timeout) if text]
+    if limits:
+        node = draft.change(node, wake_at=draft.at + min(limits))
+        draft.command(decision.SetTimer(uid=run.uid, key=node.id, at=draft.at + min(limits)))
+    draft.command(decision.Launch(uid=run.uid, node_id=node.id, attempt=node.attempt))
+
+
+def _suspend(draft: Draft, node: Node, template: Template) -> None:
+    assert template.suspend is not None
+    if draft.run.shutdown is not Shutdown.NONE:
+        nodes.end(draft, node, Phase.FAILED, f"Stopped with strategy '{draft.run.shutdown}'")
+        return
+    wake = None
+    if template.suspend.duration:
+        wake = draft.at + durations.parse_loose(template.suspend.duration)
+        draft.command(decision.SetTimer(uid=draft.run.uid, key=node.id, at=wake))
+    draft.change(node, phase=Phase.RUNNING, wake_at=wake, outputs=_supplied(template))
+    draft.later(todo.Moved(node.id))
+
+
+def _supplied(template: Template) -> Outputs | None:
+    """The outputs that a person is to fill in: their defaults are kept beside the missing value (semantics 2.13)."""
+    if template.outputs is None:
+        return None
+    given = {p.name: p for p in template.inputs.parameters} if template.inputs is not None else {}
+    waiting: list[Parameter] = []
+    for parameter in template.outputs.parameters:
+        source = parameter.value_from
+        if source is not None and source.supplied is not None and source.default is None and parameter.name in given:
+            default = given[parameter.name].default
+            waiting.append(structs.replace(parameter, value_from=structs.replace(source, default=default)))
+        else:
+            waiting.append(parameter)
+    return Outputs(parameters=tuple(waiting))
