@@ -7,14 +7,13 @@ from typing import Protocol
 
 from msgspec import structs
 
+from tiphys.engine import judging
 from tiphys.engine.engine import Engine
 from tiphys.engine.watching import Change
 from tiphys.errors import TiphysError
-from tiphys.scheduler import effective, events, sources
+from tiphys.scheduler import effective, events
 from tiphys.scheduler.records import Manifest, Settled
 from tiphys.spec import names
-from tiphys.spec.templates import Template, kind
-from tiphys.spec.work import Executor, Finding, Severity
 from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Document, ObjectMeta, Workflow, WorkflowTemplate
 
 
@@ -74,19 +73,10 @@ class Operations:
 
     def _judge(self, manifest: Manifest) -> None:
         """Refuse what the executors cannot run. Raises Rejected."""
-        refused: list[str] = []
-        noticed: dict[str, dict[str, None]] = {}
-        for where, template in _templates(manifest):
-            for finding in findings(self._engine.executors, self._chosen.executor, template):
-                if finding.severity is Severity.ERROR:
-                    refused.append(f"{where}.{finding.field}: {finding.message}")
-                else:
-                    said, _, fields = finding.message.rpartition(": ")
-                    noticed.setdefault(said or fields, {}).update(dict.fromkeys(fields.split(", ") if said else ()))
+        refused, notices = judging.judge(manifest, self._engine.executors)
         if refused:
             raise Rejected("\n".join(refused))
-        told = [f"{said}: {', '.join(fields)}" if fields else said for said, fields in noticed.items()]
-        self.notices += [notice for notice in told if notice not in self.notices]
+        self.notices += [notice for notice in notices if notice not in self.notices]
 
     async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
         """Steer a run. Raises Refused with one line that says why not."""
@@ -114,31 +104,3 @@ class Operations:
 
 def _name(meta: ObjectMeta) -> str:
     return names.generated(meta.generate_name or "workflow-", uuid.uuid4().bytes)
-
-
-def _templates(manifest: Manifest) -> list[tuple[str, Template]]:
-    """The templates of a submission with where they are, defaults merged in."""
-    spec = manifest.workflow.spec
-    found = [(f"templates.{t.name}", t) for t in spec.templates]
-    resources: list[WorkflowTemplate | ClusterWorkflowTemplate] = [*manifest.templates, *manifest.cluster_templates]
-    for resource in resources:
-        if spec.workflow_template_ref is None or resource.metadata.name != spec.workflow_template_ref.name:
-            found += [(f"{resource.metadata.name}.templates.{t.name}", t) for t in resource.spec.templates]
-    for where, template in list(found):
-        for step in (step for group in template.steps or () for step in group):
-            if step.inline is not None:
-                found.append((f"{where}.{step.name}.inline", step.inline))
-        for task in template.dag.tasks if template.dag is not None else ():
-            if task.inline is not None:
-                found.append((f"{where}.{task.name}.inline", task.inline))
-    return [(where, sources.with_defaults(template, spec.template_defaults)) for where, template in found]
-
-
-def findings(executors: Mapping[str, Executor], chosen: str, template: Template) -> Sequence[Finding]:
-    """What the executor that would run a template says of it; steps, dag and suspend need none."""
-    match kind(template):
-        case "steps" | "dag" | "suspend" | "":
-            return ()
-        case "http" if "http" in executors:
-            return executors["http"].supports(template)
-    return executors[chosen].supports(template) if chosen in executors else ()

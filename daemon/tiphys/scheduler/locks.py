@@ -17,6 +17,8 @@ from tiphys.spec.status import Phase
 from tiphys.spec.templates import Synchronization
 
 MUTEX = "Mutex"
+DATABASE_MUTEX = "Database"
+"""Among controllers such a mutex lives in a shared database; on one machine there is one controller, and its journal is it."""
 SEMAPHORE = "ConfigMap"
 
 
@@ -24,12 +26,11 @@ def wanted(draft: Draft, given: Synchronization, scope: Scope, name: str) -> tup
     """The names of the locks that a template or workflow asks for; `name` is whose chance the tags have. Raises BindingError."""
     text = tags.compile(msgspec.json.encode(given).decode()).render(scope, Unresolved.KEEP, draft.chance(name))
     sync = msgspec.json.decode(text, type=Synchronization)
-    names: list[str] = []
     own = draft.run.namespace
-    for mutex in (*sync.mutexes, *((sync.mutex,) if sync.mutex is not None else ())):
-        if mutex.database:
-            raise BindingError(f"mutex {mutex.name}: locks in a shared database are not supported on one machine; leave `database` out")
-        names.append(f"{mutex.namespace or own}/{MUTEX}/{mutex.name}")
+    names = [
+        f"{mutex.namespace or own}/{DATABASE_MUTEX if mutex.database else MUTEX}/{mutex.name}"
+        for mutex in (*sync.mutexes, *((sync.mutex,) if sync.mutex is not None else ()))
+    ]
     for semaphore in (*sync.semaphores, *((sync.semaphore,) if sync.semaphore is not None else ())):
         key = semaphore.config_map_key_ref
         if key is None:
@@ -44,7 +45,7 @@ def wanted(draft: Draft, given: Synchronization, scope: Scope, name: str) -> tup
 def limit(draft: Draft, lock: str) -> int:
     """How many may hold a lock. Raises BindingError where a semaphore's limit is missing, zero or no number."""
     _, kind, rest = lock.split("/", 2)
-    if kind == MUTEX:
+    if kind in (MUTEX, DATABASE_MUTEX):
         return 1
     name, _, key = rest.partition("/")
     found = next((m for m in draft.state.manifest.config_maps if m.metadata.name == name), None)

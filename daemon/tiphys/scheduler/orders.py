@@ -86,8 +86,14 @@ def _work(state: RunState, template: Template, kind: str) -> work.Work:
 
 
 def _volumes(state: RunState, template: Template) -> tuple[Volume, ...]:
-    own = {volume.name for volume in template.volumes}
-    return template.volumes + tuple(v for v in state.manifest.workflow.spec.volumes if v.name not in own)
+    spec = state.manifest.workflow.spec
+    found = {volume.name: volume for volume in template.volumes}
+    for volume in spec.volumes:
+        found.setdefault(volume.name, volume)
+    for claim in spec.volume_claim_templates:
+        name = str((claim.get("metadata") or {}).get("name", ""))
+        found.setdefault(name, Volume(name=name, persistent_volume_claim={"claimName": f"{state.run.name}-{name}"}))
+    return tuple(found.values())
 
 
 def _wanted(draft: Draft, node: Node, source: sources.Source, template: Template) -> work.Wanted:

@@ -64,14 +64,14 @@ def _synchronization(state: RunState) -> dict[str, object] | None:
     who = [(f"{state.run.namespace}/{state.run.name}", state.run.holding, state.run.waiting_for)]
     who += [(f"{who[0][0]}/{node.id}", node.holding, node.waiting_for) for node in state.nodes.values()]
     found: dict[str, object] = {}
-    for kind, word in (("mutex", "/Mutex/"), ("semaphore", "/ConfigMap/")):
+    for kind, words in (("mutex", ("/Mutex/", "/Database/")), ("semaphore", ("/ConfigMap/",))):
         holding: dict[str, list[str]] = {}
         waiting: dict[str, list[str]] = {}
         for holder, held, awaited in who:
             for lock in held:
-                if word in lock:
+                if any(word in lock for word in words):
                     holding.setdefault(lock, []).append(holder)
-            if word in awaited:
+            if any(word in awaited for word in words):
                 waiting.setdefault(awaited, []).append(holder)
         if holding or waiting:
             found[kind] = {
