@@ -773,7 +773,7 @@ class Launcher:
         """A step that another launcher started has ended; the kernel (since 6.15) or bwrap tells its exit code."""
         for fd in list(attempt.pipes):
             self.copy(attempt, fd, rounds=1 << 20)
-        code = exit_code_of(attempt.pidfd) if not attempt.isolated else attempt.exit_status()
+        code = exit_code_of(attempt.pid, attempt.start, attempt.pidfd) if not attempt.isolated else attempt.exit_status()
         self.unwatch(attempt.pidfd)
         self.clear(attempt)
         self.finish_adopted(attempt, code, "" if code is not None else "the launcher was killed while it ran, and its exit code with it")
@@ -978,19 +978,22 @@ def is_own_child(pid: int) -> bool:
     return True
 
 
-def exit_code_of(pidfd: int) -> int | None:
-    """The exit code of a process that is no child of ours, where the kernel keeps it for its pidfd."""
+def exit_code_of(pid: int, start: int, pidfd: int) -> int | None:
+    """The exit code of a process that has ended and is no child of ours: of its zombie, else what the kernel keeps for its pidfd."""
     buffer = bytearray(struct.pack("Q", PIDFD_INFO_EXIT).ljust(PIDFD_INFO_SIZE, b"\0"))
-    for _ in range(50):  # the code is there once its parent has reaped it, a moment after the pidfd says that it ended
-        try:
+    fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    status: int | None = None
+    if len(fields) > 49 and fields[0] == "Z" and int(fields[19]) == start:  # proc(5): state, starttime, exit_code
+        status = int(fields[49])
+    else:
+        with contextlib.suppress(OSError):
             fcntl.ioctl(pidfd, PIDFD_GET_INFO, buffer)
-        except OSError:
-            return None
-        if struct.unpack_from("Q", buffer)[0] & PIDFD_INFO_EXIT:
-            code = os.waitstatus_to_exitcode(struct.unpack_from("i", buffer, 60)[0])
-            return code if code >= 0 else 128 - code
-        time.sleep(0.002)
-    return None
+            if struct.unpack_from("Q", buffer)[0] & PIDFD_INFO_EXIT:
+                status = struct.unpack_from("i", buffer, 60)[0]
+    if status is None:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def delegated_cgroup() -> tuple[str, str]:

@@ -14,7 +14,7 @@ from tests.process.orders import RESULT, opened, shell
 
 async def main(root: str, isolation: str, mode: str, order_id: str, script: str, verb: str = "launch") -> None:
     asked = shell(script, id=order_id, wanted=RESULT, grace_seconds=2.0)
-    async with opened(Path(root), isolation, mode=mode) as executor:
+    async with opened(Path(root), isolation, mode=mode, writable=(f"{root}/shared",)) as executor:
         handle = await executor.launch(asked) if verb == "launch" else await executor.adopt(asked, None)
         if handle is None:
             print("unknown", flush=True)

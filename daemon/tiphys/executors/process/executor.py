@@ -202,7 +202,7 @@ class ProcessExecutor:
             raise OSError(error)
 
     def _not_found(self, container: Container, program: str) -> Outcome:
-        message = outcomes.not_on_host(container.name or "main", program, container.image, "command not found")
+        message = outcomes.not_on_host(container.name or "main", program, container.image, "No such file or directory")
         return outcomes.failed(message, outcomes.NOT_STARTED)
 
     async def adopt(self, order: WorkOrder, handle: Handle | None) -> Handle | None:  # noqa: ARG002 (the id is the handle)

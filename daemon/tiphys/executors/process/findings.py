@@ -149,7 +149,7 @@ def volume_trouble(volume: Volume) -> str:
 
 
 def _unused(template: Template) -> Iterator[str]:
-    return (camel(name) for name in PLACING if getattr(template, name) not in (None, "", {}))  # noqa: PLR6201 - a map is not hashable
+    return (camel(name) for name in PLACING if getattr(template, name) not in (None, "", {}, []))
 
 
 def _unused_container(top: str, container: Container, limits_work: bool) -> Iterator[str]:

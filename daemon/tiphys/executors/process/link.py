@@ -19,10 +19,11 @@ LOST = "the launcher was killed"
 class Waiting:
     """One attempt that somebody here asked for."""
 
-    __slots__ = ("ended", "known", "record", "running", "spawn")
+    __slots__ = ("ended", "known", "record", "running", "spawn", "stop")
 
     def __init__(self, spawn: Json | None) -> None:
         self.spawn = spawn
+        self.stop: Json | None = None
         self.running = False
         self.record: Json | None = None
         self.known = anyio.Event()
@@ -99,7 +100,10 @@ class Link:
 
     def stop(self, order_id: str, grace_seconds: float) -> None:
         """Ask the launcher to end an attempt; unknown ones do not matter."""
-        self._send({"op": "stop", "id": order_id, "grace": grace_seconds})
+        request = {"op": "stop", "id": order_id, "grace": grace_seconds}
+        if waiting := self._attempts.get(order_id):
+            waiting.stop = request  # asked again of a later launcher, should this one be killed before it heard
+        self._send(request)
 
     def forget(self, order_id: str) -> None:
         """Nobody will ask for this attempt again."""
@@ -191,6 +195,8 @@ class Link:
             for order_id, waiting in self._attempts.items():
                 if not waiting.record:
                     self._send({"op": "find", "id": order_id})
+                    if waiting.stop:
+                        self._send(waiting.stop)
 
     async def _leave(self, grace_seconds: float) -> None:
         wire, self._wire = self._wire, None
@@ -203,5 +209,5 @@ class Link:
         with anyio.move_on_after(grace_seconds + LEAVE_SECONDS, shield=True):
             await wire.lost.wait()
             wire.close()
-            while self._started.reap():
+            while self._started.reap():  # noqa: ASYNC110 (waitpid has no event; it is a matter of a millisecond)
                 await anyio.sleep(0.002)
