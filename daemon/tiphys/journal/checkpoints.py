@@ -5,6 +5,7 @@ begin the WAL anew, so a busy reader makes it grow without end; for that there i
 """
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -79,10 +80,12 @@ class Checkpoints:
         try:
             connection = opening.connect(self._path)
             try:
+                connection.pragma("schema_version")  # a connection that has read nothing does not know of the WAL, and would do nothing
                 while self._wait():
                     self._full.clear()
                     self._due = self._pages + self._soft
-                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    with suppress(apsw.BusyError):  # the writer is making room itself
+                        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             finally:
                 connection.close()
         except apsw.Error as error:

@@ -40,11 +40,18 @@ def damaged(path: Path, what: object) -> StateRefused:
     return refused(path, f"the journal is damaged ({what})", repair)
 
 
+def _unwritable(path: Path, error: OSError) -> StateRefused:
+    return refused(path, f"the journal cannot be made ({error.strerror})", "See that its folder is there and may be written.")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the state for this process alone; the lock goes with the process, however it ends. Raises StateRefused."""
     place = path.with_name(f"{path.name}.lock")
-    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +121,7 @@ def _made(path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise refused(path, f"the journal cannot be made ({error.strerror})", "See that its folder is there and may be written.") from error
+        raise _unwritable(path, error) from error
     return True
 
 

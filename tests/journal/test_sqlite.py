@@ -1,0 +1,376 @@
+"""The journal on disk: what it refuses and how it says so, that it survives being killed, and that its WAL stays bounded."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from tiphys.errors import StateRefused
+from tiphys.journal import open_journal, opening, rows
+from tiphys.journal.protocol import Entry, RecordFailed
+from tiphys.journal.sqlite import SQLiteJournal
+from tiphys.scheduler.decision import Decision, ManifestPut, NodePut, RunPut
+from tiphys.scheduler.events import Exited, Submitted
+from tiphys.scheduler.records import Manifest, Node, Role, Run
+from tiphys.settings import JournalSettings
+from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.work import Outcome, OutcomeKind
+from tiphys.spec.workflows import ARGO_API_VERSION, Workflow
+
+AT = datetime(2031, 5, 6, tzinfo=UTC)
+NORMAL = JournalSettings(synchronous="normal")
+
+
+def submitted(uid: str = "u") -> Entry:
+    manifest = Manifest(uid=uid, workflow=Workflow(api_version=ARGO_API_VERSION))
+    run = Run(uid=uid, name="wf", namespace="default", created_at=AT)
+    event = Submitted(at=AT, uid=uid, seed="s", manifest=manifest)
+    return Entry(event=event, answer=Decision(uid=uid, changes=(ManifestPut(manifest=manifest), RunPut(run=run))))
+
+
+def exited(node_id: str, message: str = "", uid: str = "u") -> Entry:
+    node = Node(
+        id=node_id,
+        name=node_id,
+        display_name=node_id,
+        type=NodeType.POD,
+        role=Role.TASK,
+        phase=Phase.FAILED,
+        message=message,
+        started_at=AT,
+    )
+    event = Exited(at=AT, uid=uid, node_id=node_id, attempt=0, outcome=Outcome(kind=OutcomeKind.FAILED, message=message))
+    return Entry(event=event, answer=Decision(uid=uid, changes=(NodePut(uid=uid, node=node),)))
+
+
+async def refusal(path: Path) -> str:
+    """Why the journal in `path` is refused."""
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(StateRefused) as caught:
+        async with open_journal(path, NORMAL) as journal:
+            await journal.load()
+    assert before is None or path.read_bytes() == before
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------------ what is refused
+
+
+async def test_a_second_process_is_refused_by_the_firsts_id(tmp_path):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted()])
+        said = await refusal(path)
+        assert f"in use by process {os.getpid()}" in said
+        assert "use another state directory" in said
+    async with open_journal(path, NORMAL) as journal:
+        assert len((await journal.load()).runs) == 1
+
+
+async def test_the_lock_goes_with_a_killed_process(tmp_path):
+    script = (
+        "import asyncio, pathlib, sys\n"
+        "from tiphys.journal import open_journal\n"
+        "from tiphys.settings import JournalSettings\n"
+        "async def main():\n"
+        "    async with open_journal(pathlib.Path(sys.argv[1]), JournalSettings()):\n"
+        "        print('open', flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path / "journal.db"
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "open\n"
+        assert f"in use by process {process.pid}" in await refusal(path)
+        process.kill()
+    async with open_journal(path, NORMAL) as journal:
+        assert (await journal.load()).runs == ()
+
+
+async def test_another_programs_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "journal.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE workflows (x)")
+    other.commit()
+    other.close()
+    assert "this is the database of another program" in await refusal(path)
+    assert not (tmp_path / "journal.db-wal").exists()
+
+
+async def test_a_newer_journal_is_refused_with_the_version_that_wrote_it(tmp_path):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL):
+        pass
+    with apsw.Connection(str(path)) as connection:
+        connection.pragma("user_version", opening.VERSION + 1)
+        connection.execute("UPDATE meta SET value = '99.1' WHERE key = 'written_by'")
+    connection.close()
+    said = await refusal(path)
+    assert f"version {opening.VERSION + 1}" in said
+    assert "Use Tiphys 99.1 or newer" in said
+
+
+@pytest.mark.parametrize("content", [b"not a database at all\n" * 100, b"SQLite format 3\0" + b"\xff" * 8000])
+async def test_a_file_that_is_no_database_is_refused_with_a_repair(tmp_path, content):
+    path = tmp_path / "journal.db"
+    path.write_bytes(content)
+    said = await refusal(path)
+    assert "damaged" in said
+    assert f"mv {path} {path}.damaged" in said
+
+
+async def test_a_folder_that_is_not_there_and_a_folder_in_its_place_are_refused(tmp_path):
+    assert "cannot be" in await refusal(tmp_path / "nowhere" / "journal.db")
+    (tmp_path / "journal.db").mkdir()
+    assert "cannot be opened" in await refusal(tmp_path / "journal.db")
+
+
+async def test_an_empty_file_is_a_new_journal(tmp_path):
+    """As a crash between making the file and filling it leaves."""
+    path = tmp_path / "journal.db"
+    path.touch()
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted()])
+        assert len((await journal.load()).runs) == 1
+
+
+async def test_a_journal_is_its_owners_alone(tmp_path):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted()])
+        for file in (path, path.with_name("journal.db-wal"), path.with_name("journal.db.lock")):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def filled(path: Path) -> None:
+    async def fill() -> None:
+        async with open_journal(path, NORMAL) as journal:
+            for uid in ("u", "v"):
+                await journal.record([submitted(uid)])
+                for start in range(0, 200, 20):
+                    await journal.record([exited(f"node-{start + number}", f"said {start + number}", uid) for number in range(20)])
+
+    asyncio.run(fill())
+
+
+async def everything(path: Path) -> tuple[object, object, object]:
+    async with open_journal(path, NORMAL) as journal:
+        return await journal.load(), await journal.events("u"), await journal.events("v")
+
+
+def test_a_damaged_journal_is_refused_and_never_read_wrong(tmp_path):
+    """Bytes are flipped all over the file: either it is refused with a repair, or everything reads as it was written."""
+    whole = tmp_path / "whole.db"
+    filled(whole)
+    size = whole.stat().st_size
+    expected = asyncio.run(everything(whole))
+    dice = random.Random(7)
+    refused = 0
+    for number in range(150):
+        path = tmp_path / f"{number}.db"
+        shutil.copy(whole, path)
+        with path.open("r+b") as file:
+            place = dice.randrange(100 if number % 10 == 0 else size)
+            file.seek(place)
+            old = file.read(1)[0]
+            file.seek(place)
+            file.write(bytes([old ^ (1 << dice.randrange(8))]))
+        try:
+            assert asyncio.run(everything(path)) == expected
+        except StateRefused:
+            refused += 1
+        path.unlink()
+    assert refused > 50
+
+
+async def test_a_cut_off_journal_is_refused(tmp_path):
+    path = tmp_path / "journal.db"
+    await asyncio.to_thread(filled, path)
+    os.truncate(path, path.stat().st_size // 2)
+    assert "damaged" in await refusal(path)
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+async def test_a_batch_that_cannot_be_written_leaves_nothing_and_ends_the_recording(tmp_path):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted()])
+        pages = journal._connection.pragma("page_count")
+        journal._connection.pragma("max_page_count", pages + 3)
+        with pytest.raises(RecordFailed, match="full"):
+            await journal.record([exited(f"n{number}", "x" * 1000) for number in range(100)])
+        with pytest.raises(RecordFailed, match="failed before"):
+            await journal.record([exited("n")])
+    async with open_journal(path, NORMAL) as journal:
+        (run,) = (await journal.load()).runs
+        assert run.nodes == ()
+        assert len(await journal.events("u")) == 1
+
+
+async def test_a_workflow_is_stored_once_and_not_again_in_its_event(tmp_path):
+    path = tmp_path / "journal.db"
+    entry = submitted()
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([entry])
+        assert (await journal.events("u"))[0].event == entry.event
+        ((event,),) = journal._execute("SELECT event FROM events").fetchall()
+    assert rows.is_lean(rows.event.decode(event))
+
+
+async def test_rows_of_a_release_with_more_fields_of_ours_still_open(tmp_path):
+    """A field that was added later has its default in old rows."""
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted(), exited("n", "said")])
+        ((number, row),) = journal._execute("SELECT number, row FROM nodes").fetchall()
+        fields = msgspec.msgpack.decode(row)
+        del fields["message"]
+        fields["of_a_later_release"] = 1
+        data = msgspec.msgpack.encode(fields)
+        journal._execute("UPDATE nodes SET row = ?, sum = ? WHERE number = ?", (data, rows.checksum(data), number))
+        (run,) = (await journal.load()).runs
+        assert run.nodes[0].message == ""
+
+
+# ------------------------------------------------------------------------------------------------------------ being killed
+
+WRITER = """
+import asyncio, pathlib, sys
+sys.path.insert(0, sys.argv[2])
+import test_sqlite
+from tiphys.journal import open_journal
+
+async def main():
+    settings = test_sqlite.JournalSettings(synchronous=sys.argv[3], wal_limit_bytes=300_000)
+    async with open_journal(pathlib.Path(sys.argv[1]), settings) as journal:
+        known = {row.run.uid for row in (await journal.load()).runs}
+        if "u" not in known:
+            await journal.record([test_sqlite.submitted()])
+        batch = len(await journal.events("u")) // 7
+        while True:
+            await journal.record([test_sqlite.exited(f"n{batch % 50}-{number}", f"batch {batch}") for number in range(7)])
+            print(batch, flush=True)
+            batch += 1
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+async def test_a_killed_writer_leaves_whole_batches_in_order(tmp_path, synchronous):
+    """kill -9 at random moments: all that was acknowledged is there, nothing is there in part, and it goes on from there."""
+    path = tmp_path / "journal.db"
+    dice = random.Random(11)
+    acknowledged = -1
+    for _ in range(6):
+        arguments = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), synchronous]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+            first = process.stdout.readline()
+            assert first, "the writer did not start"
+            threading.Timer(dice.random() * 0.3, process.send_signal, (signal.SIGKILL,)).start()
+            lines = [first, *process.stdout]
+        acknowledged = max(acknowledged, *(int(line) for line in lines if line.endswith("\n")))
+
+        async with open_journal(path, NORMAL) as journal:
+            (run,) = (await journal.load()).runs
+            log = (await journal.events("u"))[1:]
+        messages = [logged.event.outcome.message for logged in log]
+        assert len(messages) % 7 == 0, "a batch is there in part"
+        count = len(messages) // 7
+        assert messages == [f"batch {number}" for number in range(count) for _ in range(7)]
+        assert acknowledged < count <= acknowledged + 2
+        last = {logged.event.node_id: logged.event.outcome.message for logged in log}
+        assert {node.id: node.message for node in run.nodes} == last
+
+
+# ------------------------------------------------------------------------------------------------------------ the WAL
+
+
+async def written(journal: SQLiteJournal, path: Path, batches: int) -> int:
+    """Record so many batches of some 60 kB; the longest WAL that was seen."""
+    wal, longest = path.with_name(f"{path.name}-wal"), 0
+    for batch in range(batches):
+        await journal.record([exited(f"n{batch % 4}-{number}", "x" * 500) for number in range(50)])
+        longest = max(longest, wal.stat().st_size)
+    return longest
+
+
+async def test_the_wal_stays_bounded_under_a_reader_that_never_rests(tmp_path):
+    path = tmp_path / "journal.db"
+    limit = 2_000_000
+    stop = threading.Event()
+
+    def read(offset: float) -> None:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        while not stop.is_set():
+            cursor = connection.execute("SELECT row FROM nodes")
+            cursor.fetchone()
+            time.sleep(0.01 + offset)
+            cursor.close()
+        connection.close()
+
+    async with open_journal(path, JournalSettings(synchronous="normal", wal_limit_bytes=limit)) as journal:
+        await journal.record([submitted(), exited("n")])
+        readers = [threading.Thread(target=read, args=(offset / 500,)) for offset in range(3)]
+        for reader in readers:
+            reader.start()
+        try:
+            longest = await written(journal, path, 200)
+        finally:
+            stop.set()
+            for reader in readers:
+                reader.join()
+    assert limit / 8 < longest < 2 * limit
+
+
+async def test_a_reader_that_will_not_end_does_not_stop_the_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr("tiphys.journal.checkpoints.ROOM_SECONDS", 0.05)
+    path = tmp_path / "journal.db"
+    async with open_journal(path, JournalSettings(synchronous="normal", wal_limit_bytes=500_000)) as journal:
+        await journal.record([submitted(), exited("n")])
+        reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        cursor = reader.execute("SELECT row FROM nodes")
+        cursor.fetchone()
+        held = await written(journal, path, 40)
+        assert held > 1_000_000
+        cursor.close()
+        reader.close()
+        before = path.with_name("journal.db-wal").stat().st_size
+        await written(journal, path, 40)
+        assert path.with_name("journal.db-wal").stat().st_size <= before + 500_000
+        (run,) = (await journal.load()).runs
+        assert len(run.nodes) == 201
+
+
+async def test_a_quiet_journal_is_checkpointed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tiphys.journal.checkpoints.QUIET_SECONDS", 0.05)
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted(), *(exited(f"n{number}", "x" * 500) for number in range(100))])
+        began = time.monotonic()
+        while path.stat().st_size < 50_000:
+            assert time.monotonic() - began < 10, "no checkpoint came"
+            await asyncio.sleep(0.02)
+
+
+async def test_closing_leaves_one_file_with_everything_in_it(tmp_path):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted(), exited("n")])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["journal.db", "journal.db.lock"]
+    assert len((await everything(path))[1]) == 2
