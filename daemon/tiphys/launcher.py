@@ -34,18 +34,21 @@ RESULT_BYTES = 256 * 1024
 PACKED_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 RECENT_ENDS = 4096
+TICKS = os.sysconf("SC_CLK_TCK")
 IDLE_SECONDS = 60.0
 ORPHANED_GRACE_SECONDS = 2.0
 STATUS_FD, ARGUMENTS_FD = 3, 4
-MS_REMOUNT, MS_REC, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x20, 0x4000, 1 << 19, 2, 0x20000
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x20, 0x1000, 0x4000, 1 << 18, 1 << 19, 2, 0x20000
+SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, READ_ONLY_NOSUID_NODEV = 442, -100, 0x8000, 7
 MOST_ROOTS = 64
 PR_SET_CHILD_SUBREAPER = 36
 PUNCH_HOLE_KEEP_SIZE = 3
 PIDFD_INFO_SIZE, PIDFD_INFO_EXIT = 64, 1 << 3
 PIDFD_GET_INFO = (3 << 30) | (PIDFD_INFO_SIZE << 16) | (0xFF << 8) | 11
-DEFAULT_SIGNALS = [s for s in range(1, signal.NSIG) if s not in {signal.SIGKILL, signal.SIGSTOP, 32, 33}]
+DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP]  # those ignored here; the rest are reset
 WRITE_LOG = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
+to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 libc = ctypes.CDLL(None, use_errno=True)
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 Json = dict[str, Any]
@@ -165,12 +168,14 @@ class Attempt:
     def __init__(self, request: Json, scratch: str) -> None:
         self.request = request
         self.id: str = request["id"]
+        self.said: Json = {}  # what bwrap wrote of the attempt
         self.isolated: bool = request.get("isolated", False)
         self.split: bool = request.get("split", False)
         self.status = f"{scratch}/{request['key']}.status"
         self.log = Capture(f"{scratch}/{request['key']}.log", request.get("log_limit", 1 << 26))
         self.out = Capture(f"{scratch}/{request['key']}.out", RESULT_BYTES + 1) if self.split else None
-        self.pid = self.start = self.child = 0
+        self.pid = self.child = 0
+        self.born = (0, 0)  # clock ticks since boot between which the process started
         self.pidfd = -1
         self.adopted = False
         self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
@@ -183,20 +188,23 @@ class Attempt:
         self.stopped = ""  # why it was told to end: stop, deadline, owner
         self.kill_at = 0.0
 
-    def namespace_init(self) -> int:
-        """The pid of the first process of the attempt's PID namespace, as bwrap wrote it; 0 where not written yet."""
-        if not self.child and self.isolated:
+    def look(self) -> None:
+        """Read what bwrap wrote: the pid of the namespace's first process, at the end the exit code."""
+        for line in read_text(self.status).splitlines() if self.isolated and "exit-code" not in self.said else ():
             with contextlib.suppress(ValueError):
-                self.child = int(json.loads(read_text(self.status).partition("\n")[0] or "{}").get("child-pid", 0))
+                self.said |= json.loads(line)
+        self.child = int(self.said.get("child-pid", 0))
+
+    def namespace_init(self) -> int:
+        """The pid of the first process of the attempt's PID namespace; 0 where it is not known yet."""
+        if not self.child:
+            self.look()
         return self.child
 
     def exit_status(self) -> int | None:
         """The exit code bwrap wrote; None: the command was not started, or has not ended."""
-        for line in read_text(self.status).splitlines():
-            with contextlib.suppress(ValueError):
-                if "exit-code" in (row := json.loads(line)):
-                    return int(row["exit-code"])
-        return None
+        self.look()
+        return self.said.get("exit-code")
 
     def members(self) -> list[int]:
         """The step's own processes, without those that isolate it."""
@@ -206,10 +214,14 @@ class Attempt:
 
 
 class Root:
-    """An overlay in this process's mount namespace: the private root of one attempt at a time."""
+    """An overlay in this process's mount namespace: the private root of one attempt at a time.
 
-    def __init__(self, mountpoint: str, upper: str, work: str, lower: list[str]) -> None:
-        self.mountpoint, self.upper, self.work, self.lower = mountpoint, upper, work, lower
+    `bound`: host paths shown in it read-only. To mount them here once is cheaper than to let bwrap do it for every step.
+    """
+
+    def __init__(self, mountpoint: str, upper: str, work: str, shape: Json) -> None:
+        self.mountpoint, self.upper, self.work = mountpoint, upper, work
+        self.lower, self.bound = shape["lower"], shape["bound"]
 
     def mount(self) -> None:
         """Mount it; `volatile`, for unmounting would otherwise write the whole disk's pending data out."""
@@ -217,6 +229,13 @@ class Root:
         options = f"lowerdir={lower},upperdir={escape_overlay(self.upper)},workdir={escape_overlay(self.work)}"
         options += ",xino=off,redirect_dir=off,metacopy=off,volatile"
         checked(libc.mount(b"overlay", self.mountpoint.encode(), b"overlay", 0, options.encode()), "overlay mount")
+        try:
+            for path in self.bound:
+                if os.path.exists(path):
+                    show(path, self.mountpoint + path)
+        except OSError:
+            self.unmount()
+            raise
 
     def unmount(self) -> None:
         """Let go of it; a step's own namespace has its copy."""
@@ -244,7 +263,7 @@ class Launcher:
         self.running: dict[str, Attempt] = {}
         self.by_pid: dict[int, Attempt] = {}
         self.by_fd: dict[int, Callable[[int], None]] = {}
-        self.recent: dict[str, Json] = {}
+        self.recent: dict[str, bytes] = {}
         self.past: set[int] = set()
         self.journals: dict[str, int] = {}
         self.packs: dict[str, int] = {}
@@ -258,6 +277,9 @@ class Launcher:
         self.idle_since = time.monotonic()
         self.boot = read_text("/proc/sys/kernel/random/boot_id").strip()
         self.poll = select.epoll()
+        self.children_fd = -1
+        with contextlib.suppress(OSError):
+            self.children_fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
         self.overlay_error = ""
         self.cgroup, self.cgroup_error = delegated_cgroup()
 
@@ -303,7 +325,7 @@ class Launcher:
             self.clients[connection.fileno()] = client
             self.watch(connection.fileno(), client.react)
 
-    def tell(self, report: Json) -> None:
+    def tell(self, report: bytes) -> None:
         """Report to every client (there is one, as a rule)."""
         for client in self.clients.values():
             client.outbox.append(report)
@@ -337,34 +359,34 @@ class Launcher:
             self.recent.pop(id_, None)
         elif op == "hello":
             hello = {"version": VERSION, "boot": self.boot, "leaving": self.leaving or self.options.owner != request.get("owner", "")}
-            client.outbox.append({"told": "hello", "tag": request["tag"], "cgroup_error": self.cgroup_error, **hello})
+            client.outbox.append(encode({"told": "hello", "tag": request["tag"], "cgroup_error": self.cgroup_error, **hello}))
         elif op == "prepare":
             error = ""
             try:
                 prepare(request["entries"])
             except OSError as problem:
                 error = str(problem)
-            client.outbox.append({"told": "prepared", "tag": request["tag"], "error": error})
+            client.outbox.append(encode({"told": "prepared", "tag": request["tag"], "error": error}))
         elif op == "probe":
-            client.outbox.append({"told": "probed", "tag": request["tag"], **self.probe(request)})
+            client.outbox.append(encode({"told": "probed", "tag": request["tag"], **self.probe(request)}))
         elif op == "quit":
             self.leave("stop", float(request.get("grace", 0.0)))
 
     def answer(self, client: "Client", id_: str) -> None:
         """Tell a client what is known of an attempt."""
-        if attempt := self.running.get(id_):
-            client.outbox.append({"told": "started", "id": id_, "pid": attempt.pid, "start": attempt.start, "boot": self.boot})
+        if id_ in self.running:
+            client.outbox.append(encode({"told": "started", "id": id_}))
         else:
-            client.outbox.append(self.ended(id_) or {"told": "unknown", "id": id_})
+            client.outbox.append(self.ended(id_) or encode({"told": "unknown", "id": id_}))
 
-    def ended(self, id_: str) -> Json | None:
+    def ended(self, id_: str) -> bytes | None:
         """The record of an attempt that ended, however long ago."""
         if (record := self.recent.get(id_)) or hash(id_) not in self.past:
             return record
         for group in os.listdir(self.options.root):
             for line in read_lines(f"{self.options.root}/{group}/journal"):
                 if line.get("told") == "ended" and line.get("id") == id_:
-                    return line
+                    return encode(line)
         return None
 
     def probe(self, request: Json) -> Json:
@@ -372,7 +394,7 @@ class Launcher:
         bwrap_error = run_quietly(request["argv"])
         if not self.overlay_error and (place := request.get("overlay")):
             try:
-                self.roots.append(self.borrow(place["lower"]))
+                self.roots.append(self.borrow(place))
             except OSError as error:
                 self.overlay_error = str(error)
         return {"bwrap_error": bwrap_error, "overlay_error": self.overlay_error}
@@ -392,7 +414,7 @@ class Launcher:
             self.finish(attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
             return
         self.running[attempt.id] = self.by_pid[attempt.pid] = attempt
-        started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "start": attempt.start, "boot": self.boot}
+        started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "born": attempt.born, "boot": self.boot}
         if attempt.root and "keep" in request["overlay"]:
             started["borrowed"] = os.path.dirname(attempt.root.upper)
         self.journal(attempt, started)
@@ -428,10 +450,11 @@ class Launcher:
                 argv = self.limited(attempt, limits, argv)
             if cwd := request.get("cwd", ""):
                 os.chdir(cwd)
+            before = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
             attempt.pid = os.posix_spawn(
                 argv[0], argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=DEFAULT_SIGNALS
             )
-            attempt.start = start_time(attempt.pid)
+            attempt.born = (before, int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS) + 1)
         finally:
             if request.get("cwd", ""):
                 os.chdir("/")
@@ -441,12 +464,14 @@ class Launcher:
     def pipe(self, attempt: Attempt, *, is_out: bool) -> int:
         """A pipe for what a step prints; returns its writing end.
 
-        That end can also be read, so a step outlives its launcher's death without SIGPIPE, and a later launcher can go on reading.
+        Where steps may outlive their launcher, that end can also be read: a step then gets no SIGPIPE, and a later launcher goes on
+        reading.
         """
-        reader, writer = os.pipe2(os.O_CLOEXEC)
+        reader, both = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
-        both = os.open(f"/proc/self/fd/{writer}", os.O_RDWR | os.O_CLOEXEC)
-        os.close(writer)
+        if self.options.mode != "run":
+            writer, both = both, os.open(f"/proc/self/fd/{both}", os.O_RDWR | os.O_CLOEXEC)
+            os.close(writer)
         if owner := attempt.request.get("owner"):
             os.fchown(both, owner[0], owner[1])
         attempt.pipes[reader] = is_out
@@ -478,10 +503,10 @@ class Launcher:
         if self.overlay_error:
             raise OSError(errno.EPERM, f"overlay: {self.overlay_error}")
         if "upper" in overlay:
-            attempt.root = Root(self.mountpoint(), overlay["upper"], overlay["work"], overlay["lower"])
+            attempt.root = Root(self.mountpoint(), overlay["upper"], overlay["work"], overlay)
             attempt.root.mount()
         else:
-            attempt.root = self.borrow(overlay["lower"])
+            attempt.root = self.borrow(overlay)
         return attempt.root.mountpoint
 
     def mountpoint(self) -> str:
@@ -492,18 +517,18 @@ class Launcher:
             os.makedirs(self.mountpoints[-1], exist_ok=True)
         return self.mountpoints.pop()
 
-    def borrow(self, lower: list[str]) -> "Root":
+    def borrow(self, shape: Json) -> "Root":
         """A mounted root in which no step has written; what the host changed below it meanwhile is seen."""
         while self.roots:
             root = self.roots.pop()
-            if root.lower == lower and root.refresh():
+            if (root.lower, root.bound) == (shape["lower"], shape["bound"]) and root.refresh():
                 return root
             self.drop(root)
         self.made += 1
         place = f"{self.options.root}/.roots/{os.getpid()}-{self.made}"
         os.makedirs(f"{place}/upper")
         os.mkdir(f"{place}/work")
-        root = Root(self.mountpoint(), f"{place}/upper", f"{place}/work", lower)
+        root = Root(self.mountpoint(), f"{place}/upper", f"{place}/work", shape)
         root.mount()
         return root
 
@@ -608,9 +633,11 @@ class Launcher:
             attempt.cpu, attempt.peak = cpu, peak
             self.finish(attempt)
             self.sweep()
-        elif (init := attempt.namespace_init()) and is_own_child(init):
-            self.by_pid[init] = attempt
-            send_signal([init], signal.SIGKILL)
+            return
+        attempt.look()
+        if attempt.child and is_own_child(attempt.child):
+            self.by_pid[attempt.child] = attempt
+            send_signal([attempt.child], signal.SIGKILL)
         else:
             self.finish(attempt)
 
@@ -619,7 +646,8 @@ class Launcher:
 
         A step's mark in the environment tells whose it is; what has taken its mark off dies when no such step runs any more.
         """
-        strays = [pid for pid in children(os.getpid()) if pid not in self.by_pid]
+        own = os.pread(self.children_fd, 1 << 16, 0).split() if self.children_fd >= 0 else []
+        strays = [pid for pid in map(int, own) if pid not in self.by_pid]
         if not strays:
             return
         plain = any(not attempt.isolated for attempt in self.running.values())
@@ -643,6 +671,7 @@ class Launcher:
             missing = failure.startswith("execvp ")
             interrupted = "" if failure else "what isolates it was killed"
         record: Json = {"told": "ended", "id": attempt.id, "code": attempt.code, "failure": failure, "missing": missing}
+        record["printed"] = attempt.log.size
         record |= {"stopped": attempt.stopped, "started_at": attempt.started_at, "ended_at": attempt.ended_at or time.time()}
         record |= {"cpu": attempt.cpu, "peak": attempt.peak, "oom": False, "interrupted": interrupted}
         if attempt.cgroup:
@@ -666,18 +695,19 @@ class Launcher:
         if attempt.log.size and attempt.log.size <= PACKED_BYTES:
             record["log"] = self.pack(attempt)
         attempt.log.close(remove="log" in record or not attempt.log.size)
-        self.journal(attempt, record)
+        line = encode(record)
+        self.write_journal(attempt.request["group"], line)
         self.running.pop(attempt.id, None)
-        self.recent[attempt.id] = record
+        self.recent[attempt.id] = line
         self.past.add(hash(attempt.id))
         if len(self.recent) > RECENT_ENDS:
             del self.recent[next(iter(self.recent))]
-        self.tell(record)
+        self.tell(line)
         if attempt.root:
             self.give_back(attempt, attempt.root)
         elif attempt.borrowed:
             keep_upper(attempt.borrowed, attempt.request["overlay"]["keep"])
-        for path in (attempt.status, attempt.status.removesuffix("status") + "script"):
+        for path in [*([attempt.status] if attempt.isolated else []), *attempt.request.get("delete", ())]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         for path in attempt.request.get("tidy", ()):
@@ -692,9 +722,12 @@ class Launcher:
         return [offset, len(data)]
 
     def journal(self, attempt: Attempt, record: Json) -> None:
-        """Append a line to the journal of the attempt's run."""
-        path = f"{self.options.root}/{attempt.request['group']}/journal"
-        os.write(self.open_kept(self.journals, path), json.dumps(record).encode() + b"\n")
+        """Append a record to the journal of the attempt's run."""
+        self.write_journal(attempt.request["group"], encode(record))
+
+    def write_journal(self, group: str, line: bytes) -> None:
+        """Append a line to the journal of a run."""
+        os.write(self.open_kept(self.journals, f"{self.options.root}/{group}/journal"), line + b"\n")
 
     def open_kept(self, kept: dict[str, int], path: str) -> int:
         """A file open for appending, kept open among the last few (and made again where its run was removed)."""
@@ -716,6 +749,12 @@ class Launcher:
             write_text(f"{path}/cgroup.kill", "1")
         discard(path)
         return out_of_memory
+
+    def tidy_up(self) -> None:
+        """A foreground run is over: only logs that were not fetched stay in memory."""
+        if all(not name.endswith(".log") for name in os.listdir(self.options.scratch)):
+            delete_tree(self.options.scratch)
+            delete_tree(self.options.runtime)
 
     # -- after another launcher was killed
 
@@ -742,9 +781,9 @@ class Launcher:
         """One attempt of which no end was written."""
         attempt = Attempt(line["request"], self.options.scratch)
         attempt.adopted, attempt.started_at = True, line["request"].get("at", 0.0)
-        attempt.pid, attempt.start, attempt.borrowed = line.get("pid", 0), line.get("start", 0), line.get("borrowed", "")
+        attempt.pid, attempt.born, attempt.borrowed = line.get("pid", 0), line.get("born", (0, 0)), line.get("borrowed", "")
         here = line.get("boot", self.boot) == self.boot
-        alive = here and attempt.pid > 0 and start_time(attempt.pid) == attempt.start
+        alive = here and attempt.pid > 0 and attempt.born[0] <= start_time(attempt.pid) <= attempt.born[1]
         self.running[attempt.id] = attempt
         if alive and self.options.mode != "run":
             self.follow(attempt)
@@ -773,7 +812,7 @@ class Launcher:
         """A step that another launcher started has ended; the kernel (since 6.15) or bwrap tells its exit code."""
         for fd in list(attempt.pipes):
             self.copy(attempt, fd, rounds=1 << 20)
-        code = exit_code_of(attempt.pid, attempt.start, attempt.pidfd) if not attempt.isolated else attempt.exit_status()
+        code = exit_code_of(attempt.pid, attempt.born, attempt.pidfd) if not attempt.isolated else attempt.exit_status()
         self.unwatch(attempt.pidfd)
         self.clear(attempt)
         self.finish_adopted(attempt, code, "" if code is not None else "the launcher was killed while it ran, and its exit code with it")
@@ -799,6 +838,7 @@ class Launcher:
             record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
             attempt.out.close(remove=True)
         attempt.log.tail(0)
+        record["printed"] = attempt.log.size
         self.conclude(attempt, record)
 
 
@@ -808,7 +848,7 @@ class Client:
     def __init__(self, launcher: Launcher, connection: socket.socket) -> None:
         self.launcher, self.connection = launcher, connection
         self.inbox = b""
-        self.outbox: list[Json] = []
+        self.outbox: list[bytes] = []
         self.unsent, self.blocked = b"", False
         connection.setblocking(False)
 
@@ -835,7 +875,7 @@ class Client:
     def flush(self) -> None:
         """Write what waits, as much as goes."""
         if self.outbox:
-            self.unsent += json.dumps(self.outbox).encode() + b"\n"
+            self.unsent += b"[" + b",".join(self.outbox) + b"]\n"
             self.outbox = []
         if not self.unsent or self.connection.fileno() < 0:
             return
@@ -857,6 +897,11 @@ class Client:
             self.launcher.by_fd.pop(fd, None)
             self.launcher.poll.unregister(fd)
             self.connection.close()
+
+
+def encode(report: Json) -> bytes:
+    """One JSON object."""
+    return to_json(report).encode()
 
 
 def prepare(entries: Iterable[list[Any]]) -> None:
@@ -889,6 +934,9 @@ def prepare(entries: Iterable[list[Any]]) -> None:
 def discard(path: str) -> None:
     """Delete a directory if it is empty, the overlay's own empty folders included."""
     with contextlib.suppress(OSError):
+        os.rmdir(path)
+        return
+    with contextlib.suppress(OSError):
         os.unlink(f"{path}/work/incompat/volatile/dirty")
         for below in ("/work/incompat/volatile", "/work/incompat", "/work"):
             os.rmdir(path + below)
@@ -917,6 +965,15 @@ def keep_upper(borrowed: str, keep: str) -> None:
     delete_tree(borrowed)
 
 
+def show(path: str, target: str) -> None:
+    """Bind a host path at `target`, read-only with all that is mounted below it; of /sys only itself (the rest are the host's cgroups)."""
+    recursive = 0 if path == "/sys" else MS_REC
+    checked(libc.mount(os.fsencode(path), os.fsencode(target), None, MS_BIND | recursive, None), f"bind {path}")
+    attributes = struct.pack("QQQQ", READ_ONLY_NOSUID_NODEV, 0, MS_PRIVATE, 0)
+    result = libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(target), AT_RECURSIVE, attributes, len(attributes))
+    checked(result, f"mount_setattr {path}")
+
+
 def escape_overlay(path: str) -> str:
     """A path as mount options of overlays need it."""
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
@@ -932,7 +989,7 @@ def explain_start(error: Exception, request: Json) -> str:
 
 def skeleton(request: Json) -> Json:
     """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
-    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy", "overlay")
+    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy", "delete", "overlay")
     return {name: request[name] for name in kept if name in request} | {"at": time.time()}
 
 
@@ -978,12 +1035,12 @@ def is_own_child(pid: int) -> bool:
     return True
 
 
-def exit_code_of(pid: int, start: int, pidfd: int) -> int | None:
+def exit_code_of(pid: int, born: tuple[int, int], pidfd: int) -> int | None:
     """The exit code of a process that has ended and is no child of ours: of its zombie, else what the kernel keeps for its pidfd."""
     buffer = bytearray(struct.pack("Q", PIDFD_INFO_EXIT).ljust(PIDFD_INFO_SIZE, b"\0"))
     fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     status: int | None = None
-    if len(fields) > 49 and fields[0] == "Z" and int(fields[19]) == start:  # proc(5): state, starttime, exit_code
+    if len(fields) > 49 and fields[0] == "Z" and born[0] <= int(fields[19]) <= born[1]:  # proc(5): state, starttime, exit_code
         status = int(fields[49])
     else:
         with contextlib.suppress(OSError):
@@ -1071,8 +1128,9 @@ def main() -> int:
     launcher = Launcher(options)
     launcher.overlay_error = namespace_error
     signal.signal(signal.SIGTERM, lambda *_: launcher.leave("owner", ORPHANED_GRACE_SECONDS))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGCHLD}:
+        ignored = number in {signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ}
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
     def woken(_events: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -1098,6 +1156,8 @@ def main() -> int:
             launcher.drop(root)
         with contextlib.suppress(OSError):
             os.unlink(place)
+        if options.mode == "run":
+            launcher.tidy_up()
     return 0
 
 

@@ -119,6 +119,7 @@ class ProcessExecutor:
         if work.source:
             words = [*words, isolation.SCRIPT if plan.view.private else script]
             prepare.append(("file", script, 0o755, work.source))
+            plan.request["delete"] = [script]
         line = await self._environment.line(order, work.container, words)
         argv, env, hidden = line.argv, line.env, list[str]()
         if plan.view.private:
@@ -225,7 +226,9 @@ class ProcessExecutor:
         words = command.words(container, self._images)
         end = outcomes.main_outcome(order, record, container.name or "main", words[0], container.image)
         plan = self._plans.get(order.id) or (await self._plan(order, order.work))[0]
-        log = await logs.keep(self._directories, order.id, record, wanted=order.wanted.logs is not None)
+        log = None
+        if order.wanted.logs is not None or logs.is_large(record):
+            log = await logs.keep(self._directories, order.id, record, wanted=order.wanted.logs is not None)
         problem, transient = "", False
         try:
             staged = (

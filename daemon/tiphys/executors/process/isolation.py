@@ -145,16 +145,15 @@ class Fence:
         system = tuple(real_directories(views.SYSTEM))
         again = tuple(views.submounts(self.masked))
         names = name_service(self.masked)
-        shown = (*system, *again, *self.visible)
+        shown = (*system, *again, *names, *self.visible)
         hidden = [path for path in self.hidden if os.path.isdir(path) and (not self.mask or any(within(path, top) for top in shown))]
         last = [
-            *("--ro-bind", "/sys", "/sys", "--proc", "/proc", "--dev", "/dev"),
+            *("--proc", "/proc", "--dev", "/dev"),
             *bind("--ro-bind", [path for path in views.KERNEL if self.root and os.path.isdir(path) and os.listdir(path)]),
-            *bind("--ro-bind-try", [*names, *self.visible]),
             *(word for path in hidden for word in ("--tmpfs", path)),
             *bind("--bind", self.writable),
         ]
-        return Ground(system=system, again=again, shared=("/sys", *self.visible, *self.writable, *names), last=tuple(last))
+        return Ground(bound=(*system, *again), always=("/sys", *names, *self.visible), writable=self.writable, last=tuple(last))
 
     def plan(self, ground: "Ground", attempt: "Asked") -> Plan:
         """The place of an attempt. Reads the host's tree if the attempt declares paths or a working directory (`Asked.reads_host`)."""
@@ -172,7 +171,7 @@ class Fence:
         own = {start.resolve(path) for path in (*declared, *(path for path, _ in mounts))}
         entries: list[Entry] = [("tree", path) for path in self.writable]
         make = self._overlaid if self.mask else self._composed
-        view, words, fields = make(ground, attempt, replace(start, shared=ground.shared), own, entries)
+        view, words, fields = make(ground, attempt, start, own, entries)
         if attempt.working_directory != "/" and not view.exists(attempt.working_directory):
             entries += view.folders(view.resolve(attempt.working_directory + "/."))
         if attempt.script:
@@ -188,24 +187,33 @@ class Fence:
             ]
             fields["tidy"] = [fields["overlay"]["work"], view.private, attempt.folder]
         elif "overlay" in fields:
-            fields["overlay"] = {"lower": fields["overlay"]["lower"], "keep": attempt.folder}
+            fields["overlay"] = {"lower": fields["overlay"]["lower"], "bound": fields["overlay"]["bound"], "keep": attempt.folder}
         request = {"isolated": True, "bwrap": self.bwrap, "view": [*NAMESPACES, *self._rights(), *words, "--chdir", view.working_directory]}
         return Plan(view=view, prepare=tuple(entries), request=request | fields)
 
     def _overlaid(self, ground: "Ground", attempt: "Asked", view: View, own: set[str], _entries: list[Entry]) -> Made:
         """The launcher mounts the overlay itself, in its own mount namespace; its folders are the attempt's, or borrowed until needed."""
-        bound = [path for path in (*ground.system, *ground.again) if not any(within(one, path) for one in own)]
-        overlay = {"lower": [self.mask, "/"], "upper": view.private, "work": f"{attempt.folder}/work"}
-        return replace(view, shared=(*bound, *view.shared)), [*bind("--ro-bind", bound), *ground.last], {"overlay": overlay}
+        bound = [*(path for path in ground.bound if not any(within(one, path) for one in own)), *ground.always]
+        overlay = {"lower": [self.mask, "/"], "bound": bound, "upper": view.private, "work": f"{attempt.folder}/work"}
+        return replace(view, shared=(*bound, *ground.writable)), list(ground.last), {"overlay": overlay}
 
     def _composed(self, ground: "Ground", attempt: "Asked", view: View, own: set[str], entries: list[Entry]) -> Made:
         entries += [("tree", attempt.folder), ("dir", view.private, 0o755, -1, -1)]
         shared: list[str] = []
         self._compose("/", own, view.private, entries, shared)
-        made = replace(view, shared=(*shared, *view.shared), over_host=False)
+        made = replace(view, shared=(*shared, *ground.always, *ground.writable), over_host=False)
         for path in ("/tmp", "/run", HOME, STAGING):  # noqa: S108 (the view's own)
             entries += made.folders(path)
-        words = ["--bind", view.private, "/", *bind("--ro-bind-try", shared), "--ro-bind", self.shims, SHIMS, *ground.last]
+        words = [
+            "--bind",
+            view.private,
+            "/",
+            *bind("--ro-bind-try", [*shared, *ground.always]),
+            "--ro-bind",
+            self.shims,
+            SHIMS,
+            *ground.last,
+        ]
         return made, words, {}
 
     def _compose(self, top: str, own: set[str], private: str, entries: list[Entry], shared: list[str]) -> None:
@@ -232,11 +240,13 @@ class Fence:
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """The host as it looked a moment ago: what is bound read-only, what is the host's own in every view, the last mounts of all."""
+    """The host as it looked a moment ago. `bound`: what is shown read-only if an attempt has nothing of its own there; `always`: and
+    what is shown even then; `last`: the mounts after all others.
+    """
 
-    system: tuple[str, ...]
-    again: tuple[str, ...]
-    shared: tuple[str, ...]
+    bound: tuple[str, ...]
+    always: tuple[str, ...]
+    writable: tuple[str, ...]
     last: tuple[str, ...]
 
 

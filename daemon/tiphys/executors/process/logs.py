@@ -16,6 +16,11 @@ CHUNK = 64 * 1024
 LOOK_SECONDS = 0.1
 
 
+def is_large(record: Json) -> bool:
+    """Whether a log was too large for its run's pack, and so is a file in memory."""
+    return bool(record.get("printed")) and "log" not in record
+
+
 async def keep(directories: Directories, order_id: str, record: Json, *, wanted: bool) -> Path | None:
     """Move a large log from memory to the attempt's run; returns a file with the whole log where one is wanted."""
     return await anyio.to_thread.run_sync(_keep, directories, order_id, record, wanted)

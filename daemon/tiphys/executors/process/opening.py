@@ -66,7 +66,8 @@ async def _overlay(link: Link, plain: Fence) -> tuple[Fence, dict[str, object] |
     made = replace(plain, mask=str(runtime / f"mask-{digest}"))
     if await link.prepare(await anyio.to_thread.run_sync(made.mask_entries)):
         return plain, None
-    return made, {"lower": [made.mask, "/"]}
+    ground = await anyio.to_thread.run_sync(made.survey)
+    return made, {"lower": [made.mask, "/"], "bound": [*ground.bound, *ground.always]}
 
 
 def _fence(

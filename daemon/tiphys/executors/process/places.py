@@ -1,5 +1,6 @@
 """Where an attempt's things are: its name in the file system, and the directories on disk and in memory."""
 
+import functools
 import hashlib
 import os
 import re
@@ -34,6 +35,7 @@ def safe(text: str) -> str:
     return f"{name.lstrip('.')[:LONGEST_NAME]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
+@functools.lru_cache(maxsize=1024)
 def place(order_id: str) -> Place:
     """The place of `<workflow uid>/<node id>/<attempt>`."""
     group, slash, rest = order_id.partition("/")
@@ -82,6 +84,7 @@ class Directories:
         return self.root / where.group / f"{where.key}.log"
 
 
+@functools.lru_cache(maxsize=1024)
 def scratch_key(order_id: str) -> str:
     """The attempt's name among the attempts of all runs."""
     where = place(order_id)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from tiphys.executors.process import merging
 
-SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot")
+SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """Host directories shown read-only (where they are directories and not links)."""
 
 PROVIDED = ("/proc", "/sys", "/dev")
