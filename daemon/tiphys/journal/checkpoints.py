@@ -5,7 +5,6 @@ begin the WAL anew, so a busy reader makes it grow without end; for that there i
 """
 
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -31,6 +30,7 @@ class Checkpoints:
         self._closing = False
         self._dirty = threading.Event()
         self._full = threading.Event()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="journal-checkpoints", daemon=True)
         self.failure: apsw.Error | None = None
 
@@ -68,7 +68,8 @@ class Checkpoints:
         """
         connection.set_busy_timeout(int(ROOM_SECONDS * 1000))
         try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            with self._turn:  # of two checkpoints at once SQLite calls one busy
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         except apsw.BusyError:
             self._bound = self._pages + self._limit // 4
         else:
@@ -84,7 +85,7 @@ class Checkpoints:
                 while self._wait():
                     self._full.clear()
                     self._due = self._pages + self._soft
-                    with suppress(apsw.BusyError):  # the writer is making room itself
+                    with self._turn:
                         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             finally:
                 connection.close()
