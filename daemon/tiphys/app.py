@@ -105,6 +105,7 @@ async def _executors(
         return {"scripted": ScriptedExecutor()}, ["rehearsal: nothing is run, every step is taken to succeed"]
     if wanted != "process":
         raise TiphysError(f"there is no executor {wanted!r}; there are process and scripted")
+    from tiphys.executors.listing import ListingExecutor
     from tiphys.executors.process.executor import open_process
 
     artifacts = await stack.enter_async_context(Artifacts(settings.artifacts, state / ARTIFACTS, secrets, durable=False))
@@ -124,7 +125,7 @@ async def _executors(
         )
     )
     http = await stack.enter_async_context(HTTPExecutor(settings.http, secrets, environment=dict(os.environ)))
-    return {"process": process, "http": http}, list(process.notices)
+    return {"process": process, "http": http, "data": ListingExecutor(artifacts)}, list(process.notices)
 
 
 def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[Template], Sequence[Finding]]:
@@ -134,6 +135,7 @@ def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[T
 
 def static_findings(settings: Settings, executor: str, template: Template) -> Sequence[Finding]:
     """What the executor that would run a template says of it."""
+    from tiphys.executors import listing
     from tiphys.executors.http.executor import findings as http_findings
     from tiphys.executors.process import findings
     from tiphys.spec.templates import kind
@@ -143,6 +145,8 @@ def static_findings(settings: Settings, executor: str, template: Template) -> Se
             return ()
         case "http":
             return list(http_findings(template))
+        case "data":
+            return listing.findings(template)
     if executor != "process":
         return ()
     return findings.findings(

@@ -50,8 +50,8 @@ def findings(executors: Mapping[str, Executor], chosen: str, template: Template)
     match kind(template):
         case "steps" | "dag" | "suspend" | "":
             return ()
-        case "http" if "http" in executors:
-            return executors["http"].supports(template)
+        case ("http" | "data") as name if name in executors:
+            return executors[name].supports(template)
     return executors[chosen].supports(template) if chosen in executors else ()
 
 

@@ -21,6 +21,9 @@ from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
 
 log = structlog.get_logger()
 
+LEAVE_NOTHING = frozenset({"http", "data"})
+"""Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
+
 
 class Attempt(NamedTuple):
     """Which attempt, and whether one of before is to be found again first."""
@@ -57,7 +60,7 @@ class Launcher:
         """Launch, or adopt, when there is room. What is adopted runs already and needs none."""
         run = self._state.runs[attempt.uid]
         node = run.nodes[attempt.node_id]
-        name = orders.executor_of(node.type, run.manifest.chosen.executor)
+        name = orders.executor_name(run, node)
         if name not in self._executors:
             self._end(
                 attempt,
@@ -113,6 +116,8 @@ class Launcher:
             self._handles.pop((attempt.uid, attempt.node_id), None)
         self._ending.pop((attempt.uid, attempt.node_id), None)
         self._end(attempt, outcome)
+        if name in LEAVE_NOTHING:
+            await self._executors[name].remove(f"{attempt.uid}/{attempt.node_id}/{attempt.number}")
         self._pump(name)
 
     async def _carry_out(self, name: str, attempt: Attempt) -> Outcome:

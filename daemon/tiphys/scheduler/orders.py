@@ -47,7 +47,7 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
         pod_name=names.pod_name(run.name, node.name, node.template),
         template_name=node.template,
         attempt=node.attempt,
-        executor=executor_of(node.type, chosen.executor),
+        executor=executor_of(source.kind, chosen.executor),
         work=_work(state, template, source.kind),
         inputs=tuple(work.InputArtifact(artifact=a) for a in _inputs(template, node) if binding.located(a)),
         wanted=_wanted(draft, node, source, template),
@@ -58,9 +58,15 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
     )
 
 
-def executor_of(type_: NodeType, chosen: str) -> str:
-    """Which executor carries a node out: HTTP requests have their own, unless a rehearsal scripts everything."""
-    return "http" if type_ is NodeType.HTTP and chosen != "scripted" else chosen
+def executor_of(kind: str, chosen: str) -> str:
+    """Which executor carries a template kind out: requests and listings have their own, unless a rehearsal scripts everything."""
+    return kind if kind in ("http", "data") and chosen != "scripted" else chosen
+
+
+def executor_name(state: RunState, node: Node) -> str:
+    """The name of the executor that carries a node out."""
+    kind = bodies.source_of(Draft(state, state.run.created_at), node).kind
+    return executor_of(kind, state.manifest.chosen.executor)
 
 
 def _inputs(template: Template, node: Node) -> tuple[Artifact, ...]:
