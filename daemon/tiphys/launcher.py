@@ -214,36 +214,51 @@ class Attempt:
 
 
 class Root:
-    """An overlay in this process's mount namespace: the private root of one attempt at a time.
+    """An overlay in a mount namespace of its own: the private root of one attempt at a time.
 
-    `bound`: host paths shown in it read-only. To mount them here once is cheaper than to let bwrap do it for every step.
+    `bound`: host paths shown in it read-only. To mount them here once is cheaper than to let bwrap do it for every step; and bwrap's
+    own cost grows with the mounts it sees, so each root has a namespace where there are no others.
     """
 
     def __init__(self, mountpoint: str, upper: str, work: str, shape: Json) -> None:
         self.mountpoint, self.upper, self.work = mountpoint, upper, work
         self.lower, self.bound = shape["lower"], shape["bound"]
+        self.namespace = -1
 
-    def mount(self) -> None:
+    def mount(self, home: int) -> None:
+        """Make the namespace, mount everything, and go back to the namespace `home`."""
+        checked(libc.unshare(CLONE_NEWNS), "unshare")
+        try:
+            self.mount_here()
+            self.namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            checked(libc.setns(home, CLONE_NEWNS), "setns")
+
+    def mount_here(self) -> None:
         """Mount it; `volatile`, for unmounting would otherwise write the whole disk's pending data out."""
         lower = ":".join(map(escape_overlay, self.lower))
         options = f"lowerdir={lower},upperdir={escape_overlay(self.upper)},workdir={escape_overlay(self.work)}"
         options += ",xino=off,redirect_dir=off,metacopy=off,volatile"
         checked(libc.mount(b"overlay", self.mountpoint.encode(), b"overlay", 0, options.encode()), "overlay mount")
-        try:
-            for path in self.bound:
-                if os.path.exists(path):
-                    show(path, self.mountpoint + path)
-        except OSError:
-            self.unmount()
-            raise
+        for path in self.bound:
+            if os.path.exists(path):
+                show(path, self.mountpoint + path)
+        libc.umount2(b"/sys", MNT_DETACH)  # its many mounts are needed no more
 
     def unmount(self) -> None:
-        """Let go of it; a step's own namespace has its copy."""
-        libc.umount2(self.mountpoint.encode(), MNT_DETACH)
+        """Let go of it: it goes with its namespace."""
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
 
-    def refresh(self) -> bool:
-        """Forget what the kernel remembers of the lower side: it may have changed since (a remount does that)."""
-        return bool(libc.mount(b"none", self.mountpoint.encode(), None, MS_REMOUNT, b"") == 0)
+    def refresh(self, home: int) -> bool:
+        """Forget what the kernel remembers of the lower side, which may change before the next step (a remount does that)."""
+        if libc.setns(self.namespace, CLONE_NEWNS):
+            return False
+        try:
+            return bool(libc.mount(b"none", self.mountpoint.encode(), None, MS_REMOUNT, b"") == 0)
+        finally:
+            checked(libc.setns(home, CLONE_NEWNS), "setns")
 
     def is_untouched(self) -> bool:
         """Whether nothing was ever written in it, not even a mode of its top folder."""
@@ -270,13 +285,15 @@ class Launcher:
         self.clients: dict[int, Client] = {}
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.ticket = 0
-        self.mountpoints: list[str] = []
+        self.mountpoint = f"{options.runtime}/root"
+        os.makedirs(self.mountpoint, exist_ok=True)
         self.roots: list[Root] = []
-        self.mounted = self.made = 0
+        self.made = 0
         self.leaving = False
         self.idle_since = time.monotonic()
         self.boot = read_text("/proc/sys/kernel/random/boot_id").strip()
         self.poll = select.epoll()
+        self.home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self.children_fd = -1
         with contextlib.suppress(OSError):
             self.children_fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
@@ -375,7 +392,7 @@ class Launcher:
     def answer(self, client: "Client", id_: str) -> None:
         """Tell a client what is known of an attempt."""
         if id_ in self.running:
-            client.outbox.append(encode({"told": "started", "id": id_}))
+            client.outbox.append(f'{{"told":"started","id":{to_json(id_)}}}'.encode())
         else:
             client.outbox.append(self.ended(id_) or encode({"told": "unknown", "id": id_}))
 
@@ -401,10 +418,19 @@ class Launcher:
 
     # -- starting
 
+    def begin(self, requests: list[Json]) -> None:
+        """Write down which attempts are about to be started, all of a batch at once: later it is known that they may have been."""
+        groups: dict[str, list[bytes]] = {}
+        for request in requests:
+            if request.get("op") == "spawn" and request["id"] not in self.running and hash(request["id"]) not in self.past:
+                line = f'{{"told":"begun","id":{to_json(request["id"])},"key":{to_json(request["key"])}}}\n'
+                groups.setdefault(request["group"], []).append(line.encode())
+        for group, lines in groups.items():
+            os.write(self.open_kept(self.journals, f"{self.options.root}/{group}/journal"), b"".join(lines))
+
     def spawn(self, request: Json) -> None:
         """Start an attempt; one that cannot be started has ended."""
         attempt = Attempt(request, self.options.scratch)
-        self.journal(attempt, {"told": "begun", "id": attempt.id, "request": skeleton(request)})
         attempt.started_at = time.time()
         try:
             prepare(request.get("prepare", ()))
@@ -415,6 +441,7 @@ class Launcher:
             return
         self.running[attempt.id] = self.by_pid[attempt.pid] = attempt
         started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "born": attempt.born, "boot": self.boot}
+        started["request"] = skeleton(request)
         if attempt.root and "keep" in request["overlay"]:
             started["borrowed"] = os.path.dirname(attempt.root.upper)
         self.journal(attempt, started)
@@ -429,7 +456,7 @@ class Launcher:
         if attempt.split:
             writers.append(self.pipe(attempt, is_out=False))
         actions: list[Any] = [(os.POSIX_SPAWN_DUP2, writers[0], 1), (os.POSIX_SPAWN_DUP2, writers[-1], 2)]
-        hidden = -1
+        hidden, cwd = -1, "/"
         try:
             if attempt.isolated:
                 front = [request["bwrap"], "--json-status-fd", str(STATUS_FD)]
@@ -448,15 +475,19 @@ class Launcher:
                 actions.append((os.POSIX_SPAWN_OPEN, STATUS_FD, attempt.status, exclusive, 0o600))
             if limits := request.get("limits"):
                 argv = self.limited(attempt, limits, argv)
-            if cwd := request.get("cwd", ""):
+            if (cwd := request.get("cwd", "/")) != "/":
                 os.chdir(cwd)
+            if attempt.root:
+                checked(libc.setns(attempt.root.namespace, CLONE_NEWNS), "setns")
             before = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
             attempt.pid = os.posix_spawn(
                 argv[0], argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=DEFAULT_SIGNALS
             )
             attempt.born = (before, int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS) + 1)
         finally:
-            if request.get("cwd", ""):
+            if attempt.root:
+                checked(libc.setns(self.home, CLONE_NEWNS), "setns")
+            if cwd != "/":
                 os.chdir("/")
             for fd in {*writers, hidden} - {-1}:
                 os.close(fd)
@@ -503,50 +534,40 @@ class Launcher:
         if self.overlay_error:
             raise OSError(errno.EPERM, f"overlay: {self.overlay_error}")
         if "upper" in overlay:
-            attempt.root = Root(self.mountpoint(), overlay["upper"], overlay["work"], overlay)
-            attempt.root.mount()
+            attempt.root = Root(self.mountpoint, overlay["upper"], overlay["work"], overlay)
+            attempt.root.mount(self.home)
         else:
             attempt.root = self.borrow(overlay)
         return attempt.root.mountpoint
-
-    def mountpoint(self) -> str:
-        """A directory to mount on."""
-        if not self.mountpoints:
-            self.mounted += 1
-            self.mountpoints.append(f"{self.options.runtime}/root-{self.mounted}")
-            os.makedirs(self.mountpoints[-1], exist_ok=True)
-        return self.mountpoints.pop()
 
     def borrow(self, shape: Json) -> "Root":
         """A mounted root in which no step has written; what the host changed below it meanwhile is seen."""
         while self.roots:
             root = self.roots.pop()
-            if (root.lower, root.bound) == (shape["lower"], shape["bound"]) and root.refresh():
+            if (root.lower, root.bound) == (shape["lower"], shape["bound"]):
                 return root
             self.drop(root)
         self.made += 1
         place = f"{self.options.root}/.roots/{os.getpid()}-{self.made}"
         os.makedirs(f"{place}/upper")
         os.mkdir(f"{place}/work")
-        root = Root(self.mountpoint(), f"{place}/upper", f"{place}/work", shape)
-        root.mount()
+        root = Root(self.mountpoint, f"{place}/upper", f"{place}/work", shape)
+        root.mount(self.home)
         return root
 
     def give_back(self, attempt: Attempt, root: "Root") -> None:
         """A borrowed root in which nothing was written serves again; else what was written becomes the attempt's."""
         keep = attempt.request["overlay"].get("keep", "")
-        if keep and len(self.roots) < MOST_ROOTS and root.is_untouched():
+        if keep and len(self.roots) < MOST_ROOTS and root.is_untouched() and root.refresh(self.home):
             self.roots.append(root)
             return
         root.unmount()
-        self.mountpoints.append(root.mountpoint)
         if keep:
             keep_upper(os.path.dirname(root.upper), keep)
 
     def drop(self, root: "Root") -> None:
         """Unmount a borrowed root and delete its folders."""
         root.unmount()
-        self.mountpoints.append(root.mountpoint)
         delete_tree(os.path.dirname(root.upper))
 
     def limited(self, attempt: Attempt, limits: dict[str, str], argv: list[str]) -> list[str]:
@@ -696,7 +717,7 @@ class Launcher:
             record["log"] = self.pack(attempt)
         attempt.log.close(remove="log" in record or not attempt.log.size)
         line = encode(record)
-        self.write_journal(attempt.request["group"], line)
+        os.write(self.open_kept(self.journals, self.journal_of(attempt)), line + b"\n")
         self.running.pop(attempt.id, None)
         self.recent[attempt.id] = line
         self.past.add(hash(attempt.id))
@@ -721,13 +742,14 @@ class Launcher:
         os.write(fd, data)
         return [offset, len(data)]
 
-    def journal(self, attempt: Attempt, record: Json) -> None:
-        """Append a record to the journal of the attempt's run."""
-        self.write_journal(attempt.request["group"], encode(record))
+    def journal_of(self, attempt: Attempt) -> str:
+        """The journal of the attempt's run."""
+        return f"{self.options.root}/{attempt.request['group']}/journal"
 
-    def write_journal(self, group: str, line: bytes) -> None:
-        """Append a line to the journal of a run."""
-        os.write(self.open_kept(self.journals, f"{self.options.root}/{group}/journal"), line + b"\n")
+    def journal(self, attempt: Attempt, record: Json) -> None:
+        """Append a record to the journal of the attempt's run, which is open."""
+        path = self.journal_of(attempt)
+        os.write(self.journals.get(path) or self.open_kept(self.journals, path), encode(record) + b"\n")
 
     def open_kept(self, kept: dict[str, int], path: str) -> int:
         """A file open for appending, kept open among the last few (and made again where its run was removed)."""
@@ -762,12 +784,13 @@ class Launcher:
         """Go on where a killed launcher stopped: learn how its steps ended, follow or clear away those that live."""
         for group in os.listdir(self.options.root):
             begun: dict[str, Json] = {}
+            known = {"group": group, "at": 0.0}
             for line in read_lines(f"{self.options.root}/{group}/journal"):
                 if line["told"] == "ended":
                     begun.pop(line["id"], None)
                     self.past.add(hash(line["id"]))
                 elif line["told"] == "begun":
-                    begun[line["id"]] = line
+                    begun[line["id"]] = {"id": line["id"], "request": {**known, "id": line["id"], "key": line["key"]}}
                 elif line["id"] in begun:
                     begun[line["id"]] |= line
             for line in begun.values():
@@ -869,7 +892,9 @@ class Client:
             return
         *lines, self.inbox = (self.inbox + data).split(b"\n") if b"\n" in data else [self.inbox + data]
         for line in lines:
-            for request in json.loads(line):
+            requests = json.loads(line)
+            self.launcher.begin(requests)
+            for request in requests:
                 self.launcher.handle(self, request)
 
     def flush(self) -> None:
@@ -911,7 +936,8 @@ def prepare(entries: Iterable[list[Any]]) -> None:
             mode, uid, gid = rest
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, mode)
-                os.chmod(path, mode)
+                if mode & ~0o755:
+                    os.chmod(path, mode)
                 if uid >= 0:
                     os.chown(path, uid, gid)
         elif kind == "tree":

@@ -59,6 +59,7 @@ class ProcessExecutor:
         self._fence = fence
         self._user = user
         self._directories: Directories = link.directories
+        self._root, self._scratch = str(link.directories.root), str(link.directories.scratch)
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
         self._slots = anyio.CapacityLimiter(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
         self._plans: dict[str, Plan] = {}
@@ -162,9 +163,9 @@ class ProcessExecutor:
     async def _plan(self, order: WorkOrder, work: Command) -> tuple[Plan, str]:
         """The attempt's place, and the host file of its script ("": it is none)."""
         working_directory = normal(work.container.working_dir or "/")
-        script = str(self._directories.script(order.id)) if work.source else ""
+        script = f"{self._scratch}/{places.scratch_key(order.id)}.script" if work.source else ""
         asked = isolation.Asked(
-            folder=str(self._directories.folder(order.id)),
+            folder=f"{self._root}/{places.place(order.id).group}/{places.place(order.id).key}",
             working_directory=working_directory,
             declared=declared_paths(order),
             mounts=volumes.mounts(order, work, self._directories),
@@ -183,7 +184,7 @@ class ProcessExecutor:
         return await anyio.to_thread.run_sync(self._fence.plan, self._ground, asked), script
 
     def _home(self, order_id: str) -> str:
-        return f"{self._directories.scratch}/{places.scratch_key(order_id)}.home"
+        return f"{self._scratch}/{places.scratch_key(order_id)}.home"
 
     async def _program(self, name: str, path: str, working_directory: str) -> str | None:
         """Where a command is, without isolation; remembered, for the launcher notices a file that went away."""

@@ -74,10 +74,6 @@ class Directories:
         """What the attempt printed, while it runs; its key is its own among all runs."""
         return self.scratch / f"{scratch_key(order_id)}.log"
 
-    def script(self, order_id: str) -> Path:
-        """The attempt's script, while it runs."""
-        return self.scratch / f"{scratch_key(order_id)}.script"
-
     def kept_log(self, order_id: str) -> Path:
         """A log too large for the run's pack, after the end."""
         where = place(order_id)
