@@ -15,7 +15,6 @@ from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
 from tiphys.spec.work import Outcome, OutcomeKind
 
-ATTEMPTED = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN})
 PHASES = {
     OutcomeKind.SUCCEEDED: Phase.SUCCEEDED,
     OutcomeKind.FAILED: Phase.FAILED,
@@ -28,7 +27,7 @@ PHASES = {
 def current(draft: Draft, node_id: str, attempt: int) -> Node | Refusal:
     """The node whose attempt is spoken of, if that attempt is the one that is awaited."""
     node = draft.find(node_id)
-    if node is None or node.type not in ATTEMPTED:
+    if node is None or node.type not in nodes.ATTEMPTED:
         return Refusal(reason=f"no attempt is known as {node_id}")
     if node.attempt != attempt:
         return Refusal(reason=f"attempt {attempt} of {node.name} is not the current one, which is {node.attempt}")
@@ -159,7 +158,7 @@ def stop(draft: Draft, node: Node) -> None:
 
 def is_attempt(node: Node) -> bool:
     """Whether the node is carried out by an executor."""
-    return node.type in ATTEMPTED
+    return node.type in nodes.ATTEMPTED
 
 
 def key_of(draft: Draft, node: Node) -> str:

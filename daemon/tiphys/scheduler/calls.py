@@ -7,7 +7,11 @@ from tiphys.spec.templates import Arguments, LifecycleHook, TemplateRef
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `starting.start` needs. `arguments` are resolved; `absent` names arguments that refer to an absent optional."""
+    """Everything `starting.start` needs.
+
+    `arguments` are resolved; `absent` names arguments that refer to an absent optional. `turn` is the call's place in the walk from
+    the entrypoint on, known once it has had to wait.
+    """
 
     name: str
     role: Role
@@ -25,6 +29,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = 0
     in_exit: bool = False
     skipped: str | None = None
+    turn: tuple[int, ...] = ()
 
 
 class HookCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,15 +59,17 @@ def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
     elif attempts.is_attempt(node):
         attempts.stop(draft, node)
         nodes.end(draft, node, Phase.FAILED, idle)
-    elif node.type in (NodeType.RETRY, NodeType.DAG):
+    elif node.type is NodeType.RETRY:
         draft.later(todo.Begin(node.id))
+    elif node.type is NodeType.DAG:
+        draft.later(todo.Look(node.id))
 
 
 def _release(draft: Draft) -> None:
     """Let everything that waits for room go on: there is none to wait for any more."""
     for queue in list(draft.queues()):
         for _ in range(draft.waiting(queue)):
-            call = draft.unpark(queue)
+            call = draft.queue(queue).pop()
             draft.later(todo.NextAttempt(call.owner) if call.role is Role.ATTEMPT else todo.Start(call))
 
 

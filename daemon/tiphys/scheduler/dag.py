@@ -163,9 +163,7 @@ def _end_loop(draft: Draft, group: Node) -> None:
     try:
         variables.aggregated(draft, group, group.task)
     except TiphysError as error:
-        dag = draft.node(group.boundary)
-        nodes.end(draft, group, phase)
-        nodes.error(draft, dag, str(error))
+        nodes.end(draft, group, phase if phase.failed_or_error else Phase.ERROR, str(error))
         return
     nodes.end(draft, group, phase)
 
@@ -188,6 +186,12 @@ def _result(draft: Draft, node: Node, name: str) -> TaskResult:
         any_succeeded=any_succeeded,
         all_failed=all_failed,
     )
+
+
+def look(draft: Draft, node: Node) -> None:
+    """End the dag if nothing more will come of its tasks."""
+    if not node.phase.fulfilled:
+        _look(draft, node, _plan(draft, node))
 
 
 def _look(draft: Draft, node: Node, plan: DagPlan) -> None:

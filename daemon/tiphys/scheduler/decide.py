@@ -6,6 +6,7 @@ from tiphys.scheduler import (
     attempts,
     concluding,
     controls,
+    dag,
     ending,
     entering,
     events,
@@ -117,6 +118,8 @@ def _do(draft: Draft, item: todo.Todo) -> None:
             room.admit(draft, boundary)
         case todo.Begin(node_id=node_id):
             ending.begin(draft, draft.node(node_id))
+        case todo.Look(node_id=node_id):
+            dag.look(draft, draft.node(node_id))
         case todo.NextAttempt(node_id=node_id):
             starting.attempt(draft, draft.node(node_id))
         case todo.Conclude():

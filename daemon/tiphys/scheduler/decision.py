@@ -97,8 +97,8 @@ Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Finish
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
-    recovery derives from the rows: `bumps` move counters by key, `parked` adds calls at the end of queues, `unparked` takes so many
-    from their fronts.
+    recovery derives from the rows: `bumps` move counters by key, `unparked` takes so many calls from the fronts of queues, `parked`
+    adds calls to them.
     """
 
     uid: str = ""

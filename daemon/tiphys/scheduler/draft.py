@@ -11,7 +11,7 @@ from msgspec import structs
 
 from tiphys.expressions.chance import Chance
 from tiphys.scheduler import decision
-from tiphys.scheduler.calls import Call
+from tiphys.scheduler.queues import Queue
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import LOCK, Key, RunState, effects
 from tiphys.scheduler.todo import Todo
@@ -24,14 +24,13 @@ class Draft:
     """One run as it will be. `at` is the event's time; no other clock exists here."""
 
     __slots__ = (
-        "_added",
         "_bumps",
         "_commands",
         "_effects",
         "_ids",
         "_nodes",
         "_owned",
-        "_popped",
+        "_queues",
         "_removed",
         "_run",
         "_todo",
@@ -49,8 +48,7 @@ class Draft:
         self._owned: dict[str, list[str]] = {}
         self._bumps: dict[Key, int] = {}
         self._effects: dict[Key, int] = {}
-        self._added: dict[str, list[Call]] = {}
-        self._popped: dict[str, int] = {}
+        self._queues: dict[str, Queue] = {}
         self._commands: list[decision.Command] = []
         self._todo: deque[Todo] = deque()
 
@@ -180,24 +178,20 @@ class Draft:
         """Make a counter's value this."""
         self.bump(value - self.count(*key), *key)
 
-    def park(self, queue: str, call: Call) -> None:
-        """Let a call wait for room: in the run ("") or in a boundary (its id)."""
-        self._added.setdefault(queue, []).append(call)
+    def queue(self, name: str) -> Queue:
+        """The calls that wait for room: in the run ("") or in a boundary (its id)."""
+        found = self._queues.get(name)
+        if found is None:
+            found = self._queues[name] = Queue(self.state.parked.get(name, []))
+        return found
 
-    def waiting(self, queue: str) -> int:
+    def waiting(self, name: str) -> int:
         """How many calls wait in a queue."""
-        return len(self.state.parked.get(queue, ())) + len(self._added.get(queue, ())) - self._popped.get(queue, 0)
+        return len(self.queue(name)) if name in self._queues or name in self.state.parked else 0
 
     def queues(self) -> list[str]:
-        """The queues that have had calls in them."""
-        return list({**self.state.parked, **self._added})
-
-    def unpark(self, queue: str) -> Call:
-        """Take the first call of a queue out."""
-        index = self._popped.get(queue, 0)
-        self._popped[queue] = index + 1
-        old = self.state.parked.get(queue, ())
-        return old[index] if index < len(old) else self._added[queue][index - len(old)]
+        """The queues that have calls in them, or had."""
+        return list({**self.state.parked, **self._queues})
 
     # the cascade
 
@@ -226,6 +220,6 @@ class Draft:
             changes=tuple(changes),
             commands=tuple(self._commands),
             bumps=tuple((key, amount) for key, amount in self._bumps.items() if amount),
-            parked=tuple((queue, call) for queue, calls in self._added.items() for call in calls),
-            unparked=tuple(self._popped.items()),
+            parked=tuple((name, entry[2]) for name, queue in self._queues.items() for entry in queue.added),
+            unparked=tuple((name, queue.taken) for name, queue in self._queues.items() if queue.taken),
         )

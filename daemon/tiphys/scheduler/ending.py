@@ -9,6 +9,8 @@ from tiphys.spec.status import NodeType
 def over(draft: Draft, node: Node) -> None:
     """The node has its last phase."""
     giving.export(draft, node)
+    if node.type is not NodeType.STEP_GROUP:
+        draft.later(todo.Admit(node.boundary))
     if hooks.over(draft, node) == 0:
         draft.later(todo.Settle(node.id))
 
@@ -18,8 +20,6 @@ def settle(draft: Draft, node: Node) -> None:
     if node.settled:
         return
     node = draft.change(node, settled=True)
-    if node.type is not NodeType.STEP_GROUP:
-        draft.later(todo.Admit(node.boundary))
     match node.role:
         case Role.ROOT | Role.EXIT:
             draft.later(todo.Conclude())

@@ -1,12 +1,15 @@
 """Making nodes and ending them: the few moves that every part of the scheduler shares."""
 
-from tiphys.scheduler import todo
+from tiphys.scheduler import decision, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec import names
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Inputs, Outputs
+
+ATTEMPTED = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN})
+"""Types of nodes that an executor carries out."""
 
 
 def create(draft: Draft, call: Call, type_: NodeType, phase: Phase, *, message: str = "", inputs: Inputs | None = None) -> Node:
@@ -60,6 +63,17 @@ def end(draft: Draft, node: Node, phase: Phase, message: str | None = None, outp
     )
     draft.later(todo.Over(node.id))
     return changed
+
+
+def abandon(draft: Draft, node: Node, message: str) -> None:
+    """Fail everything unfinished that a node waits for: nothing inside an ended node goes on."""
+    for inner in draft.owned(node.id):
+        if not inner.phase.fulfilled:
+            abandon(draft, inner, message)
+            if inner.type in ATTEMPTED:
+                grace = draft.state.manifest.chosen.grace_seconds
+                draft.command(decision.StopAttempt(uid=draft.run.uid, node_id=inner.id, attempt=inner.attempt, grace_seconds=grace))
+            end(draft, inner, Phase.FAILED, message)
 
 
 def error(draft: Draft, node: Node, message: str) -> Node:

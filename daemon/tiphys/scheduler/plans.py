@@ -69,7 +69,7 @@ def _hooks(hooks: Mapping[str, LifecycleHook], on_exit: str) -> Iterable[HookCal
 class Plan:
     """The plan of a steps or dag node. `scope` has its inputs and its own names."""
 
-    __slots__ = ("scope", "source", "tasks", "template")
+    __slots__ = ("_positions", "scope", "source", "tasks", "template")
 
     def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         self.template = template
@@ -79,6 +79,17 @@ class Plan:
             values[f"inputs.artifacts.{artifact.name}"] = artifact if binding.located(artifact) else ABSENT
         self.scope = FlatScope(values)
         self.tasks: dict[str, TaskPlan] = {}
+        self._positions: dict[str, int] | None = None
+
+    def position(self, task: str) -> int:
+        """Where a step or task stands in the walk."""
+        if self._positions is None:
+            self._positions = {name: index for index, name in enumerate(self.walk())}
+        return self._positions.get(task, 0)
+
+    def walk(self) -> Iterable[str]:
+        """The names in the order in which Argo would come to them."""
+        return self.tasks
 
 
 class StepsPlan(Plan):
@@ -135,6 +146,10 @@ class DagPlan(Plan):
                     trail.add(following)
                     stack.append((following, iter(self.depends[following].tasks)))
         return tuple(order)
+
+    def walk(self) -> Iterable[str]:
+        """The names in the order in which Argo would come to them: from each target into its dependencies first."""
+        return self.order
 
     def sees(self, task: str, other: str) -> bool:
         """Whether `other` is an ancestor of `task`: only those are visible to it (semantics 2.8)."""

@@ -3,7 +3,9 @@
 What finds no room waits as a call, without a node; `admit` lets calls in when something ended.
 """
 
-from tiphys.scheduler import bodies, nodes, todo
+from msgspec import structs
+
+from tiphys.scheduler import bodies, nodes, plans, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -22,18 +24,37 @@ def refuses(draft: Draft, call: Call) -> bool:
     if shutdown is not Shutdown.NONE and not (call.in_exit and shutdown is Shutdown.STOP):
         return False
     if draft.run.suspended or full(draft):
-        draft.park(RUN, call)
+        _park(draft, RUN, call)
         return True
     if not call.boundary or call.role in (Role.ATTEMPT, Role.HOOK):
         return False
     limit = template_of(draft, draft.node(call.boundary))
     if limit.fail_fast and draft.count("failed", call.boundary):
-        draft.park(call.boundary, call)
+        _park(draft, call.boundary, call)
+        draft.later(todo.Admit(call.boundary))
         return True
     if limit.parallelism is not None and draft.count("active", call.boundary) >= limit.parallelism:
-        draft.park(call.boundary, call)
+        _park(draft, call.boundary, call)
         return True
     return False
+
+
+def _park(draft: Draft, queue: str, call: Call) -> None:
+    turn = call.turn or _place(draft, call.boundary, call.task, call.owner if call.role in (Role.ATTEMPT, Role.HOOK) else "")
+    draft.queue(queue).put(structs.replace(call, turn=turn))
+
+
+def _place(draft: Draft, boundary: str, task: str, owner: str) -> tuple[int, ...]:
+    """Where a step or task stands in the walk from the entrypoint on: group or task, and loop index, at every level."""
+    if owner:
+        task = draft.node(owner).task
+    place: list[int] = []
+    while boundary:
+        node = draft.node(boundary)
+        plan = plans.plan_of(draft, node)
+        place += [variables.loop_index(task), plan.position(plans.base(task))]
+        boundary, task = node.boundary, node.task
+    return tuple(reversed(place))
 
 
 def full(draft: Draft) -> bool:
@@ -54,7 +75,7 @@ def admit(draft: Draft, boundary: str) -> None:
     if boundary and draft.waiting(boundary) and _admit_boundary(draft, draft.node(boundary)):
         draft.later(todo.Admit(boundary))
     elif draft.waiting(RUN) and not full(draft):
-        _go(draft, draft.unpark(RUN))
+        _go(draft, draft.queue(RUN).pop())
         draft.later(todo.Admit(RUN))
 
 
@@ -65,15 +86,13 @@ def _admit_boundary(draft: Draft, boundary: Node) -> bool:
     if limit.fail_fast and draft.count("failed", boundary.id):
         if not draft.count("active", boundary.id):
             for _ in range(draft.waiting(boundary.id)):
-                draft.unpark(boundary.id)
-            for group in draft.owned(boundary.id):
-                if group.role is Role.GROUP:
-                    nodes.end(draft, group, Phase.FAILED, FAIL_FAST)
+                draft.queue(boundary.id).pop()
+            nodes.abandon(draft, boundary, FAIL_FAST)
             nodes.end(draft, boundary, Phase.FAILED, FAIL_FAST)
         return False
     if limit.parallelism is not None and draft.count("active", boundary.id) >= limit.parallelism:
         return False
-    _go(draft, draft.unpark(boundary.id))
+    _go(draft, draft.queue(boundary.id).pop())
     return True
 
 

@@ -3,8 +3,8 @@
 Counters and queues are arithmetic over the records, derived again at recovery; they are never persisted.
 """
 
+import heapq
 from bisect import insort
-from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, assert_never
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from msgspec import structs
 
 from tiphys.scheduler import decision as words
+from tiphys.scheduler import queues
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
 
 if TYPE_CHECKING:
-    from tiphys.scheduler.calls import Call
     from tiphys.scheduler.plans import Plan
     from tiphys.scheduler.sources import Source
 
@@ -126,7 +126,7 @@ class RunState:
         self.ids: dict[str, str] = {}
         self.owned: dict[str, list[str]] = {}
         self.counters: dict[Key, int] = {}
-        self.parked: dict[str, deque[Call]] = {}
+        self.parked: dict[str, list[queues.Entry]] = {}
         self.sources: dict[tuple[str, ...], Source | str] = {}
         self.plans: dict[str, Plan] = {}
         self.aggregates: dict[tuple[str, str], dict[str, object] | str] = {}
@@ -244,14 +244,13 @@ class State:
 def _arithmetic(run: RunState, decision: words.Decision) -> None:
     for key, amount in decision.bumps:
         run.bump(key, amount)
-    for queue, call in decision.parked:
-        run.parked.setdefault(queue, deque()).append(call)
     for queue, amount in decision.unparked:
-        waiting = run.parked[queue]
         for _ in range(amount):
-            waiting.popleft()
-        if not waiting:
-            del run.parked[queue]
+            heapq.heappop(run.parked[queue])
+    for queue, call in decision.parked:
+        heapq.heappush(run.parked.setdefault(queue, []), queues.entry(call))
+    for queue in [queue for queue, waiting in run.parked.items() if not waiting]:
+        del run.parked[queue]
 
 
 def nodes_of(run: RunState, owner: str) -> Sequence[str]:

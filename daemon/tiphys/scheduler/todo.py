@@ -27,6 +27,12 @@ class Begin(Item, frozen=True):
     node_id: str
 
 
+class Look(Item, frozen=True):
+    """See whether a DAG node is over."""
+
+    node_id: str
+
+
 class Over(Item, frozen=True):
     """The node's phase has become its last one."""
 
@@ -71,4 +77,4 @@ class Conclude(Item, frozen=True):
     """The main part is over, or its exit handler is: go on to the end of the run."""
 
 
-Todo = Start | NextAttempt | Begin | Over | Settle | Moved | Enter | GoOn | Freed | Admit | Conclude
+Todo = Start | NextAttempt | Begin | Look | Over | Settle | Moved | Enter | GoOn | Freed | Admit | Conclude

@@ -66,10 +66,11 @@ def loop_children(draft: Draft, owner: Node, task: str) -> list[Node]:
         found = [node for node in draft.owned(owner.id) if node.role is Role.ITEM]
     else:
         found = [node for node in draft.owned(owner.id) if node.role is Role.STEP and base(node.task) == task]
-    return sorted(found, key=lambda node: _index(node.task))
+    return sorted(found, key=lambda node: loop_index(node.task))
 
 
-def _index(task: str) -> int:
+def loop_index(task: str) -> int:
+    """The index of an expanded step or task: 2 of `a(2:x)`."""
     match = re.match(r"[^(]*\((\d+):", task)
     return int(match[1]) if match else 0
 

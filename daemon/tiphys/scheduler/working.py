@@ -60,8 +60,12 @@ def _leaf(draft: Draft, node: Node, template: Template) -> None:
 
 def _suspend(draft: Draft, node: Node, template: Template) -> None:
     assert template.suspend is not None
-    if draft.run.shutdown is not Shutdown.NONE:
+    shutdown = draft.run.shutdown
+    if shutdown is not Shutdown.NONE and not (node.in_exit and shutdown is Shutdown.STOP):
         nodes.end(draft, node, Phase.FAILED, f"Stopped with strategy '{draft.run.shutdown}'")
+        return
+    if draft.run.deadline_passed and not node.in_exit:
+        nodes.end(draft, node, Phase.FAILED, DEADLINE_PASSED)
         return
     wake = None
     if template.suspend.duration:
