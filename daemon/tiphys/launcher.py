@@ -289,7 +289,7 @@ class Launcher:
         os.makedirs(self.mountpoint, exist_ok=True)
         self.roots: list[Root] = []
         self.made = 0
-        self.leaving = False
+        self.leaving = self.over = False
         self.idle_since = time.monotonic()
         self.boot = read_text("/proc/sys/kernel/random/boot_id").strip()
         self.poll = select.epoll()
@@ -350,6 +350,7 @@ class Launcher:
     def owner_gone(self, pidfd: int) -> None:
         """The foreground run ended or was killed: leave nothing behind."""
         self.unwatch(pidfd)
+        self.over = True
         self.leave("owner", ORPHANED_GRACE_SECONDS)
 
     def leave(self, reason: str, grace: float) -> None:
@@ -387,6 +388,7 @@ class Launcher:
         elif op == "probe":
             client.outbox.append(encode({"told": "probed", "tag": request["tag"], **self.probe(request)}))
         elif op == "quit":
+            self.over = True
             self.leave("stop", float(request.get("grace", 0.0)))
 
     def answer(self, client: "Client", id_: str) -> None:
@@ -773,7 +775,7 @@ class Launcher:
         return out_of_memory
 
     def tidy_up(self) -> None:
-        """A foreground run is over: only logs that were not fetched stay in memory."""
+        """Nobody uses this runtime directory any more: only logs that were not fetched stay in memory."""
         if all(not name.endswith(".log") for name in os.listdir(self.options.scratch)):
             delete_tree(self.options.scratch)
             delete_tree(self.options.runtime)
@@ -950,6 +952,8 @@ def prepare(entries: Iterable[list[Any]]) -> None:
             with open(fd, "wb") as file:
                 file.write(text.encode(errors="surrogateescape"))
             os.chmod(path, mode)
+        elif kind == "copy":
+            copy_file(rest[0], path)
         elif kind == "opaque":
             os.setxattr(path, "trusted.overlay.opaque", b"y")
         elif kind == "link":
@@ -968,6 +972,14 @@ def discard(path: str) -> None:
             os.rmdir(path + below)
     with contextlib.suppress(OSError):
         os.rmdir(path)
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy a file with its mode."""
+    with open(source, "rb") as reader, open(target, "wb") as writer:
+        while os.sendfile(writer.fileno(), reader.fileno(), None, 1 << 24):
+            pass
+        os.chmod(target, os.fstat(reader.fileno()).st_mode & 0o777)
 
 
 def delete_tree(path: str) -> None:
@@ -1182,7 +1194,7 @@ def main() -> int:
             launcher.drop(root)
         with contextlib.suppress(OSError):
             os.unlink(place)
-        if options.mode == "run":
+        if launcher.over or not launcher.clients:
             launcher.tidy_up()
     return 0
 

@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[2]
 def owner(root: Path, isolation: str, mode: str, order_id: str, script: str, verb: str = "launch"):
     """A process with an executor that has launched (or adopted) an attempt."""
     argv = [sys.executable, "-m", "tests.process.owner", str(root), isolation, mode, order_id, script, verb]
-    environment = {**os.environ, "PYTHONPATH": f"{TOP / 'daemon'}:{TOP}"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TOP / "daemon"), str(TOP), os.environ.get("PYTHONPATH", "")])}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment, cwd=TOP) as process:
         try:
             yield process

@@ -1,8 +1,9 @@
 """How steps end, and what comes out of them: the same with and without isolation."""
 
+import pwd
 from datetime import UTC, datetime, timedelta
 
-from tests.process.orders import RESULT, everywhere, opened, order, printed, processes, run, shell, unique_sleep, until
+from tests.process.orders import RESULT, everywhere, needs_root, opened, order, printed, processes, run, shell, unique_sleep, until
 from tiphys.settings import ImageEntry
 from tiphys.spec import work
 from tiphys.spec.artifacts import S3, ArchiveStrategy, Artifact, NoneStrategy
@@ -289,6 +290,22 @@ async def test_arguments_too_large_are_refused_by_name_with_a_way_out(tmp_path, 
     assert "environment variable BIG" in by_variable.message
     assert "3600" in many.message
     assert fits.kind is OutcomeKind.SUCCEEDED
+
+
+@needs_root
+async def test_steps_run_as_the_user_of_the_setting(tmp_path, isolation):
+    tmp_path.chmod(0o755)
+    script = (
+        "id -u; id -g; touch $HOME/x && touch /tmp/tiphys-test-$TIPHYS_ATTEMPT_NAME && echo mine; touch /etc/x 2>/dev/null || echo denied"
+    )
+    script += "; echo err > /dev/stderr; python3 -c 'import os; print(os.environ[\"USER\"])'; rm -f /tmp/tiphys-test-$TIPHYS_ATTEMPT_NAME"
+    env = (EnvVar(name="TIPHYS_ATTEMPT_NAME", value=tmp_path.name),)
+    async with opened(tmp_path, isolation, user="nobody") as executor:
+        outcome = await run(executor, shell(script, env=env, wanted=RESULT))
+        source = await run(executor, order("sh", source="id -u", working_dir="/tmp", wanted=RESULT))
+    assert outcome.result.splitlines()[2:] == ["mine", "denied", "nobody"]
+    assert outcome.result.splitlines()[0] == str(pwd.getpwnam("nobody").pw_uid)
+    assert source.result == outcome.result.splitlines()[0]
 
 
 async def test_a_removed_attempt_leaves_no_files(tmp_path, isolation):

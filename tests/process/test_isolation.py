@@ -327,7 +327,13 @@ async def test_the_composed_root_does_the_same_where_overlays_are_not_allowed(tm
         asked = shell(script, inputs=(work.InputArtifact(artifact=kept),), wanted=wanted)
         outcome = await run(executor, asked)
         assert outcome.kind is OutcomeKind.SUCCEEDED, (outcome, await printed(executor, asked))
+        wanted = work.Wanted(
+            parameters=(work.OutputParameter(name="old", path="/usr/lib/os-release"), work.OutputParameter(name="new", path="/usr/new"))
+        )
+        image = await run(executor, shell("echo n > /usr/new", wanted=wanted))
         script_outcome = await run(executor, order("python", source="print(open('/argo/staging/script').read()[:5])", wanted=RESULT))
+    assert image.parameters["old"] == Path("/usr/lib/os-release").read_text().removesuffix("\n")
+    assert image.parameters["new"] == "n"
     assert (outcome.result, outcome.parameters) == ("denied\nin\n/argo/home", {"p": "v", "t": "t"})
     assert script_outcome.result == "print"
     assert not Path(place).exists()

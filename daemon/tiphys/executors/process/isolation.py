@@ -224,7 +224,11 @@ class Fence:
             return
         for name in names:
             path = top.rstrip("/") + "/" + name
-            if path in {*views.PROVIDED, *views.HIDDEN, "/argo", "/lost+found"} or path in own:
+            if path in {*views.PROVIDED, *views.HIDDEN, "/argo", "/lost+found"}:
+                continue
+            if path in own:  # a file of the host's comes along, for it may be read or replaced; a folder begins empty
+                if os.path.isfile(path):
+                    entries.append(("copy", private + path, path))
                 continue
             if os.path.islink(path):
                 entries.append(("link", private + path, os.readlink(path)))

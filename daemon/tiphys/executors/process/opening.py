@@ -39,6 +39,8 @@ async def fence(
         return made, []
     if settings.isolation == "full":
         raise IsolationRefused(f"process.isolation is full, but this host does not allow it: {why}")
+    if user.other:
+        await anyio.to_thread.run_sync(_let_through, link.directories)
     return None, [f"steps run without isolation ({why}): they share this host's files and processes with you and with each other"]
 
 
@@ -91,6 +93,12 @@ def _fence(
 def real(path: str | Path) -> str:
     """A host path without links."""
     return str(Path(path).expanduser().resolve())
+
+
+def _let_through(directories: Directories) -> None:
+    """Another user's steps reach their home and script, which lie in directories of ours; nobody can list those."""
+    for folder in (directories.runtime, directories.scratch):
+        folder.chmod(0o711)
 
 
 def _write_shims(directories: Directories, python: str) -> None:

@@ -99,8 +99,8 @@ def directories(root: Path, runtime: Path | None) -> Directories:
     runtime.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     runtime.mkdir(mode=0o700, exist_ok=True)
     found = runtime.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PlaceRefused(f"{runtime} is not a directory of our own that nobody else can enter; remove it")
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o066:
+        raise PlaceRefused(f"{runtime} is not a directory of our own that nobody else can look into; remove it")
     made = Directories(root=root, runtime=runtime)
     made.scratch.mkdir(mode=0o700, exist_ok=True)
     return made
