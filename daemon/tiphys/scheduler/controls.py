@@ -59,7 +59,7 @@ def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
     elif attempts.is_attempt(node):
         attempts.stop(draft, node)
         nodes.end(draft, node, Phase.FAILED, idle)
-    elif node.type is NodeType.RETRY:
+    elif node.type is NodeType.RETRY and node.wake_at is not None:
         draft.later(todo.Begin(node.id))
     elif node.type is NodeType.DAG:
         draft.later(todo.Look(node.id))

@@ -23,6 +23,8 @@ def refuses(draft: Draft, call: Call) -> bool:
     shutdown = draft.run.shutdown
     if shutdown is not Shutdown.NONE and not (call.in_exit and shutdown is Shutdown.STOP):
         return False
+    if draft.run.deadline_passed and not call.in_exit:
+        return False
     if draft.run.suspended or full(draft):
         _park(draft, RUN, call)
         return True

@@ -49,7 +49,10 @@ def attempt(draft: Draft, wrapper: Node) -> None:
     """Make the next attempt of a Retry node, or let it wait for room."""
     if wrapper.phase.fulfilled:
         return
-    index = sum(1 for node in draft.owned(wrapper.id) if node.role is Role.ATTEMPT)
+    made = [node for node in draft.owned(wrapper.id) if node.role is Role.ATTEMPT]
+    if made and not (made[-1].settled and made[-1].phase.failed_or_error):
+        return
+    index = len(made)
     call = Call(
         name=f"{wrapper.name}({index})",
         role=Role.ATTEMPT,
