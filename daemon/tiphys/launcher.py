@@ -374,7 +374,7 @@ class Launcher:
             if attempt := self.running.get(id_):
                 self.stop(attempt, float(request["grace"]), request.get("reason", "stop"))
         elif op == "forget":
-            self.recent.pop(id_, None)
+            self.forget(id_, request["group"])
         elif op == "hello":
             hello = {"version": VERSION, "boot": self.boot, "leaving": self.leaving or self.options.owner != request.get("owner", "")}
             client.outbox.append(encode({"told": "hello", "tag": request["tag"], "cgroup_error": self.cgroup_error, **hello}))
@@ -391,6 +391,16 @@ class Launcher:
             self.over = True
             self.leave("stop", float(request.get("grace", 0.0)))
 
+    def forget(self, id_: str, group: str) -> None:
+        """Nobody will ask for an ended attempt again; its id may even be used anew."""
+        if id_ in self.running or hash(id_) not in self.past:
+            return
+        self.recent.pop(id_, None)
+        self.past.discard(hash(id_))
+        path = f"{self.options.root}/{group}/journal"
+        if os.path.exists(path):
+            self.write(path, encode({"told": "forgotten", "id": id_}) + b"\n")
+
     def answer(self, client: "Client", id_: str) -> None:
         """Tell a client what is known of an attempt."""
         if id_ in self.running:
@@ -402,11 +412,12 @@ class Launcher:
         """The record of an attempt that ended, however long ago."""
         if (record := self.recent.get(id_)) or hash(id_) not in self.past:
             return record
+        found = None
         for group in os.listdir(self.options.root):
             for line in read_lines(f"{self.options.root}/{group}/journal"):
-                if line.get("told") == "ended" and line.get("id") == id_:
-                    return encode(line)
-        return None
+                if line["id"] == id_ and line["told"] in {"ended", "forgotten"}:
+                    found = encode(line) if line["told"] == "ended" else None
+        return found
 
     def probe(self, request: Json) -> Json:
         """What this host allows: the given bwrap command with a PID namespace, overlays, limits."""
@@ -427,13 +438,18 @@ class Launcher:
             if request.get("op") == "spawn" and request["id"] not in self.running and hash(request["id"]) not in self.past:
                 line = f'{{"told":"begun","id":{to_json(request["id"])},"key":{to_json(request["key"])}}}\n'
                 groups.setdefault(request["group"], []).append(line.encode())
-        for group, lines in groups.items():
-            os.write(self.open_kept(self.journals, f"{self.options.root}/{group}/journal"), b"".join(lines))
+        refused = {group: self.write(f"{self.options.root}/{group}/journal", b"".join(lines)) for group, lines in groups.items()}
+        for request in requests:
+            if why := refused.get(request.get("group", "")):
+                request["refused"] = why
 
     def spawn(self, request: Json) -> None:
         """Start an attempt; one that cannot be started has ended."""
         attempt = Attempt(request, self.options.scratch)
         attempt.started_at = time.time()
+        if why := request.get("refused"):
+            self.finish(attempt, failure=f"its start cannot be written down: {why}")
+            return
         try:
             prepare(request.get("prepare", ()))
             self.start(attempt)
@@ -716,10 +732,11 @@ class Launcher:
     def conclude(self, attempt: Attempt, record: Json) -> None:
         """Write the end down, then forget the attempt."""
         if attempt.log.size and attempt.log.size <= PACKED_BYTES:
-            record["log"] = self.pack(attempt)
+            with contextlib.suppress(OSError):
+                record["log"] = self.pack(attempt)
         attempt.log.close(remove="log" in record or not attempt.log.size)
         line = encode(record)
-        os.write(self.open_kept(self.journals, self.journal_of(attempt)), line + b"\n")
+        self.write(self.journal_of(attempt), line + b"\n")
         self.running.pop(attempt.id, None)
         self.recent[attempt.id] = line
         self.past.add(hash(attempt.id))
@@ -741,7 +758,8 @@ class Launcher:
         data = attempt.log.tail(PACKED_BYTES)
         fd = self.open_kept(self.packs, f"{self.options.root}/{attempt.request['group']}/output")
         offset = os.fstat(fd).st_size
-        os.write(fd, data)
+        if os.write(fd, data) < len(data):
+            raise OSError(errno.ENOSPC, "the pack is cut short")
         return [offset, len(data)]
 
     def journal_of(self, attempt: Attempt) -> str:
@@ -750,8 +768,15 @@ class Launcher:
 
     def journal(self, attempt: Attempt, record: Json) -> None:
         """Append a record to the journal of the attempt's run, which is open."""
-        path = self.journal_of(attempt)
-        os.write(self.journals.get(path) or self.open_kept(self.journals, path), encode(record) + b"\n")
+        self.write(self.journal_of(attempt), encode(record) + b"\n")
+
+    def write(self, path: str, lines: bytes) -> str:
+        """Append to a journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory."""
+        try:
+            os.write(self.open_kept(self.journals, path), lines)
+        except OSError as error:
+            return str(error)
+        return ""
 
     def open_kept(self, kept: dict[str, int], path: str) -> int:
         """A file open for appending, kept open among the last few (and made again where its run was removed)."""
@@ -791,6 +816,8 @@ class Launcher:
                 if line["told"] == "ended":
                     begun.pop(line["id"], None)
                     self.past.add(hash(line["id"]))
+                elif line["told"] == "forgotten":
+                    self.past.discard(hash(line["id"]))
                 elif line["told"] == "begun":
                     begun[line["id"]] = {"id": line["id"], "request": {**known, "id": line["id"], "key": line["key"]}}
                 elif line["id"] in begun:

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from tiphys.executors.process import connection
+from tiphys.executors.process import connection, places
 from tiphys.executors.process.connection import Json, LauncherUnreachable, Started, Wire
 from tiphys.executors.process.places import Directories
 
@@ -109,7 +109,7 @@ class Link:
         """Nobody will ask for this attempt again."""
         self._attempts.pop(order_id, None)
         self._after.pop(order_id, None)
-        self._send({"op": "forget", "id": order_id})
+        self._send({"op": "forget", "id": order_id, "group": places.place(order_id).group})
 
     async def prepare(self, entries: Iterable[Any]) -> str:
         """Let the launcher make directories and files; returns its error."""
