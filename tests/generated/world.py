@@ -1,0 +1,170 @@
+"""A world without a clock or processes: it carries out what the scheduler commands, tells it what happened, and crashes at will.
+
+Everything follows from a seed: how long an attempt takes and how it ends depend on its name and the seed alone, so a run with
+crashes can be held against the same run without.
+"""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from tiphys.scheduler import decide, decision, events, laws, records, state
+from tiphys.spec import work
+from tiphys.spec.workflows import Workflow
+
+UID = "u"
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+MOST_STEPS = 3000
+Key = tuple[str, int]
+
+
+class World:
+    """One run of one workflow. `crash`: the chance of a crash before each event; `mischief`: of a forged or repeated report."""
+
+    def __init__(self, workflow: Workflow, seed: int, *, crash: float = 0.0, mischief: float = 0.1) -> None:
+        self._seed = seed
+        self._crash = crash
+        self._mischief = mischief
+        self._chance = random.Random(f"{seed}/{crash}")
+        self._rows: dict[str, records.Node] = {}
+        self._run: records.Run | None = None
+        self._manifest: records.Manifest | None = None
+        self._live: dict[Key, tuple[datetime, work.Outcome]] = {}
+        self._launched: set[Key] = set()
+        self._timers: dict[str, datetime] = {}
+        self.now = BEGAN
+        self.state = state.State()
+        self.log: list[events.Event] = []
+        self.broken: list[str] = []
+        self._take(events.Submitted(at=self.now, uid=UID, seed="s", manifest=records.Manifest(uid=UID, workflow=workflow)))
+
+    @property
+    def run(self) -> state.RunState:
+        """The run as the scheduler has it."""
+        return self.state.runs[UID]
+
+    def play(self) -> bool:
+        """Let everything happen; whether the run came to its end."""
+        for _ in range(MOST_STEPS):
+            if self._chance.random() < self._crash:
+                self._restart()
+            if self.run.run.phase.completed:
+                return True
+            if not self._next():
+                return False
+        return False
+
+    def end(self) -> tuple[str, str, dict[str, tuple[str, str]]]:
+        """How it ended: the run's phase and message, and those of each node by name."""
+        run = self.run.run
+        return run.phase, run.message, {node.name: (node.phase, node.message) for node in self.run.nodes.values()}
+
+    def replayed(self) -> dict[str, records.Node]:
+        """The rows that the log of events gives when it is decided again from nothing."""
+        fresh = state.State()
+        for event in self.log:
+            if isinstance(event, events.DaemonStarted):
+                old = fresh.runs[UID]
+                fresh = state.State()
+                fresh.load(old.manifest, old.run, old.nodes.values())
+            answer = decide.decide(fresh, event)
+            if isinstance(answer, decision.Decision):
+                fresh.apply(answer)
+        return fresh.runs[UID].nodes
+
+    def _take(self, event: events.Event) -> None:
+        before = laws.snapshot(self.state, event.uid)
+        answer = decide.decide(self.state, event)
+        self.log.append(event)
+        if laws.snapshot(self.state, event.uid) != before:
+            self.broken.append(f"{type(event).__name__}: deciding changed the state")
+        if isinstance(answer, decision.Refusal):
+            return
+        self.broken += laws.step(self.state.runs.get(UID), answer)
+        self.state.apply(answer)
+        self.broken += laws.check(self.run)
+        for change in answer.changes:
+            self._store(change)
+        for command in answer.commands:
+            self._do(command)
+
+    def _store(self, change: decision.Change) -> None:
+        match change:
+            case decision.ManifestPut(manifest=manifest):
+                self._manifest = manifest
+            case decision.RunPut(run=run):
+                self._run = run
+            case decision.NodePut(node=node):
+                self._rows[node.id] = node
+            case decision.NodeRemoved(node_id=node_id):
+                del self._rows[node_id]
+            case decision.RunRemoved():
+                raise AssertionError("nobody removes a run here")
+
+    def _do(self, command: decision.Command) -> None:
+        match command:
+            case decision.Launch(node_id=node_id, attempt=attempt):
+                if (node_id, attempt) in self._launched:
+                    self.broken.append(f"{node_id}/{attempt} was launched twice")
+                self._launch((node_id, attempt))
+            case decision.Adopt(node_id=node_id, attempt=attempt):
+                if (node_id, attempt) not in self._launched:
+                    self._launch((node_id, attempt))
+            case decision.StopAttempt(node_id=node_id, attempt=attempt):
+                if (node_id, attempt) in self._live:
+                    self._live[node_id, attempt] = (self.now, work.Outcome(kind=work.OutcomeKind.STOPPED, exit_code=143))
+            case decision.SetTimer(key=key, at=at):
+                self._timers[key] = at
+            case decision.Finish():
+                self._timers.clear()
+            case decision.Wake():
+                self.broken.append("there is no other run to wake")
+
+    def _launch(self, key: Key) -> None:
+        self._launched.add(key)
+        name = self.run.nodes[key[0]].name
+        seconds = random.Random(f"{self._seed}/{name}/seconds").randint(1, 6)
+        self._live[key] = (self.now + timedelta(seconds=seconds), self._outcome(name, key[1]))
+
+    def _outcome(self, name: str, attempt: int) -> work.Outcome:
+        chance = random.Random(f"{self._seed}/{name}/{attempt}")
+        drawn = chance.random()
+        if drawn < 0.7:
+            return work.Outcome(kind=work.OutcomeKind.SUCCEEDED, exit_code=0, result="1", parameters={"said": "v"})
+        if drawn < 0.9:
+            return work.Outcome(kind=work.OutcomeKind.FAILED, exit_code=chance.randint(1, 3), message="main: Error (exit code 1)")
+        return work.Outcome(kind=work.OutcomeKind.ERROR, message="the engine's own trouble")
+
+    def _next(self) -> bool:
+        due: list[tuple[datetime, str, str, int]] = [(at, "timer", key, 0) for key, at in self._timers.items()]
+        due += [(at, "exit", node_id, attempt) for (node_id, attempt), (at, _) in self._live.items()]
+        if not due:
+            return False
+        at, what, name, attempt = min(due)
+        self.now = max(self.now, at)
+        if what == "timer":
+            del self._timers[name]
+            self._take(events.TimerFired(at=self.now, uid=UID, key=name))
+        else:
+            self._exit((name, attempt))
+        return True
+
+    def _exit(self, key: Key) -> None:
+        _, outcome = self._live.pop(key)
+        node_id, attempt = key
+        handle = work.Handle(executor="world", text=node_id)
+        self._take(events.Started(at=self.now, uid=UID, node_id=node_id, attempt=attempt, handle=handle))
+        if self._chance.random() < self._mischief:
+            self._take(events.Exited(at=self.now, uid=UID, node_id=node_id, attempt=attempt + 7, outcome=outcome))
+            self._take(events.Exited(at=self.now, uid=UID, node_id="nobody", attempt=0, outcome=outcome))
+        exited = events.Exited(at=self.now, uid=UID, node_id=node_id, attempt=attempt, outcome=outcome)
+        self._take(exited)
+        if self._chance.random() < self._mischief:
+            self._take(exited)
+
+    def _restart(self) -> None:
+        assert self._run is not None
+        assert self._manifest is not None
+        self._timers.clear()
+        self.state = state.State()
+        self.state.load(self._manifest, self._run, self._rows.values())
+        self._take(events.DaemonStarted(at=self.now, uid=UID))
