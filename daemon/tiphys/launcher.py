@@ -15,6 +15,7 @@ import fcntl
 import heapq
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -31,9 +32,11 @@ USAGE = """launcher.py --mode run|daemon|service --runtime DIR --scratch DIR --r
 --runtime: the socket and the mount points; --scratch: what running steps print (best on tmpfs); --root: journals and what
 attempts leave; --owner: the pid of the foreground run (mode run)"""
 RESULT_BYTES = 256 * 1024
+CLEARING_ROUNDS = 500
 PACKED_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 RECENT_ENDS = 4096
+LINE = re.compile(rb'\{"told":"(\w+)","id":("(?:[^"\\]|\\.)*")')
 TICKS = os.sysconf("SC_CLK_TCK")
 IDLE_SECONDS = 60.0
 ORPHANED_GRACE_SECONDS = 2.0
@@ -414,9 +417,9 @@ class Launcher:
             return record
         found = None
         for group in os.listdir(self.options.root):
-            for line in read_lines(f"{self.options.root}/{group}/journal"):
-                if line["id"] == id_ and line["told"] in {"ended", "forgotten"}:
-                    found = encode(line) if line["told"] == "ended" else None
+            for told, other, line in scan(f"{self.options.root}/{group}/journal"):
+                if other == id_ and told in {"ended", "forgotten"}:
+                    found = line if told == "ended" else None
         return found
 
     def probe(self, request: Json) -> Json:
@@ -464,12 +467,13 @@ class Launcher:
             started["borrowed"] = os.path.dirname(attempt.root.upper)
         self.journal(attempt, started)
         if deadline := request.get("deadline"):
-            self.later(deadline - time.time(), lambda: self.expire(attempt))
+            self.expire_at(attempt.id, deadline)
 
     def start(self, attempt: Attempt) -> None:
         """Pipes, root, limits, posix_spawn."""
         request = attempt.request
-        argv, environment = list(request["argv"]), request["env"]
+        argv = list(request["argv"])
+        environment = request["env"] | {name: text.encode("latin-1") for name, text in request.get("bytes_env", {}).items()}
         writers = [self.pipe(attempt, is_out=attempt.split)]
         if attempt.split:
             writers.append(self.pipe(attempt, is_out=False))
@@ -600,10 +604,14 @@ class Launcher:
 
     # -- stopping
 
-    def expire(self, attempt: Attempt) -> None:
-        """An attempt's deadline passed."""
-        if self.running.get(attempt.id) is attempt and attempt.code is None:
-            self.stop(attempt, float(attempt.request.get("grace", 30.0)), "deadline")
+    def expire_at(self, id_: str, deadline: float) -> None:
+        """Stop an attempt at its deadline, if it still runs then."""
+
+        def expire() -> None:
+            if attempt := self.running.get(id_):
+                self.stop(attempt, float(attempt.request.get("grace", 30.0)), "deadline")
+
+        self.later(deadline - time.time(), expire)
 
     def stop(self, attempt: Attempt, grace: float, reason: str) -> None:
         """SIGTERM now, SIGKILL after the grace; asked again, the shorter grace wins."""
@@ -670,8 +678,7 @@ class Launcher:
         attempt.code, attempt.ended_at = (code if code >= 0 else 128 - code), time.time()
         if not attempt.isolated:
             attempt.cpu, attempt.peak = cpu, peak
-            self.finish(attempt)
-            self.sweep()
+            self.finish_when_alone(attempt, CLEARING_ROUNDS)
             return
         attempt.look()
         if attempt.child and is_own_child(attempt.child):
@@ -680,20 +687,40 @@ class Launcher:
         else:
             self.finish(attempt)
 
-    def sweep(self) -> None:
+    def finish_when_alone(self, attempt: Attempt, rounds: int) -> None:
+        """Finish a step without isolation once all that it started is dead (or will not die: a process may hang in the kernel)."""
+        killed = self.sweep()
+        try:
+            os.killpg(attempt.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            if not killed:
+                rounds = 0
+        except PermissionError:
+            rounds = 0
+        if rounds:
+            self.later(0.002, lambda: self.finish_when_alone(attempt, rounds - 1))
+        else:
+            self.finish(attempt)
+
+    def sweep(self) -> bool:
         """Kill what ended steps without isolation left behind: it was given to us, its subreaper, when its parent went.
 
-        A step's mark in the environment tells whose it is; what has taken its mark off dies when no such step runs any more.
+        A step's mark in the environment tells whose it is; what has taken its mark off dies when no such step runs any more. Returns
+        whether there was any.
         """
         own = os.pread(self.children_fd, 1 << 16, 0).split() if self.children_fd >= 0 else []
         strays = [pid for pid in map(int, own) if pid not in self.by_pid]
         if not strays:
-            return
-        plain = any(not attempt.isolated for attempt in self.running.values())
+            return False
+        alive = {attempt.id for attempt in self.running.values() if attempt.code is None}
+        plain = any(not self.running[id_].isolated for id_ in alive)
+        killed = False
         for pid in strays:
             marks = [text[15:] for text in read_text(f"/proc/{pid}/environ").split("\0") if text.startswith("TIPHYS_ATTEMPT=")]
-            if marks[0] not in self.running if marks else not plain:
+            if marks[0] not in alive if marks else not plain:
+                killed = True
                 send_signal([pid, *descendants(pid)], signal.SIGKILL)
+        return killed
 
     def finish(self, attempt: Attempt, failure: str = "", *, missing: bool = False) -> None:
         """Collect what is left of an attempt, write its end down, report it."""
@@ -810,20 +837,18 @@ class Launcher:
     def recover(self) -> None:
         """Go on where a killed launcher stopped: learn how its steps ended, follow or clear away those that live."""
         for group in os.listdir(self.options.root):
-            begun: dict[str, Json] = {}
-            known = {"group": group, "at": 0.0}
-            for line in read_lines(f"{self.options.root}/{group}/journal"):
-                if line["told"] == "ended":
-                    begun.pop(line["id"], None)
-                    self.past.add(hash(line["id"]))
-                elif line["told"] == "forgotten":
-                    self.past.discard(hash(line["id"]))
-                elif line["told"] == "begun":
-                    begun[line["id"]] = {"id": line["id"], "request": {**known, "id": line["id"], "key": line["key"]}}
-                elif line["id"] in begun:
-                    begun[line["id"]] |= line
-            for line in begun.values():
-                self.recover_one(line)
+            unfinished: dict[str, bytes] = {}
+            for told, id_, line in scan(f"{self.options.root}/{group}/journal"):
+                if told in {"begun", "started"}:
+                    unfinished[id_] = line
+                    continue
+                unfinished.pop(id_, None)
+                if told == "ended":
+                    self.past.add(hash(id_))
+                else:
+                    self.past.discard(hash(id_))
+            for row in map(json.loads, unfinished.values()):
+                self.recover_one({"request": {"group": group, "id": row["id"], "key": row.get("key", "")}} | row)
         roots = f"{self.options.root}/.roots"
         os.makedirs(roots, mode=0o700, exist_ok=True)
         for place in {f"{roots}/{name}" for name in os.listdir(roots)} - {attempt.borrowed for attempt in self.running.values()}:
@@ -858,7 +883,7 @@ class Launcher:
                     self.watch(reader, lambda _events, fd=reader: self.copy(attempt, fd, rounds=4))  # type: ignore[misc]
         self.watch(attempt.pidfd, lambda _events: self.followed(attempt))
         if deadline := attempt.request.get("deadline"):
-            self.later(deadline - time.time(), lambda: self.expire(attempt))
+            self.expire_at(attempt.id, deadline)
 
     def followed(self, attempt: Attempt) -> None:
         """A step that another launcher started has ended; the kernel (since 6.15) or bwrap tells its exit code."""
@@ -1058,14 +1083,12 @@ def skeleton(request: Json) -> Json:
     return {name: request[name] for name in kept if name in request} | {"at": time.time()}
 
 
-def read_lines(path: str) -> list[Json]:
-    """A journal's lines; a last line cut short by a crash is no line."""
-    rows: list[Json] = []
+def scan(path: str) -> Iterable[tuple[str, str, bytes]]:
+    """What each line of a journal tells, of which attempt, and the line; a last line cut short by a crash is no line."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError):
-                rows.append(json.loads(line))
-    return rows
+            if (found := LINE.match(line)) and line.endswith(b"}\n"):
+                yield found[1].decode(), json.loads(found[2]), line[:-1]
 
 
 def run_quietly(argv: list[str]) -> str:
@@ -1119,15 +1142,18 @@ def exit_code_of(pid: int, born: tuple[int, int], pidfd: int) -> int | None:
 
 
 def delegated_cgroup() -> tuple[str, str]:
-    """The cgroup (v2) in which steps get their limits, and why there is none."""
+    """The cgroup (v2) in which steps get their limits, and why there is none. Only what somebody gave us is touched."""
     line = next((row for row in read_text("/proc/self/cgroup").splitlines() if row.startswith("0::")), "")
     own = "/sys/fs/cgroup" + line[3:].rstrip("/")
     controllers = set(read_text(f"{own}/cgroup.controllers").split())
     if not line or not {"cpu", "memory"} <= controllers:
         return "", "the launcher's cgroup has no cpu and memory controllers"
     try:
+        if not {"trusted.delegate", "user.delegate"} & set(os.listxattr(own)):
+            return "", "the launcher's cgroup is not delegated to it (systemd: Delegate=yes)"
         os.makedirs(f"{own}/launcher", exist_ok=True)
-        write_text(f"{own}/launcher/cgroup.procs", str(os.getpid()))
+        for pid in read_text(f"{own}/cgroup.procs").split():  # processes live in the leaves of the tree only
+            write_text(f"{own}/launcher/cgroup.procs", pid)
         write_text(f"{own}/cgroup.subtree_control", "+cpu +memory")
     except OSError as error:
         return "", str(error)

@@ -99,6 +99,18 @@ async def test_variables_come_from_all_their_sources(tmp_path, isolation):
 
 
 @everywhere
+async def test_a_secret_may_be_any_bytes(tmp_path, isolation):
+    secrets = Secrets([Secret(api_version="v1", metadata=ObjectMeta(name="keys", namespace="default"), data={"raw": "//79/A=="})])
+    env = (EnvVar(name="RAW", value_from=secret("keys", "raw")),)
+    async with opened(tmp_path, isolation, secrets=secrets) as executor:
+        outcome = await run(executor, order("python3", "-c", "import os; print(os.environb[b'RAW'])", env=env, wanted=RESULT))
+        refused = await run(executor, order("echo", "$(RAW)", env=env))
+    assert outcome.result.startswith("b'\\xff"), outcome
+    assert refused.kind is OutcomeKind.ERROR
+    assert "not UTF-8" in refused.message
+
+
+@everywhere
 async def test_the_environment_is_clean(tmp_path, isolation, monkeypatch):
     monkeypatch.setenv("TIPHYS_TEST_LEAK", "leak")
     monkeypatch.setenv("TIPHYS_TEST_HANDED", "handed")

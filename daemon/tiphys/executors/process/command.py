@@ -163,6 +163,8 @@ class Environment:
 def check_sizes(written: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> None:
     """CommandError for a single text that the kernel refuses. Of the values only `written`, the arguments of the manifest, is shown."""
     for index, word in enumerate(argv):
+        if not word.isascii() and not is_text(word):
+            raise CommandError(f"argument {index} of the command holds bytes that are not UTF-8; hand them over in the environment")
         if len(word) < SURELY_FITS and "\0" not in word:
             continue
         begin = written[index][:40].replace("\n", " ")
@@ -181,6 +183,15 @@ def _check(text: str, size: int, what: str) -> None:
         )
     if "\0" in text:
         raise CommandError(f"{what} holds a NUL byte, which no command line or environment can")
+
+
+def is_text(value: str) -> bool:
+    """Whether a value is UTF-8; a Secret's may be any bytes, as surrogate escapes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def endangers_loader(name: str) -> bool:

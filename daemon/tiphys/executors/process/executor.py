@@ -94,6 +94,8 @@ class ProcessExecutor:
         """Stage in and spawn; an Outcome where it did not come to that."""
         if order.deadline is not None and order.deadline <= datetime.now(UTC):
             return outcomes.failed(outcomes.reached_deadline(order))
+        if order.inputs and await self._link.find(order.id):
+            return None  # what is being run, or was, must not get its inputs again
         try:
             words = command.words(work.container, self._images)
             plan, request = await self._prepared(order, work, words)
@@ -151,6 +153,8 @@ class ProcessExecutor:
         }
         if hidden:
             request["hidden_arguments"] = hidden
+        for name in [name for name, value in env.items() if not value.isascii() and not command.is_text(value)]:
+            request.setdefault("bytes_env", {})[name] = os.fsencode(env.pop(name)).decode("latin-1")
         if order.deadline is not None:
             request["deadline"] = order.deadline.timestamp()
         if self._user.owner:
@@ -239,6 +243,8 @@ class ProcessExecutor:
             staged, problem, transient = error.staged, str(error), error.transient
         if order.wanted.result and "result" in record:
             staged = msgspec.structs.replace(staged, result=record["result"])
+        self._plans.pop(order.id, None)
+        self._link.settle(order.id)
         return outcomes.outcome(record, end, staged, problem, transient=transient)
 
     async def stop(self, handle: Handle, grace_seconds: float) -> None:

@@ -90,6 +90,12 @@ class Link:
         await waiting.ended.wait()
         return waiting.record
 
+    def settle(self, order_id: str) -> None:
+        """The attempt's end is known and used: what is kept of it here is let go (the launcher still knows)."""
+        waiting = self._attempts.get(order_id)
+        if waiting is not None and waiting.ended.is_set():
+            del self._attempts[order_id]
+
     def end_of(self, order_id: str) -> anyio.Event:
         """Set when an attempt that was found or spawned ends."""
         return self._attempts[order_id].ended

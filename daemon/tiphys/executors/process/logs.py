@@ -85,6 +85,7 @@ async def read(link: Link, order_id: str, *, follow: bool) -> AsyncIterator[byte
             os.close(fd)
     async for piece in _finished(link, order_id):
         yield piece
+    link.settle(order_id)
 
 
 async def _finished(link: Link, order_id: str) -> AsyncIterator[bytes]:
