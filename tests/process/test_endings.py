@@ -3,7 +3,11 @@
 import pwd
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from blockbuster import blockbuster_ctx
+
 from tests.process.orders import RESULT, everywhere, needs_root, opened, order, printed, processes, run, shell, unique_sleep, until
+from tiphys.errors import InvalidSettings
 from tiphys.settings import ImageEntry
 from tiphys.spec import work
 from tiphys.spec.artifacts import S3, ArchiveStrategy, Artifact, NoneStrategy
@@ -306,6 +310,26 @@ async def test_steps_run_as_the_user_of_the_setting(tmp_path, isolation):
     assert outcome.result.splitlines()[2:] == ["mine", "denied", "nobody"]
     assert outcome.result.splitlines()[0] == str(pwd.getpwnam("nobody").pw_uid)
     assert source.result == outcome.result.splitlines()[0]
+
+
+async def test_the_event_loop_is_never_blocked(tmp_path, isolation):
+    wanted = work.Wanted(result=True, parameters=(work.OutputParameter(name="p", path=f"{tmp_path}/p"),))
+    with blockbuster_ctx():
+        async with opened(tmp_path, isolation) as executor:
+            source = f"open('{tmp_path}/p', 'w').write('v'); print('x' * 100_000)"
+            asked = order("python", source=source, working_dir=str(tmp_path), wanted=wanted)
+                "python", source=f"open('{tmp_path}/p', 'w').write('v'); print('x' * 100_000)", working_dir=str(tmp_path), wanted=wanted
+            )
+            outcome = await run(executor, asked)
+            assert outcome.parameters == {"p": "v"}
+            assert await printed(executor, asked)
+            await executor.remove(asked.id)
+
+
+async def test_a_user_that_is_not_there_is_a_mistake_in_the_settings(tmp_path, isolation):
+    with pytest.raises(InvalidSettings, match="no-such-user"):
+        async with opened(tmp_path, isolation, user="no-such-user"):
+            pass
 
 
 async def test_a_removed_attempt_leaves_no_files(tmp_path, isolation):

@@ -353,7 +353,7 @@ async def open_process(
     IsolationRefused: the setting asks for full isolation and this host does not allow it.
     """
     directories = await anyio.to_thread.run_sync(places.directories, root, runtime)
-    user = isolation.user_named(settings.user)
+    user = await anyio.to_thread.run_sync(isolation.user_named, settings.user)
     async with Link.opened(directories, mode, settings.grace_seconds) as link:
         fence, notices = await opening.fence(settings, link, user, [*hidden, root, directories.runtime], visible)
         yield ProcessExecutor(settings, images, secrets, artifacts, link, fence, user, notices)

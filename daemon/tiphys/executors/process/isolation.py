@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tiphys.errors import InvalidSettings
 from tiphys.executors.process import view as views
 from tiphys.executors.process.view import View, normal, within
 
@@ -46,7 +47,12 @@ class User:
     uid: int
     gid: int
     name: str
-    other: bool = False
+    switch: str = ""
+
+    @property
+    def other(self) -> bool:
+        """Whether it is not the user we run as; `switch` is then the program that changes users."""
+        return bool(self.switch)
 
     @property
     def owner(self) -> tuple[int, int] | None:
@@ -59,7 +65,7 @@ class User:
             return []
         groups = ["--init-groups"] if self.name else ["--clear-groups"]
         return [
-            shutil.which("setpriv") or "/usr/bin/setpriv",
+            self.switch,
             "--reuid",
             str(self.uid),
             "--regid",
@@ -70,19 +76,22 @@ class User:
 
 
 def user_named(name: str) -> User:
-    """The user of setting `process.user`. ValueError: there is none, or only root may switch."""
+    """The user of setting `process.user`. InvalidSettings: there is none, or no way to become it."""
     uid = os.geteuid()
     if not name:
         return User(uid=uid, gid=os.getegid(), name="")
     try:
         found = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
     except KeyError:
-        raise ValueError(f"process.user: there is no user {name!r}") from None
+        raise InvalidSettings(f"process.user: there is no user {name!r}") from None
     if found.pw_uid == uid:
         return User(uid=uid, gid=found.pw_gid, name=found.pw_name)
     if uid != 0:
-        raise ValueError(f"process.user: only root may run steps as another user ({name!r})")
-    return User(uid=found.pw_uid, gid=found.pw_gid, name=found.pw_name, other=True)
+        raise InvalidSettings(f"process.user: only root may run steps as another user ({name!r})")
+    switch = shutil.which("setpriv")
+    if switch is None:
+        raise InvalidSettings(f"process.user: steps cannot run as {name!r}, for setpriv (package util-linux) is not installed")
+    return User(uid=found.pw_uid, gid=found.pw_gid, name=found.pw_name, switch=switch)
 
 
 @dataclass(frozen=True, kw_only=True)

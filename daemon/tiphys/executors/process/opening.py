@@ -47,7 +47,7 @@ async def fence(
 async def _full(
     settings: ProcessSettings, link: Link, user: User, hidden: Sequence[Path], visible: Sequence[Path]
 ) -> tuple[Fence | None, str]:
-    bwrap = shutil.which("bwrap")
+    bwrap = await anyio.to_thread.run_sync(shutil.which, "bwrap")
     if bwrap is None:
         return None, "bwrap is not installed; the package is called bubblewrap"
     plain = await anyio.to_thread.run_sync(_fence, settings, link.directories, user, hidden, visible, bwrap)
