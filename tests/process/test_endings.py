@@ -318,8 +318,6 @@ async def test_the_event_loop_is_never_blocked(tmp_path, isolation):
         async with opened(tmp_path, isolation) as executor:
             source = f"open('{tmp_path}/p', 'w').write('v'); print('x' * 100_000)"
             asked = order("python", source=source, working_dir=str(tmp_path), wanted=wanted)
-                "python", source=f"open('{tmp_path}/p', 'w').write('v'); print('x' * 100_000)", working_dir=str(tmp_path), wanted=wanted
-            )
             outcome = await run(executor, asked)
             assert outcome.parameters == {"p": "v"}
             assert await printed(executor, asked)
