@@ -1204,13 +1204,14 @@ def main() -> int:
         keep()
     os.chdir("/")
     os.umask(0o022)
-    for path in (options.runtime, options.scratch, options.root):
-        os.makedirs(path, mode=0o700, exist_ok=True)
+    os.makedirs(options.runtime, mode=0o700, exist_ok=True)
     lock = os.open(f"{options.runtime}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return 0
+    for path in (options.scratch, options.root):
+        os.makedirs(path, mode=0o700, exist_ok=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)

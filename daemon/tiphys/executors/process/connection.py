@@ -78,6 +78,7 @@ def start(directories: Directories, mode: str) -> int:
     """Start a launcher; one that finds another in its place ends at once. Blocks for a moment; returns its pid."""
     argv = [sys.executable, "-I", "-S", str(LAUNCHER), "--mode", mode, "--runtime", str(directories.runtime)]
     argv += ["--scratch", str(directories.scratch), "--root", str(directories.root), "--owner", str(os.getpid())]
+    directories.runtime.mkdir(mode=0o700, exist_ok=True)  # a launcher that just ended may have taken it along
     said = os.open(directories.runtime / "launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
