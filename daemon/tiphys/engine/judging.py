@@ -13,13 +13,14 @@ from tiphys.spec.workflows import ClusterWorkflowTemplate, WorkflowSpec, Workflo
 
 INHERITED = (
     "service_account_name", "automount_service_account_token", "executor", "node_selector", "affinity", "tolerations",
-    "scheduler_name", "host_aliases", "security_context", "pod_spec_patch", "pod_resources", "resource_claims",
+    "scheduler_name", "host_aliases", "security_context", "pod_spec_patch",
 )  # fmt: skip
 """Fields that a pod takes from the workflow where its template does not set them."""
 
 UNUSED = (
     "image_pull_secrets", "host_network", "dns_policy", "dns_config", "pod_priority_class_name", "pod_priority",
-    "pod_disruption_budget", "pod_metadata", "executor_plugins", "metrics", "ttl_strategy", "pod_gc", "artifact_gc",
+    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims", "executor_plugins", "metrics", "ttl_strategy", "pod_gc",
+    "artifact_gc",
 )  # fmt: skip
 """Fields of a workflow that have no meaning for a run on one machine, or none yet."""
 

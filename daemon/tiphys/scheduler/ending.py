@@ -20,6 +20,8 @@ def settle(draft: Draft, node: Node) -> None:
     if node.settled:
         return
     node = draft.change(node, settled=True)
+    if draft.waiting(node.boundary):
+        draft.later(todo.Admit(node.boundary))
     match node.role:
         case Role.ROOT | Role.EXIT:
             draft.later(todo.Conclude())

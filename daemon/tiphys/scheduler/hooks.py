@@ -28,7 +28,8 @@ def moved(draft: Draft, node: Node) -> None:
 
 def over(draft: Draft, node: Node) -> int:
     """The node is over: fire what fires now, exit hooks too. Returns how many hooks are not settled yet."""
-    node = _fire(draft, node, _of(draft, node))
+    if not _abandoned(draft, node):
+        node = _fire(draft, node, _of(draft, node))
     return _open(draft, node)
 
 
@@ -39,9 +40,16 @@ def settled(draft: Draft, host: Node) -> int:
     return _open(draft, host)
 
 
+def _abandoned(draft: Draft, node: Node) -> bool:
+    """Whether what the node is in was ended around it: nothing more begins in there."""
+    return bool(node.boundary) and draft.node(node.boundary).phase.fulfilled
+
+
 def _open(draft: Draft, node: Node) -> int:
     if not node.fired:
         return 0
+    if _abandoned(draft, node):
+        return sum(1 for suffix in node.fired if (hook := draft.named(f"{node.name}.{suffix}")) is not None and not hook.settled)
     return sum(1 for suffix in node.fired if (hook := draft.named(f"{node.name}.{suffix}")) is None or not hook.settled)
 
 

@@ -2,7 +2,7 @@
 
 from tiphys.scheduler import attempts, decision, hooks, submitting, todo
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.records import Node
+from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType, Phase
 
 COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.STEP_GROUP, NodeType.TASK_GROUP, NodeType.RETRY})
@@ -26,6 +26,12 @@ def go_on(draft: Draft) -> None:
     draft.later(todo.Conclude())
 
 
+def _judged(draft: Draft, wrapper: Node) -> bool:
+    """Whether the next attempt was decided on and only waited for room: its judgement stands."""
+    last = draft.last_owned(wrapper.id)
+    return last is not None and last.role is Role.ATTEMPT and last.settled
+
+
 def _take_up(draft: Draft, node: Node) -> None:
     uid = draft.run.uid
     if node.fired:
@@ -37,6 +43,8 @@ def _take_up(draft: Draft, node: Node) -> None:
     elif node.type in COMPOSITE:
         if node.wake_at is not None:
             draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))
+        elif node.type is NodeType.RETRY and _judged(draft, node):
+            draft.later(todo.NextAttempt(node.id))
         else:
             draft.later(todo.Begin(node.id))
     elif attempts.is_attempt(node):

@@ -9,7 +9,7 @@ from tiphys.scheduler import bodies, nodes, plans, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
-from tiphys.spec.status import Phase
+from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Template
 
 RUN = ""
@@ -82,11 +82,11 @@ def admit(draft: Draft, boundary: str) -> None:
 
 
 def _admit_boundary(draft: Draft, boundary: Node) -> bool:
-    if boundary.phase.fulfilled or full(draft):
+    if boundary.phase.fulfilled:
         return False
     limit = template_of(draft, boundary)
     if limit.fail_fast and draft.count("failed", boundary.id):
-        if not draft.count("active", boundary.id):
+        if not draft.count("active", boundary.id) and not _hooks_outstanding(draft, boundary):
             for _ in range(draft.waiting(boundary.id)):
                 draft.queue(boundary.id).pop()
             nodes.abandon(draft, boundary, FAIL_FAST)
@@ -94,8 +94,18 @@ def _admit_boundary(draft: Draft, boundary: Node) -> bool:
         return False
     if limit.parallelism is not None and draft.count("active", boundary.id) >= limit.parallelism:
         return False
-    _go(draft, draft.queue(boundary.id).pop())
+    _go(draft, draft.queue(boundary.id).pop())  # where the run has no room it waits for that, in the run's queue
     return True
+
+
+def _hooks_outstanding(draft: Draft, node: Node) -> bool:
+    """Whether something that ended inside a node still has hooks to be waited for."""
+    for inner in draft.owned(node.id):
+        if inner.phase.fulfilled and not inner.settled:
+            return True
+        if (inner.role is Role.GROUP or inner.type is NodeType.TASK_GROUP) and _hooks_outstanding(draft, inner):
+            return True
+    return False
 
 
 def _go(draft: Draft, call: Call) -> None:
