@@ -5,13 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-to-run
 DEVELOP := $(VENV)/.ready-to-develop
+AWS_VENV ?= .venv-aws
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PURE := daemon/tiphys/spec daemon/tiphys/expressions daemon/tiphys/manifests daemon/tiphys/scheduler
 CONFORMANCE ?= ../shared/conformance
 EXAMPLE ?= examples/fan-out.yaml
 ARGS ?=
 
-.PHONY: help run setup test check format conformance bench clean
+.PHONY: help run setup aws test check format conformance bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +33,14 @@ $(DEVELOP): pyproject.toml
 	@echo "installing into $(VENV), with what tests and checks need ..."
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(READY)
+
+# It pins another botocore than aiobotocore does, so it cannot be in the same environment.
+aws: $(AWS_VENV)/bin/aws ## the `aws` command, which some acceptance tests need, in an environment of its own
+
+$(AWS_VENV)/bin/aws:
+	@test -x $(AWS_VENV)/bin/python || $(PYTHON) -m venv $(AWS_VENV)
+	@echo "installing the aws command into $(AWS_VENV) ..."
+	@$(AWS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'awscli>=1.40,<2'
 
 test: $(DEVELOP) ## all tests (ARGS='tests/cli -k tree')
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
