@@ -25,11 +25,15 @@ def refuses(draft: Draft, call: Call) -> bool:
         return False
     if draft.run.deadline_passed and not call.in_exit:
         return False
+    if call.boundary and call.role not in (Role.ATTEMPT, Role.HOOK) and _boundary_refuses(draft, call):
+        return True
     if draft.run.suspended or full(draft):
         _park(draft, RUN, call)
         return True
-    if not call.boundary or call.role in (Role.ATTEMPT, Role.HOOK):
-        return False
+    return False
+
+
+def _boundary_refuses(draft: Draft, call: Call) -> bool:
     limit = template_of(draft, draft.node(call.boundary))
     if limit.fail_fast and draft.count("failed", call.boundary):
         _park(draft, call.boundary, call)
