@@ -59,7 +59,7 @@ format: $(DEVELOP) ## put the code into the project's form
 conformance: $(DEVELOP) ## the conformance corpus, where it is there (ARGS='--id "ex--dag-*" -v')
 	@if [ -f $(CONFORMANCE)/run_conformance.py ]; then \
 	    sh $(CONFORMANCE)/shims/setup.sh --root && \
-	    PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/python $(CONFORMANCE)/run_conformance.py $(ARGS); \
+	    PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/python $(CONFORMANCE)/run_conformance.py --jobs 2 --isolated $(ARGS); \
 	else \
 	    echo "there is no conformance corpus at $(CONFORMANCE); nothing was run"; \
 	fi
