@@ -150,9 +150,9 @@ def _supplied(parameter: Parameter) -> Parameter:
     return parameter
 
 
-def stop(draft: Draft, node: Node) -> None:
-    """Have a live attempt ended."""
-    grace = draft.state.manifest.chosen.grace_seconds
+def stop(draft: Draft, node: Node, *, at_once: bool = False) -> None:
+    """Have a live attempt ended; `at_once`: without the grace, which it has had."""
+    grace = 0.0 if at_once else draft.state.manifest.chosen.grace_seconds
     draft.command(decision.StopAttempt(uid=draft.run.uid, node_id=node.id, attempt=node.attempt, grace_seconds=grace))
 
 

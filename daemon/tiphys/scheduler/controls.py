@@ -54,8 +54,8 @@ def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
     if node.type is NodeType.SUSPEND or node.waiting_for:
         nodes.end(draft, node, Phase.FAILED, idle)
     elif node.type is NodeType.POD:
+        attempts.stop(draft, node, at_once=bool(node.ending) and draft.run.shutdown is Shutdown.TERMINATE)
         draft.change(node, ending=running)
-        attempts.stop(draft, node)
     elif attempts.is_attempt(node):
         attempts.stop(draft, node)
         nodes.end(draft, node, Phase.FAILED, idle)
