@@ -51,7 +51,7 @@ def serving(api: Api) -> Iterator[Api]:
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        api.address = "127.0.0.1:{}".format(runner.addresses[0][1])
+        api.address = f"127.0.0.1:{runner.addresses[0][1]}"
         ready.set()
         await over.wait()
         await runner.cleanup()

@@ -1,5 +1,7 @@
 """Three steps, one after the other: the steps' own time and little else."""
 
+import itertools
+
 import pytest
 
 from tests.acceptance.house import MANIFESTS, House, nodes
@@ -23,7 +25,7 @@ def in_order(workflow: dict) -> list[str]:
     """The names of the pods; each began after the one before had ended."""
     pods = nodes(workflow, "Pod")
     values = list(pods.values())
-    assert all(before["finishedAt"] <= after["startedAt"] for before, after in zip(values, values[1:], strict=False))
+    assert all(before["finishedAt"] <= after["startedAt"] for before, after in itertools.pairwise(values))
     return list(pods)
 
 
