@@ -53,11 +53,17 @@ class House:
         process = {"isolation": self.isolation, "writable": [str(self.writable)], "grace_seconds": 10.0}
         config = self.top / "tiphys.yaml"
         config.write_text(json.dumps({"process": process, **self.settings}), encoding="utf-8")
-        return [sys.executable, "-m", "tiphys", *arguments, "--config", str(config)]
+        return [sys.executable, "-m", "tiphys", *arguments]
 
     def environment(self) -> dict[str, str]:
         passed = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TIPHYS_", "XDG_"))}
-        own = {"STATE_DIRECTORY": str(self.top / "state"), "PYTHONPATH": str(TOP / "daemon"), "PYTHONUTF8": "1", "TERM": "dumb"}
+        own = {
+            "STATE_DIRECTORY": str(self.top / "state"),
+            "TIPHYS_CONFIG": str(self.top / "tiphys.yaml"),
+            "PYTHONPATH": str(TOP / "daemon"),
+            "PYTHONUTF8": "1",
+            "TERM": "dumb",
+        }
         return {**passed, **own, **self.environ}
 
     def run(self, *arguments: str, stdin: str = "") -> Ended:

@@ -77,6 +77,18 @@ def test_a_policy_that_takes_in_errors_retries_it_and_one_that_does_not_fails(ho
         assert (ended.code, place.counted()) == (code, counts)
 
 
+def test_a_step_without_a_retry_strategy_that_was_cut_off_is_an_error_and_the_exit_handler_runs(home):
+    nap = unique_sleep()
+    arguments = voyage(home, hold="first", nap=nap)
+    with held(home, nap, *arguments) as process:
+        process.kill()
+    nothing_leaks(home, nap)
+    ended = home.run(*arguments)
+    assert ended.code == 1
+    assert phases(ended.workflow)["first"] == "Error"
+    assert home.counted() == {"first": 1, "home": 1}
+
+
 def test_an_exit_handler_that_was_cut_off_runs_again(house):
     nap = unique_sleep()
     arguments = voyage(house, hold="home", nap=nap)
@@ -144,10 +156,10 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_and_ends_right(home, seconds
     ended = home.run(*arguments)
     again = home.counted()
     workflow = ended.workflow
-    # `first` and `third` have no retryStrategy: one that was cut off fails the run, as Argo's lost pods do.
+    # `first` and `third` have no retryStrategy: one that was cut off fails the run, as a lost pod does.
     cut = [name for name, node in nodes(workflow, "Pod").items() if "interrupted" in node.get("message", "")]
-    if set(cut) & {"first", "third"}:
-        assert workflow["status"]["phase"] == "Error"
+    if {"first", "third"} & set(cut):
+        assert ended.code == 1
     else:
         assert ended.code == 0, ended.err
         assert again.keys() == ALL_ONCE.keys()
