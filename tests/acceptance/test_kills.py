@@ -147,6 +147,21 @@ def test_run_and_launcher_killed_together_leave_nothing_and_the_run_goes_on(hous
     assert house.counted() == ALL_ONCE | {"second": 2}
 
 
+def test_all_of_them_killed_at_once_leave_nothing_in_isolation_and_nothing_anywhere_once_the_run_goes_on(house):
+    nap = unique_sleep()
+    arguments = voyage(house, hold="second", nap=nap)
+    with held(house, nap, *arguments) as process:
+        for pid in [*house.launchers(), process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        if house.isolation == "full":
+            assert until(lambda: not processes(nap), FEW_SECONDS)
+    ended = house.run(*arguments)
+    assert ended.code == 0, ended.err
+    nothing_leaks(house, nap)
+    assert house.counted() == ALL_ONCE | {"second": 2}
+
+
 @pytest.mark.parametrize("seconds", [0.2, 0.35, 0.5, 0.65, 0.8])
 def test_a_run_that_is_killed_at_any_moment_goes_on_and_ends_right(home, seconds):
     arguments = voyage(home, policy="Always")
