@@ -11,8 +11,9 @@ PURE := daemon/tiphys/spec daemon/tiphys/expressions daemon/tiphys/manifests dae
 CONFORMANCE ?= ../shared/conformance
 EXAMPLE ?= examples/fan-out.yaml
 ARGS ?=
+FUZZ_SECONDS ?= 600
 
-.PHONY: help run setup aws test check format conformance bench clean
+.PHONY: help run setup aws test check format conformance fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +64,9 @@ conformance: $(DEVELOP) ## the conformance corpus, where it is there (ARGS='--id
 	else \
 	    echo "there is no conformance corpus at $(CONFORMANCE); nothing was run"; \
 	fi
+
+fuzz: $(DEVELOP) ## generated workflows, with and without crashes, for FUZZ_SECONDS (600)
+	TIPHYS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/generated -q -k long $(ARGS)
 
 bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
