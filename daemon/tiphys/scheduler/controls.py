@@ -101,7 +101,8 @@ def resume(draft: Draft, wish: Resume) -> Refusal | None:
             return Refusal(reason=attempts.no_value(name))
     if run.suspended:
         draft.change_run(suspended=False)
-        draft.later(todo.Admit(room.RUN))
+        for queue in (room.RUN, *draft.queues()):
+            draft.later(todo.Admit(queue))
     for node in waiting:
         attempts.resume(draft, node)
     return None

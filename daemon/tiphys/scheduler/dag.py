@@ -1,5 +1,7 @@
 """Dag: tasks when what they depend on is over (semantics 2.8). Dependencies are counted, never scanned again."""
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from tiphys.errors import TiphysError
@@ -28,8 +30,7 @@ def begin(draft: Draft, node: Node) -> None:
     draft.set_count(sum(1 for task in there.values() if task is not None and not task.settled), "live", node.id)
     for name in plan.order:
         waits_for = set(plan.depends[name].tasks)
-        if settled:
-            draft.set_count(len(waits_for & settled), "deps", node.id, name)
+        draft.set_count(len(waits_for & settled), "deps", node.id, name)
         if there[name] is None and waits_for <= settled:
             _try(draft, node, plan, name)
     _look(draft, node, plan)
@@ -83,6 +84,7 @@ def _try(draft: Draft, node: Node, plan: DagPlan, name: str) -> None:
             omitted = _with_template(base, plan, name)
             nodes.end(draft, nodes.create(draft, omitted, NodeType.SKIPPED, Phase.PENDING), Phase.OMITTED, OMITTED)
             return
+        _aggregate(draft, (draft.node(other) for other in upstream))
         scope = ChainScope(variables.TaskScope(draft, node, plan, lambda other: plan.sees(name, other)), plans.outer(draft, plan))
         calls = resolving.calls(draft, node, plan, task, scope)
     except TiphysError as error:
@@ -160,12 +162,14 @@ def _end_loop(draft: Draft, group: Node) -> None:
     for child in draft.owned(group.id):
         if child.role is Role.ITEM and child.phase.failed_or_error:
             phase = child.phase
-    try:
-        variables.aggregated(draft, group, group.task)
-    except TiphysError as error:
-        nodes.end(draft, group, phase if phase.failed_or_error else Phase.ERROR, str(error))
-        return
     nodes.end(draft, group, phase)
+
+
+def _aggregate(draft: Draft, tasks: Iterable[Node]) -> None:
+    """Put the outputs of loops together, to learn whether that can be done. Raises AggregationError."""
+    for task in tasks:
+        if task.type is NodeType.TASK_GROUP:
+            variables.aggregated(draft, task, task.task)
 
 
 def _result(draft: Draft, node: Node, name: str) -> TaskResult:
@@ -211,6 +215,7 @@ def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
         return
     scope = ChainScope(variables.TaskScope(draft, node, plan, lambda _: True), plans.outer(draft, plan))
     try:
+        _aggregate(draft, (draft.node(_task_id(draft, node, name)) for name in plan.order if plan.tasks[name].looped))
         outputs = giving.outputs(draft, node, plan, scope)
     except TiphysError as error:
         nodes.error(draft, node, str(error))
@@ -244,12 +249,12 @@ def _handed_on(draft: Draft, task: Node, branch: Phase) -> Phase:
     phase = task.phase if task.phase.completed else branch
     match task.type:
         case NodeType.RETRY:
-            last = draft.last_owned(task.id)
+            last = draft.last_owned(task.id, Role.ATTEMPT)
             return phase if last is None else _handed_on(draft, last, phase)
         case NodeType.TASK_GROUP:
-            return _worst([_handed_on(draft, child, phase) for child in draft.owned(task.id)] or [phase])
+            return _worst([_handed_on(draft, child, phase) for child in draft.owned(task.id) if child.role is Role.ITEM] or [phase])
         case NodeType.STEPS:
-            group = draft.last_owned(task.id)
+            group = draft.last_owned(task.id, Role.GROUP)
             return (
                 phase
                 if group is None

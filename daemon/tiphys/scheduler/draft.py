@@ -12,7 +12,7 @@ from msgspec import structs
 from tiphys.expressions.chance import Chance
 from tiphys.scheduler import decision
 from tiphys.scheduler.queues import Queue
-from tiphys.scheduler.records import Node, Run
+from tiphys.scheduler.records import Node, Role, Run
 from tiphys.scheduler.state import LOCK, Key, RunState, effects
 from tiphys.scheduler.todo import Todo
 from tiphys.spec import names
@@ -27,6 +27,7 @@ class Draft:
         "_bumps",
         "_commands",
         "_effects",
+        "_fresh",
         "_ids",
         "_nodes",
         "_owned",
@@ -51,6 +52,7 @@ class Draft:
         self._queues: dict[str, Queue] = {}
         self._commands: list[decision.Command] = []
         self._todo: deque[Todo] = deque()
+        self._fresh: list[Todo] = []
 
     # the run
 
@@ -108,10 +110,9 @@ class Draft:
         old = [self.node(node_id) for node_id in self.state.owned.get(owner, ()) if node_id not in self._removed]
         return old + [self._nodes[node_id] for node_id in self._owned.get(owner, ())]
 
-    def last_owned(self, owner: str) -> Node | None:
-        """The newest node that `owner` waits for."""
-        new = self._owned.get(owner) or [i for i in self.state.owned.get(owner, ()) if i not in self._removed]
-        return self.node(new[-1]) if new else None
+    def last_owned(self, owner: str, role: Role) -> Node | None:
+        """The newest node that `owner` waits for and that is this to it."""
+        return next((node for node in reversed(self.owned(owner)) if node.role is role), None)
 
     def fresh_id(self, name: str) -> str:
         """The id for a new node: Argo's, and a counted suffix where two names of one run have the same 32-bit hash."""
@@ -200,11 +201,13 @@ class Draft:
         self._commands.append(command)
 
     def later(self, item: Todo) -> None:
-        """Put an item on the worklist."""
-        self._todo.append(item)
+        """Put an item on the worklist: what follows from an item is done before its neighbours, as Argo's walk would."""
+        self._fresh.append(item)
 
     def next(self) -> Todo | None:
         """The next item of the worklist; None at the fixed point."""
+        self._todo.extendleft(reversed(self._fresh))
+        self._fresh.clear()
         return self._todo.popleft() if self._todo else None
 
     def decision(self, *first: decision.Change) -> decision.Decision:

@@ -9,9 +9,11 @@ from tiphys.spec.status import NodeType
 def over(draft: Draft, node: Node) -> None:
     """The node has its last phase."""
     giving.export(draft, node)
+    if node.role is Role.ATTEMPT:
+        draft.later(todo.Settle(node.id))  # the next attempt comes before those that wait for this one's room
     if node.type is not NodeType.STEP_GROUP:
         draft.later(todo.Admit(node.boundary))
-    if hooks.over(draft, node) == 0:
+    if hooks.over(draft, node) == 0 and node.role is not Role.ATTEMPT:
         draft.later(todo.Settle(node.id))
 
 
@@ -20,7 +22,7 @@ def settle(draft: Draft, node: Node) -> None:
     if node.settled:
         return
     node = draft.change(node, settled=True)
-    if draft.waiting(node.boundary):
+    if node.role is not Role.ATTEMPT and draft.waiting(node.boundary):
         draft.later(todo.Admit(node.boundary))
     match node.role:
         case Role.ROOT | Role.EXIT:

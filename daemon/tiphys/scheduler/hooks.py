@@ -83,15 +83,21 @@ def _fire(draft: Draft, node: Node, calls: Iterable[HookCall]) -> Node:
             if not _wanted(draft, node, call):
                 continue
         except TiphysError as error:
-            return nodes.error(draft, node, str(error)) if not node.phase.fulfilled else _broken(draft, node, str(error))
+            return _broken(draft, node, str(error))
         node = draft.change(draft.node(node.id), fired=(*node.fired, call.suffix))
         _start(draft, node, call)
     return node
 
 
 def _broken(draft: Draft, node: Node, message: str) -> Node:
-    """A hook of a finished node cannot be evaluated: the node, or for a step its group, is an Error."""
-    return draft.change(node, phase=Phase.ERROR, message=message, execution_error=True)
+    """A hook cannot be evaluated: its node is an Error, and so is the group of a step. The workflow's exit handler runs all the same."""
+    if node.role is not Role.ROOT:
+        node = draft.change(node, execution_error=True)
+    if node.phase.fulfilled:
+        return draft.change(node, phase=Phase.ERROR, message=message)
+    nodes.abandon(draft, node, message)
+    nodes.stop(draft, node)
+    return nodes.end(draft, node, Phase.ERROR, message)
 
 
 def _wanted(draft: Draft, node: Node, call: HookCall) -> bool:

@@ -70,10 +70,15 @@ def abandon(draft: Draft, node: Node, message: str) -> None:
     for inner in draft.owned(node.id):
         if not inner.phase.fulfilled:
             abandon(draft, inner, message)
-            if inner.type in ATTEMPTED:
-                grace = draft.state.manifest.chosen.grace_seconds
-                draft.command(decision.StopAttempt(uid=draft.run.uid, node_id=inner.id, attempt=inner.attempt, grace_seconds=grace))
+            stop(draft, inner)
             end(draft, inner, Phase.FAILED, message)
+
+
+def stop(draft: Draft, node: Node) -> None:
+    """Have the attempt of a node ended, if it is one that an executor carries out."""
+    if node.type in ATTEMPTED and node.id in draft.state.nodes:
+        grace = draft.state.manifest.chosen.grace_seconds
+        draft.command(decision.StopAttempt(uid=draft.run.uid, node_id=node.id, attempt=node.attempt, grace_seconds=grace))
 
 
 def error(draft: Draft, node: Node, message: str) -> Node:

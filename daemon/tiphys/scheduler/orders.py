@@ -209,7 +209,7 @@ def _deadline(draft: Draft, node: Node, template: Template, now: datetime) -> tu
         wrapper = draft.node(node.owner)
         first = draft.owned(wrapper.id)[0]
         end_ = retrying.budget_end(retrying.strategy_of(draft, wrapper), first.started_at or now)
-        if end_ is not None and (limit[0] is None or end_ < limit[0]):
+        if end_ is not None and first.id != node.id and (limit[0] is None or end_ < limit[0]):
             limit = end_, STEP_DEADLINE
     return limit
 

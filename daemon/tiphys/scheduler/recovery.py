@@ -28,8 +28,8 @@ def go_on(draft: Draft) -> None:
 
 def _judged(draft: Draft, wrapper: Node) -> bool:
     """Whether the next attempt was decided on and only waited for room: its judgement stands."""
-    last = draft.last_owned(wrapper.id)
-    return last is not None and last.role is Role.ATTEMPT and last.settled
+    last = draft.last_owned(wrapper.id, Role.ATTEMPT)
+    return last is not None and last.settled
 
 
 def _take_up(draft: Draft, node: Node) -> None:

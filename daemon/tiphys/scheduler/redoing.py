@@ -1,5 +1,7 @@
 """Retry of a finished workflow in place (semantics 2.14): what failed is forgotten, what succeeded stays."""
 
+from collections.abc import Iterable, Iterator
+
 from msgspec import structs
 
 from tiphys.errors import TiphysError
@@ -12,6 +14,9 @@ from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.status import NodeType, Phase
 
 EXECUTED = frozenset({NodeType.POD, NodeType.CONTAINER, NodeType.HTTP, NodeType.PLUGIN})
+LEAVES = EXECUTED | {NodeType.SKIPPED, NodeType.SUSPEND}
+"""What is made anew. Argo leaves failed suspends and what could not be called as they are, and fails again at once."""
+EXIT = "onExit"
 GROUPS = frozenset({NodeType.STEPS, NodeType.STEP_GROUP, NodeType.DAG, NodeType.TASK_GROUP, NodeType.RETRY})
 
 
@@ -47,42 +52,79 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
 
 
 def _doomed(draft: Draft, graph: Graph) -> dict[str, None]:
-    """Ids to delete: failed leaves without a succeeded descendant, all that came after them, and the exit handler's tree."""
+    """Ids to delete: failed leaves without a succeeded descendant, all that came after them, and the exit handler's tree.
+
+    What hooks did says nothing of whether a failure was handled, and a failed hook fails nothing: neither counts. Of a retried
+    template only the last attempt is gone on with.
+    """
     doomed: dict[str, None] = {}
     for node in draft.all_nodes():
-        if node.in_exit and (node.role is Role.EXIT or not _in_host_exit(draft, node)):
+        trail = list(_trail(draft, node))
+        if trail[-1].role is Role.EXIT:
             doomed[node.id] = None
-        elif node.phase.failed_or_error and node.type in EXECUTED | {NodeType.SKIPPED, NodeType.SUSPEND}:
-            first = draft.node(node.owner) if node.role is Role.ATTEMPT else node
+        elif node.phase.failed_or_error and node.type in LEAVES and not _hooked(trail) and not _superseded(draft, trail):
+            first = trail[1] if node.role is Role.ATTEMPT else node
             below = graph.descendants(first.id)
-            if not any(draft.node(i).phase is Phase.SUCCEEDED and draft.node(i).type in EXECUTED for i in below):
+            if not any(_succeeded(draft, draft.node(other)) for other in below):
                 doomed[first.id] = None
                 doomed.update(dict.fromkeys(below))
     return doomed
 
 
-def _in_host_exit(draft: Draft, node: Node) -> bool:
-    """Whether the node belongs to the exit handler of a step or task, not of the workflow."""
-    while node.boundary:
-        node = draft.node(node.boundary)
-    return node.role is not Role.EXIT
+def _trail(draft: Draft, node: Node) -> Iterator[Node]:
+    """The node, its owner, and so on to the root that it belongs to."""
+    yield node
+    while node.owner:
+        node = draft.node(node.owner)
+        yield node
+
+
+def _hooked(trail: Iterable[Node]) -> bool:
+    return any(node.role is Role.HOOK for node in trail)
+
+
+def _superseded(draft: Draft, trail: Iterable[Node]) -> bool:
+    """Whether the node belongs to an attempt that another one followed."""
+    attempts = (node for node in trail if node.role is Role.ATTEMPT)
+    return any(draft.last_owned(node.owner, Role.ATTEMPT) is not node for node in attempts)
+
+
+def _succeeded(draft: Draft, node: Node) -> bool:
+    return node.phase is Phase.SUCCEEDED and node.type in EXECUTED and not _hooked(_trail(draft, node))
 
 
 def _reset_ancestors(draft: Draft, doomed: dict[str, None]) -> None:
     seen: set[str] = set()
-    for node_id in doomed:
-        node = draft.node(node_id)
-        while node.owner and node.owner not in seen:
-            seen.add(node.owner)
-            node = draft.node(node.owner)
+    for node_id in list(doomed):
+        for node in list(_trail(draft, draft.node(node_id)))[1:]:
+            if node.id in seen:
+                break
+            seen.add(node.id)
             if node.id not in doomed and node.type in GROUPS:
-                draft.change(
-                    node,
-                    phase=Phase.RUNNING,
-                    message="",
-                    started_at=draft.at,
-                    finished_at=None,
-                    settled=False,
-                    outputs=None,
-                    execution_error=False,
-                )
+                _reset(draft, node, doomed)
+
+
+def _reset(draft: Draft, node: Node, doomed: dict[str, None]) -> None:
+    """Set a group going again. Its exit hook will run again too, at its new end."""
+    fired = tuple(suffix for suffix in node.fired if suffix != EXIT)
+    for other in draft.owned(node.id):
+        if other.role is Role.HOOK and other.name == f"{node.name}.{EXIT}":
+            doomed.update(dict.fromkeys([other.id, *_owned(draft, other)]))
+    draft.change(
+        node,
+        phase=Phase.RUNNING,
+        message="",
+        started_at=draft.at,
+        finished_at=None,
+        settled=False,
+        outputs=None,
+        execution_error=False,
+        fired=fired,
+    )
+
+
+def _owned(draft: Draft, node: Node) -> Iterator[str]:
+    """Everything that belongs to a node, at all depths."""
+    for other in draft.owned(node.id):
+        yield other.id
+        yield from _owned(draft, other)

@@ -7,7 +7,7 @@ import msgspec
 from tiphys.errors import TiphysError
 from tiphys.expressions import durations, expr, tags
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import binding, bodies, decision, nodes, todo
+from tiphys.scheduler import binding, bodies, decision, nodes, room, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -93,7 +93,7 @@ def _judge(draft: Draft, wrapper: Node, attempts: list[Node], strategy: RetryStr
         _give_up(draft, wrapper, last, "No more retries left")
     elif not _expression_allows(draft, wrapper, strategy, attempts):
         _give_up(draft, wrapper, last, "retryStrategy.expression evaluated to false")
-    elif draft.at < go_on_at:
+    elif draft.at < go_on_at and not room.failing_fast(draft, wrapper.boundary):
         wait = durations.humanize(go_on_at - draft.at)
         draft.change(wrapper, message=f"Backoff for {wait}", wake_at=go_on_at)
         draft.command(decision.SetTimer(uid=draft.run.uid, key=wrapper.id, at=go_on_at))

@@ -25,7 +25,7 @@ def refuses(draft: Draft, call: Call) -> bool:
         return False
     if draft.run.deadline_passed and not call.in_exit:
         return False
-    if call.boundary and call.role not in (Role.ATTEMPT, Role.HOOK) and _boundary_refuses(draft, call):
+    if call.boundary and not _exempt(draft, call) and _boundary_refuses(draft, call):
         return True
     if draft.run.suspended or full(draft):
         _park(draft, RUN, call)
@@ -33,13 +33,26 @@ def refuses(draft: Draft, call: Call) -> bool:
     return False
 
 
+def _exempt(draft: Draft, call: Call) -> bool:
+    """Whether a template's limits do not hold for a call: hooks, and attempts that others may wait for, since they keep locks."""
+    if call.role is not Role.ATTEMPT:
+        return call.role is Role.HOOK
+    wrapper = draft.node(call.owner)
+    return wrapper.role is Role.HOOK or bool(wrapper.holding)
+
+
+def failing_fast(draft: Draft, boundary: str) -> bool:
+    """Whether nothing more is started in a steps or dag node, since something in it failed and its template says failFast."""
+    return bool(boundary) and draft.count("failed", boundary) > 0 and bool(template_of(draft, draft.node(boundary)).fail_fast)
+
+
 def _boundary_refuses(draft: Draft, call: Call) -> bool:
-    limit = template_of(draft, draft.node(call.boundary))
-    if limit.fail_fast and draft.count("failed", call.boundary):
+    if failing_fast(draft, call.boundary):
         _park(draft, call.boundary, call)
         draft.later(todo.Admit(call.boundary))
         return True
-    if limit.parallelism is not None and draft.count("active", call.boundary) >= limit.parallelism:
+    limit = template_of(draft, draft.node(call.boundary)).parallelism
+    if limit is not None and draft.count("active", call.boundary) >= limit:
         _park(draft, call.boundary, call)
         return True
     return False
@@ -88,15 +101,15 @@ def admit(draft: Draft, boundary: str) -> None:
 def _admit_boundary(draft: Draft, boundary: Node) -> bool:
     if boundary.phase.fulfilled:
         return False
-    limit = template_of(draft, boundary)
-    if limit.fail_fast and draft.count("failed", boundary.id):
+    if failing_fast(draft, boundary.id):
         if not draft.count("active", boundary.id) and not _hooks_outstanding(draft, boundary):
             for _ in range(draft.waiting(boundary.id)):
                 draft.queue(boundary.id).pop()
             nodes.abandon(draft, boundary, FAIL_FAST)
             nodes.end(draft, boundary, Phase.FAILED, FAIL_FAST)
         return False
-    if limit.parallelism is not None and draft.count("active", boundary.id) >= limit.parallelism:
+    limit = template_of(draft, boundary).parallelism
+    if limit is not None and draft.count("active", boundary.id) >= limit:
         return False
     _go(draft, draft.queue(boundary.id).pop())  # where the run has no room it waits for that, in the run's queue
     return True

@@ -129,7 +129,7 @@ class RunState:
         self.parked: dict[str, list[queues.Entry]] = {}
         self.sources: dict[tuple[str, ...], Source | str] = {}
         self.plans: dict[str, Plan] = {}
-        self.aggregates: dict[tuple[str, str], dict[str, object] | str] = {}
+        self.aggregates: dict[tuple[str, str, int], dict[str, object] | str] = {}
         self.globals: dict[str, str] | None = None
 
     def put(self, node: Node) -> None:

@@ -113,13 +113,6 @@ def _end_group(draft: Draft, group: Node) -> None:
         if child.phase.failed_or_error and not _tolerated(plan, child):
             nodes.end(draft, group, Phase.FAILED, f"child '{child.id}' failed")
             return
-    try:
-        for step in plan.tasks.values():
-            if step.looped and plan.group_of[step.name] == int(group.name[len(draft.node(group.owner).name) + 1 : -1]):
-                variables.aggregated(draft, group, step.name)
-    except TiphysError as error:
-        nodes.end(draft, draft.change(group, execution_error=True), Phase.ERROR, str(error))
-        return
     nodes.end(draft, group, Phase.SUCCEEDED)
 
 
@@ -135,7 +128,15 @@ def group_settled(draft: Draft, node: Node, group: Node) -> None:
     if group.phase.failed_or_error:
         nodes.end(draft, node, Phase.FAILED, group.message)
         return
-    _next_group(draft, node, int(group.name[len(node.name) + 1 : -1]) + 1)
+    index = int(group.name[len(node.name) + 1 : -1])
+    try:
+        for step in _plan(draft, node).groups[index]:
+            if step.looped:
+                variables.aggregated(draft, group, step.name)
+    except TiphysError as error:
+        nodes.error(draft, node, str(error))
+        return
+    _next_group(draft, node, index + 1)
 
 
 def _succeed(draft: Draft, node: Node, plan: StepsPlan) -> None:

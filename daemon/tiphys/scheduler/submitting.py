@@ -99,7 +99,7 @@ def begin(draft: Draft) -> None:
                 role=Role.ROOT,
                 template=spec.entrypoint,
                 scope=sources.local_scope(draft),
-                arguments=spec.arguments,
+                arguments=structs.replace(spec.arguments or Arguments(), parameters=draft.run.parameters),
             )
         )
     )

@@ -78,7 +78,7 @@ def loop_index(task: str) -> int:
 def aggregated(draft: Draft, owner: Node, task: str) -> dict[str, object]:
     """`aggregate`, remembered: a finished loop's children do not change. Raises AggregationError."""
     cache = draft.state.aggregates
-    key = (owner.id, task)
+    key = (owner.id, task, draft.run.generation)
     found = cache.get(key)
     if found is None:
         try:
@@ -95,7 +95,7 @@ def node_value(draft: Draft, node: Node, key: str) -> object:
     """One variable of a node, by its key below the name, such as `status` or `outputs.parameters.x`."""
     match key.split(".", 2):
         case ["id"]:
-            return node.id if node.type is not NodeType.RETRY else (draft.last_owned(node.id) or node).id
+            return node.id if node.type is not NodeType.RETRY else (draft.last_owned(node.id, Role.ATTEMPT) or node).id
         case ["status"]:
             return str(node.phase)
         case ["startedAt"]:
@@ -187,6 +187,8 @@ class TaskScope:
         if node is None:
             return MISSING
         if looped and rest.startswith("outputs."):
+            if not node.phase.fulfilled:
+                return MISSING
             if isinstance(self._plan, StepsPlan) and all(c.phase is Phase.SKIPPED for c in loop_children(self._draft, node, name)):
                 return ABSENT
             return aggregated(self._draft, node, name).get(rest, MISSING)
@@ -216,7 +218,10 @@ class TaskScope:
         node, looped = self._node(name)
         if node is None:
             return
-        keys = [*aggregated(self._draft, node, name), "id", "status"] if looped else list(node_keys(self._draft, node))
+        if looped:
+            keys = [*(aggregated(self._draft, node, name) if node.phase.fulfilled else ()), "id", "status"]
+        else:
+            keys = list(node_keys(self._draft, node))
         for key in keys:
             full = f"{self._prefix}{name}.{key}"
             if full == prefix or full.startswith(prefix + "."):
