@@ -1,10 +1,12 @@
 """The laws of the state, as code. Tests check them after every decision; a broken law is a bug of ours, never of a workflow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from tiphys.scheduler import decision
+from tiphys.scheduler import decision, plans, retrying, room
+from tiphys.scheduler.calls import Call
+from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
-from tiphys.scheduler.state import LOCK, RunState, State, effects
+from tiphys.scheduler.state import ACTIVE_PHASES, ACTIVE_TYPES, LOCK, RunState, State, effects
 from tiphys.spec.status import NodeType, Phase
 
 
@@ -20,10 +22,17 @@ def step(before: RunState | None, made: decision.Decision) -> list[str]:
     removed = {change.node_id for change in made.changes if isinstance(change, decision.NodeRemoved)}
     for node in put.values():
         old = before.nodes.get(node.id) if before is not None else None
-        if old is not None and old.id not in removed and old.settled and node.phase is not old.phase and not _redone(before, made):
-            broken.append(f"{node.name} was {old.phase}, settled, and is {node.phase}")
+        if old is None or old.id in removed or _redone(before, made):
+            continue
+        if old.phase.fulfilled and node.phase is not old.phase:
+            broken.append(f"{node.name} was {old.phase} and is {node.phase}")
+        if old.settled and not node.settled:
+            broken.append(f"{node.name} was settled and is not")
     launched: set[tuple[str, int]] = set()
+    known = put.keys() | (before.nodes.keys() if before is not None else set())
     for command in made.commands:
+        if isinstance(command, decision.Launch | decision.Adopt | decision.StopAttempt) and command.node_id not in known:
+            broken.append(f"a command speaks of {command.node_id}, which is not there")
         if isinstance(command, decision.Launch):
             key = (command.node_id, command.attempt)
             launched_node = put.get(command.node_id)
@@ -65,14 +74,20 @@ def _owners(run: RunState) -> Iterator[str]:
             if other and other not in run.nodes:
                 yield f"{node.name} belongs to {other}, which is not there"
         owner = run.nodes.get(node.owner)
-        if owner is not None and owner.settled and not node.settled and node.role is not Role.HOOK:
+        if owner is None or node.role is Role.HOOK:
+            continue
+        if owner.phase.fulfilled and not node.phase.fulfilled:
             yield f"{node.name} goes on inside {owner.name}, which is over"
 
 
 def _attempts(run: RunState) -> Iterator[str]:
+    draft = Draft(run, run.run.created_at)
     for node in run.nodes.values():
         if node.type is NodeType.RETRY:
-            attempts = [run.nodes[i] for i in run.owned.get(node.id, ()) if run.nodes[i].role is Role.ATTEMPT]
+            attempts = _owned(run, node, Role.ATTEMPT)
+            limit = retrying.limit_of(retrying.strategy_of(draft, node))
+            if limit is not None and len(attempts) > limit + 1:
+                yield f"{node.name} has {len(attempts)} attempts, {limit} retries are allowed"
             if sum(1 for attempt in attempts if not attempt.settled) > 1:
                 yield f"{node.name} has several attempts at once"
             if any(attempt.phase is Phase.SUCCEEDED for attempt in attempts[:-1]):
@@ -99,6 +114,23 @@ def _limits(run: RunState) -> Iterator[str]:
         yield f"{run.counters[('active',)]} pods are active, {limit} may be"
 
 
+def _template_limits(run: RunState) -> Iterator[str]:
+    """Hooks, and attempts whose Retry node keeps locks, need no room of their template."""
+    if run.run.shutdown or run.run.deadline_passed:
+        return
+    draft = Draft(run, run.run.created_at)
+    active: dict[str, int] = {}
+    for node in run.nodes.values():
+        if node.boundary and node.type in ACTIVE_TYPES and node.phase in ACTIVE_PHASES and node.role is not Role.HOOK:
+            owner = run.nodes.get(node.owner)
+            if node.role is not Role.ATTEMPT or owner is None or not (owner.role is Role.HOOK or owner.holding):
+                active[node.boundary] = active.get(node.boundary, 0) + 1
+    for boundary, count in active.items():
+        limit = room.template_of(draft, run.nodes[boundary]).parallelism
+        if limit is not None and count > limit:
+            yield f"{count} children of {run.nodes[boundary].name} are active, {limit} may be"
+
+
 def _mutexes(run: RunState) -> Iterator[str]:
     for (kind, *rest), held in run.shared.counters.items():
         if kind == LOCK and "/Mutex/" in rest[0] and held > 1:
@@ -108,10 +140,104 @@ def _mutexes(run: RunState) -> Iterator[str]:
 def _groups(run: RunState) -> Iterator[str]:
     for node in run.nodes.values():
         if node.type is NodeType.STEPS:
-            groups = [run.nodes[i] for i in run.owned.get(node.id, ()) if run.nodes[i].role is Role.GROUP]
+            groups = _owned(run, node, Role.GROUP)
             for earlier in groups[:-1]:
                 if not earlier.settled:
                     yield f"{node.name} went on before {earlier.name} was over"
+
+
+def _owned(run: RunState, owner: Node, role: Role) -> list[Node]:
+    return [run.nodes[i] for i in run.owned.get(owner.id, ()) if run.nodes[i].role is role]
+
+
+def _waiting(run: RunState) -> dict[str, list[Call]]:
+    """Calls that wait for room, by their owner."""
+    found: dict[str, list[Call]] = {}
+    for queue in run.parked.values():
+        for _, _, call in queue:
+            found.setdefault(call.owner, []).append(call)
+    return found
+
+
+def _progress(run: RunState) -> Iterator[str]:
+    """What is unfinished inside a node is counted right, and there is something unfinished as long as the node is."""
+    draft = Draft(run, run.run.created_at)
+    waiting = _waiting(run)
+    for node in run.nodes.values():
+        calls = [call for call in waiting.get(node.id, ()) if call.role is not Role.HOOK]
+        if node.phase.fulfilled:
+            if not node.settled and not _outstanding_hooks(run, node, waiting.get(node.id, ())):
+                yield f"{node.name} is {node.phase}, and nothing will settle it"
+            continue
+        if node.phase is Phase.PENDING:
+            continue
+        match node.type:
+            case NodeType.STEP_GROUP | NodeType.TASK_GROUP:
+                live = [n for n in _owned(run, node, _inner(node)) if not n.settled]
+                yield from _counted(run, ("open", node.id), len(live) + len(calls), node, "open calls")
+                if not live and not calls:
+                    yield f"{node.name} runs with nothing in it"
+            case NodeType.DAG:
+                yield from _dag(run, draft, node, calls)
+            case NodeType.STEPS:
+                groups = _owned(run, node, Role.GROUP)
+                if not groups or groups[-1].settled:
+                    yield f"{node.name} runs without a group"
+            case NodeType.RETRY:
+                attempts = _owned(run, node, Role.ATTEMPT)
+                if not calls and node.wake_at is None and (not attempts or attempts[-1].settled):
+                    yield f"{node.name} runs without an attempt"
+
+
+def _inner(group: Node) -> Role:
+    return Role.STEP if group.type is NodeType.STEP_GROUP else Role.ITEM
+
+
+def _counted(run: RunState, key: tuple[str, ...], wanted: int, node: Node, what: str) -> Iterator[str]:
+    if run.counters.get(key, 0) != wanted:
+        yield f"{node.name} counts {run.counters.get(key, 0)} {what}, there are {wanted}"
+
+
+def _dag(run: RunState, draft: Draft, node: Node, calls: list[Call]) -> Iterator[str]:
+    plan = plans.plan_of(draft, node)
+    assert isinstance(plan, plans.DagPlan)
+    tasks = {task.task: task for task in _owned(run, node, Role.TASK)}
+    settled = {name for name, task in tasks.items() if task.settled}
+    yield from _counted(run, ("open", node.id), len(plan.order) - len(settled), node, "open tasks")
+    yield from _counted(run, ("live", node.id), len(tasks) - len(settled) + len(calls), node, "live tasks")
+    if len(tasks) == len(settled) and not calls:
+        yield f"{node.name} runs with nothing in it"
+    for name in plan.order:
+        needed = set(plan.depends[name].tasks)
+        yield from _counted(run, ("deps", node.id, name), len(needed & settled), node, f"settled dependencies of {name}")
+        if not needed <= settled and (name in tasks or any(call.task == name for call in calls)):
+            yield f"{node.name}.{name} is there before what it depends on is over"
+
+
+def _outstanding_hooks(run: RunState, node: Node, calls: Iterable[Call]) -> bool:
+    return any(call.role is Role.HOOK for call in calls) or any(not hook.settled for hook in _owned(run, node, Role.HOOK))
+
+
+def _queues(run: RunState) -> Iterator[str]:
+    """A call waits only while there is no room for it, once, and without a node."""
+    draft = Draft(run, run.run.created_at)
+    seen: set[str] = set()
+    for queue, entries in run.parked.items():
+        for _, _, call in entries:
+            if call.name in run.ids:
+                yield f"{call.name} waits for room and is there"
+            if call.name in seen:
+                yield f"{call.name} waits twice"
+            seen.add(call.name)
+        if not run.run.suspended and not _full(run, draft, queue):
+            yield f"there is room in {run.nodes[queue].name if queue else 'the run'} for {entries[0][1]}, and it waits"
+
+
+def _full(run: RunState, draft: Draft, queue: str) -> bool:
+    if not queue:
+        return room.full(draft)
+    limit = room.template_of(draft, run.nodes[queue]).parallelism
+    return room.failing_fast(draft, queue) or (limit is not None and draft.count("active", queue) >= limit)
 
 
 def _names(run: RunState) -> Iterator[str]:
@@ -148,4 +274,17 @@ def _waits(run: RunState) -> bool:
     return run.run.suspended or bool(run.run.wanting)
 
 
-LAWS = (_ended_nodes, _owners, _attempts, _counters, _limits, _mutexes, _groups, _names, _completed)
+LAWS = (
+    _ended_nodes,
+    _owners,
+    _attempts,
+    _counters,
+    _limits,
+    _template_limits,
+    _mutexes,
+    _groups,
+    _progress,
+    _queues,
+    _names,
+    _completed,
+)
