@@ -80,7 +80,8 @@ class Driver:
         made = self._decide(self.crashing, event)
         steady = self._decide(self.steady, event)
         self.log.append(event)
-        assert _comparable(made) == _comparable(steady), "a crash before this changed what is decided now"
+        after, steadily = _comparable(made), _comparable(steady)
+        assert after == steadily, f"a crash before this changed what is decided now: {after} instead of {steadily}"
         if isinstance(made, decision.Refusal):
             return False
         assert isinstance(steady, decision.Decision)

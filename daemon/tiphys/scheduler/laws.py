@@ -115,13 +115,15 @@ def _limits(run: RunState) -> Iterator[str]:
 
 
 def _template_limits(run: RunState) -> Iterator[str]:
-    """Hooks, and attempts whose Retry node keeps locks, need no room of their template."""
+    """Hooks, attempts whose Retry node keeps locks, and what a retry of the workflow goes on with, need no room of their template."""
     if run.run.shutdown or run.run.deadline_passed:
         return
     draft = Draft(run, run.run.created_at)
     active: dict[str, int] = {}
     for node in run.nodes.values():
         if node.boundary and node.type in ACTIVE_TYPES and node.phase in ACTIVE_PHASES and node.role is not Role.HOOK:
+            if node.attempt < run.run.generation:
+                continue
             owner = run.nodes.get(node.owner)
             if node.role is not Role.ATTEMPT or owner is None or not (owner.role is Role.HOOK or owner.holding):
                 active[node.boundary] = active.get(node.boundary, 0) + 1

@@ -21,9 +21,11 @@ def go_on(draft: Draft) -> None:
     for node in list(draft.all_nodes()):
         if not node.settled:
             _take_up(draft, node)
-    if draft.find(run.name) is None:
+    entry = draft.find(run.name)
+    if entry is None:
         submitting.begin(draft)
-    draft.later(todo.Conclude())
+    elif entry.settled:
+        draft.later(todo.Conclude())
 
 
 def _judged(draft: Draft, wrapper: Node) -> bool:
@@ -37,7 +39,8 @@ def _take_up(draft: Draft, node: Node) -> None:
     if node.fired:
         hooks.restart(draft, node)
     if node.phase.fulfilled:
-        draft.later(todo.Over(node.id))
+        if hooks.settled(draft, node) == 0:
+            draft.later(todo.Settle(node.id))
     elif node.waiting_for:
         draft.later(todo.Enter(node.id))
     elif node.type in COMPOSITE:

@@ -9,7 +9,6 @@ from tiphys.scheduler import recovery, submitting
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Retry
-from tiphys.scheduler.graph import Graph
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.status import NodeType, Phase
 
@@ -25,8 +24,7 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
     run = draft.run
     if not run.phase.failed_or_error:
         return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
-    graph = Graph(list(draft.all_nodes()))
-    doomed = _doomed(draft, graph)
+    doomed = _doomed(draft)
     newest = max((node.attempt for node in draft.all_nodes()), default=run.generation)
     _reset_ancestors(draft, doomed)
     for node_id in doomed:
@@ -51,23 +49,59 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
     return None
 
 
-def _doomed(draft: Draft, graph: Graph) -> dict[str, None]:
-    """Ids to delete: failed leaves without a succeeded descendant, all that came after them, and the exit handler's tree.
+def _tree(draft: Draft, node_id: str) -> Iterator[str]:
+    """A node and everything that belongs to it, at all depths."""
+    yield node_id
+    for other in draft.owned(node_id):
+        yield from _tree(draft, other.id)
+
+
+class _Order:
+    """What came after what."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._followers: dict[str, list[str]] = {}
+        self._following: dict[str, dict[str, None]] = {}
+        for node in draft.all_nodes():
+            for other in node.after or (parent for parent in node.parents if node.role is Role.GROUP and parent != node.owner):
+                self._followers.setdefault(other, []).append(node.id)
+
+    def following(self, node_id: str) -> dict[str, None]:
+        """Everything that followed a node beside it, with all that is inside."""
+        found = self._following.get(node_id)
+        if found is None:
+            found = self._following[node_id] = {}
+            stack = list(self._followers.get(node_id, ()))
+            while stack:
+                other = stack.pop()
+                if other not in found:
+                    found.update(dict.fromkeys(_tree(self._draft, other)))
+                    stack.extend(self._followers.get(other, ()))
+        return found
+
+
+def _doomed(draft: Draft) -> dict[str, None]:
+    """Ids to delete: failed leaves that nothing followed well, all that came after them, and the exit handler's tree.
 
     What hooks did says nothing of whether a failure was handled, and a failed hook fails nothing: neither counts. Of a retried
     template only the last attempt is gone on with.
     """
+    order = _Order(draft)
     doomed: dict[str, None] = {}
+    handled: dict[str, bool] = {}
     for node in draft.all_nodes():
         trail = list(_trail(draft, node))
         if trail[-1].role is Role.EXIT:
             doomed[node.id] = None
         elif node.phase.failed_or_error and node.type in LEAVES and not _hooked(trail) and not _superseded(draft, trail):
-            first = trail[1] if node.role is Role.ATTEMPT else node
-            below = graph.descendants(first.id)
-            if not any(_succeeded(draft, draft.node(other)) for other in below):
-                doomed[first.id] = None
-                doomed.update(dict.fromkeys(below))
+            above = trail[1:] if node.role is Role.ATTEMPT else trail
+            fresh = [other.id for other in above if other.id not in handled]
+            handled.update({i: any(_succeeded(draft, draft.node(later)) for later in order.following(i)) for i in fresh})
+            if not any(handled[other.id] for other in above):
+                doomed.update(dict.fromkeys(_tree(draft, above[0].id)))
+                for other in above:
+                    doomed.update(order.following(other.id))
     return doomed
 
 
@@ -109,7 +143,7 @@ def _reset(draft: Draft, node: Node, doomed: dict[str, None]) -> None:
     fired = tuple(suffix for suffix in node.fired if suffix != EXIT)
     for other in draft.owned(node.id):
         if other.role is Role.HOOK and other.name == f"{node.name}.{EXIT}":
-            doomed.update(dict.fromkeys([other.id, *_owned(draft, other)]))
+            doomed.update(dict.fromkeys(_tree(draft, other.id)))
     draft.change(
         node,
         phase=Phase.RUNNING,
@@ -121,10 +155,3 @@ def _reset(draft: Draft, node: Node, doomed: dict[str, None]) -> None:
         execution_error=False,
         fired=fired,
     )
-
-
-def _owned(draft: Draft, node: Node) -> Iterator[str]:
-    """Everything that belongs to a node, at all depths."""
-    for other in draft.owned(node.id):
-        yield other.id
-        yield from _owned(draft, other)
