@@ -73,6 +73,7 @@ def run(wiring: Wiring, /, *, no_color: bool, no_utf8: bool, output: str | None,
 @click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
 @click.option("-o", "--output", "form", type=click.Choice(("pretty", "simple")), default="pretty", help="How findings are shown.")
 @click.option("--offline", is_flag=True, help="For Argo's sake: linting asks no server anyway.")
+@click.option("--advise", is_flag=True, help="Also give advice on what is valid but risky; it never fails.")
 @click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
 @shared
 @click.pass_obj

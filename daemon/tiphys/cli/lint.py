@@ -12,7 +12,7 @@ from tiphys.cli import files, inputs, tree, views
 from tiphys.cli.exits import Exit
 from tiphys.cli.wiring import Supports, Wiring
 from tiphys.errors import InvalidSettings
-from tiphys.manifests import linting, reading
+from tiphys.manifests import advising, linting, reading
 from tiphys.manifests.diagnostics import Diagnostic, render
 from tiphys.manifests.reading import Located
 from tiphys.manifests.rules import Definitions
@@ -20,7 +20,7 @@ from tiphys.manifests.wording import Finding
 from tiphys.scheduler import sources
 from tiphys.spec.templates import Template
 from tiphys.spec.work import Severity
-from tiphys.spec.workflows import ClusterWorkflowTemplate, CronWorkflow, Workflow, WorkflowTemplate
+from tiphys.spec.workflows import ClusterWorkflowTemplate, CronWorkflow, Workflow, WorkflowSpec, WorkflowTemplate
 
 SIGNS = {Severity.ERROR: "✖", Severity.WARNING: "⚠", Severity.NOTICE: "○"}
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTICE: "default"}
@@ -35,6 +35,7 @@ class Request:
     paths: tuple[str, ...]
     executor: str = ""
     form: str = "pretty"
+    advise: bool = False
     colours: bool = True
     config: Path | None = None
 
@@ -52,6 +53,8 @@ def main(request: Request, wiring: Wiring) -> Exit:
     report = linting.lint(given, limits=limits, definitions=_definitions(given))
     supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
+    if request.advise:
+        judged += [diagnostic for located in report.documents for diagnostic in advised(located)]
     diagnostics = linting.ordered([*report.diagnostics, *judged], [name for name, _ in given])
     failed = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
     nothing = not failed and not any(report.counts.get(kind) for kind in RUNNABLE | {"ConfigMap", "Secret"})
@@ -71,15 +74,9 @@ def _definitions(given: Sequence[tuple[str, bytes]]) -> Definitions:
 
 def runnable(located: Located, supports: Supports, *, strict: bool) -> tuple[Diagnostic, ...]:
     """What an executor says of a document's templates. Its errors are warnings unless that executor was asked for (`strict`)."""
-    document = located.document
-    prefix: tuple[str | int, ...]
-    match document:
-        case Workflow() | WorkflowTemplate() | ClusterWorkflowTemplate():
-            spec, prefix = document.spec, ("spec", "templates")
-        case CronWorkflow():
-            spec, prefix = document.spec.workflow_spec, ("spec", "workflowSpec", "templates")
-        case _:
-            return ()
+    spec, prefix = _spec(located)
+    if spec is None:
+        return ()
     said = [
         Finding(
             path=(*path, *finding.field.split(".")),
@@ -91,6 +88,30 @@ def runnable(located: Located, supports: Supports, *, strict: bool) -> tuple[Dia
         for finding in supports(sources.with_defaults(template, spec.template_defaults))
     ]
     return reading.finished(reading.located(located.marks, said), located.marks.source)
+
+
+def advised(located: Located) -> tuple[Diagnostic, ...]:
+    """Advice for a document's templates; nothing of it refuses the document."""
+    spec, prefix = _spec(located)
+    if spec is None:
+        return ()
+    said = [
+        finding
+        for path, _, template in templates(spec.templates, prefix)
+        for finding in advising.of_template(sources.with_defaults(template, spec.template_defaults), path, spec)
+    ]
+    return reading.finished(reading.located(located.marks, said), located.marks.source)
+
+
+def _spec(located: Located) -> tuple[WorkflowSpec | None, tuple[str | int, ...]]:
+    """The workflow spec in a document, if there is one, and the path of its templates."""
+    match located.document:
+        case Workflow() | WorkflowTemplate() | ClusterWorkflowTemplate() as document:
+            return document.spec, ("spec", "templates")
+        case CronWorkflow() as document:
+            return document.spec.workflow_spec, ("spec", "workflowSpec", "templates")
+        case _:
+            return None, ()
 
 
 def templates(given: Sequence[Template], prefix: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str, Template]]:
