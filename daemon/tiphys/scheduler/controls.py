@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from tiphys.scheduler import attempts, decision, nodes, room, todo
+from tiphys.scheduler import attempts, decision, nodes, todo
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Resume, SetNode
@@ -66,11 +66,10 @@ def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
 
 
 def _release(draft: Draft) -> None:
-    """Let everything that waits for room go on: there is none to wait for any more."""
-    for queue in list(draft.queues()):
-        for _ in range(draft.waiting(queue)):
-            call = draft.queue(queue).pop()
-            draft.later(todo.NextAttempt(call.owner) if call.role is Role.ATTEMPT else todo.Start(call))
+    """Let everything that waits for room try again, in the order of the walk: now there may be room for all of it."""
+    calls = [draft.queue(queue).pop() for queue in list(draft.queues()) for _ in range(draft.waiting(queue))]
+    for call in sorted(calls, key=lambda call: (call.turn, call.name)):
+        draft.later(todo.NextAttempt(call.owner) if call.role is Role.ATTEMPT else todo.Start(call))
 
 
 def suspend(draft: Draft) -> Refusal | None:
@@ -101,8 +100,7 @@ def resume(draft: Draft, wish: Resume) -> Refusal | None:
             return Refusal(reason=attempts.no_value(name))
     if run.suspended:
         draft.change_run(suspended=False)
-        for queue in (room.RUN, *draft.queues()):
-            draft.later(todo.Admit(queue))
+        _release(draft)
     for node in waiting:
         attempts.resume(draft, node)
     return None

@@ -13,7 +13,7 @@ from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import binding
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.plans import Plan, Resolved, TaskPlan
+from tiphys.scheduler.plans import Plan, Resolved, StepsPlan, TaskPlan
 from tiphys.scheduler.records import Node
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
@@ -44,12 +44,18 @@ def _calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scop
         yield _single(base, task, condition, scope, chance)
         return
     wanted = "{{" in condition or not condition or conditions.evaluate(condition)
+    no_loop = False
     try:
-        items = _items(task, scope, chance)
+        # a step whose withParam turns out to be the empty text is no loop
+        no_loop = isinstance(plan, StepsPlan) and bool(task.param) and not tags.render_plain(task.param, scope, Unresolved.WAIT, chance)
+        items = [] if no_loop else _items(task, scope, chance)
     except TiphysError:
         if wanted:
             raise
         items = []
+    if no_loop:
+        yield _single(base, task, condition, scope, chance)
+        return
     if not items:
         yield _named(structs.replace(base, skipped=EMPTY_LOOP), task, scope, chance)
         return

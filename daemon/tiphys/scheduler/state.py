@@ -167,15 +167,19 @@ class RunState:
             if new:
                 self.shared.wait(self.rank, self.run.uid, node_id, new)
 
-    def remove(self, node_id: str) -> None:
-        """Forget a record."""
-        node = self.nodes.pop(node_id)
-        self._queue(node_id, node.wanting, ())
-        for key, amount in effects(node):
-            self.bump(key, -amount)
-        self.ids.pop(node.name, None)
-        if node.owner in self.owned and node_id in self.owned[node.owner]:
-            self.owned[node.owner].remove(node_id)
+    def remove(self, node_ids: Iterable[str]) -> None:
+        """Forget records, all at once: what one owner has is looked through once, however many of it go."""
+        owners: dict[str, None] = {}
+        for node_id in node_ids:
+            node = self.nodes.pop(node_id)
+            self._queue(node_id, node.wanting, ())
+            for key, amount in effects(node):
+                self.bump(key, -amount)
+            self.ids.pop(node.name, None)
+            owners[node.owner] = None
+        for owner in owners:
+            if owner in self.owned:
+                self.owned[owner] = [node_id for node_id in self.owned[owner] if node_id in self.nodes]
 
     def bump(self, key: Key, amount: int) -> None:
         """Move a counter; one at zero is not kept."""
@@ -209,6 +213,9 @@ class State:
 
     def apply(self, decision: words.Decision) -> None:
         """Make the state what the decision says; the only way it ever changes."""
+        removed = [change.node_id for change in decision.changes if isinstance(change, words.NodeRemoved)]
+        if removed:
+            self.runs[decision.uid].remove(removed)
         for change in decision.changes:
             self._change(change)
         run = self.runs.get(decision.uid)
@@ -218,8 +225,7 @@ class State:
     def _forget(self, uid: str) -> None:
         run = self.runs.pop(uid, None)
         if run is not None:
-            for node_id in list(run.nodes):
-                run.remove(node_id)
+            run.remove(list(run.nodes))
             run.set_run(structs.replace(run.run, holding=(), wanting=()))
 
     def _change(self, change: words.Change) -> None:
@@ -233,8 +239,8 @@ class State:
                 self.runs[run.uid].set_run(run)
             case words.ManifestPut(manifest=manifest):
                 self._arriving[manifest.uid] = manifest
-            case words.NodeRemoved(uid=uid, node_id=node_id):
-                self.runs[uid].remove(node_id)
+            case words.NodeRemoved():
+                pass  # done before: what is removed may be put again in the same decision
             case words.RunRemoved(uid=uid):
                 self._forget(uid)
             case _:

@@ -131,7 +131,7 @@ def group_settled(draft: Draft, node: Node, group: Node) -> None:
     index = int(group.name[len(node.name) + 1 : -1])
     try:
         for step in _plan(draft, node).groups[index]:
-            if step.looped:
+            if step.looped and draft.named(f"{group.name}.{step.name}") is None:
                 variables.aggregated(draft, group, step.name)
     except TiphysError as error:
         nodes.error(draft, node, str(error))
