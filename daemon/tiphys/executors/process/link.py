@@ -72,21 +72,25 @@ class Link:
 
     async def find(self, order_id: str) -> bool:
         """Whether the launcher knows this attempt."""
+        return await self._found(order_id) is not None
+
+    async def _found(self, order_id: str) -> Waiting | None:
+        """What is awaited of an attempt, itself: somebody else may settle the attempt meanwhile."""
         waiting = self._attempts.get(order_id)
         if waiting is None:
             waiting = self._attempts[order_id] = Waiting(None)
             self._send({"op": "find", "id": order_id})
         await waiting.known.wait()
         if waiting.running or waiting.record:
-            return True
+            return waiting
         self._attempts.pop(order_id, None)
-        return False
+        return None
 
     async def ended(self, order_id: str) -> Json | None:
         """The record of the attempt's end, as soon as there is one; None: nobody knows the attempt."""
-        if not await self.find(order_id):
+        waiting = await self._found(order_id)
+        if waiting is None:
             return None
-        waiting = self._attempts[order_id]
         await waiting.ended.wait()
         return waiting.record
 
@@ -96,9 +100,10 @@ class Link:
         if waiting is not None and waiting.ended.is_set():
             del self._attempts[order_id]
 
-    def end_of(self, order_id: str) -> anyio.Event:
-        """Set when an attempt that was found or spawned ends."""
-        return self._attempts[order_id].ended
+    async def end_of(self, order_id: str) -> anyio.Event | None:
+        """Set when the attempt ends; None: nobody knows the attempt."""
+        waiting = await self._found(order_id)
+        return None if waiting is None else waiting.ended
 
     def when_ended(self, order_id: str, act: Callable[[str], None]) -> None:
         """Call `act` once, when the attempt's end is reported."""

@@ -59,9 +59,9 @@ def packed(directories: Directories, order_id: str, record: Json) -> bytes:
 
 async def read(link: Link, order_id: str, *, follow: bool) -> AsyncIterator[bytes]:
     """The output of an attempt in pieces; with `follow` until it ends. Nothing, where nobody knows it."""
-    if not await link.find(order_id):
+    ended = await link.end_of(order_id)
+    if ended is None:
         return
-    ended = link.end_of(order_id)
     position = 0
     fd = -1
     try:
