@@ -65,8 +65,8 @@ conformance: $(DEVELOP) ## the conformance corpus, where it is there (ARGS='--id
 	    echo "there is no conformance corpus at $(CONFORMANCE); nothing was run"; \
 	fi
 
-fuzz: $(DEVELOP) ## generated workflows, with and without crashes, for FUZZ_SECONDS (600)
-	TIPHYS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/generated -q -k long $(ARGS)
+fuzz: $(DEVELOP) ## generated workflows, with and without crashes, twice for FUZZ_SECONDS (600)
+	TIPHYS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/generated tests/scheduler -q -k long $(ARGS)
 
 bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
