@@ -148,6 +148,10 @@ class Engine:
         """Fire timers; for ever."""
         await self._timers.run()
 
+    async def hear(self, name: str) -> None:
+        """Take in what the running attempts of an executor report; for ever."""
+        await self._launcher.hear(name)
+
     def close(self) -> None:
         """Launch nothing more."""
         self._launcher.close()
@@ -164,6 +168,8 @@ async def open_engine(journal: Journal, executors: Mapping[str, Executor], room:
         await engine.load()
         group.start_soon(engine.run)
         group.start_soon(engine.serve_timers)
+        for name in executors:
+            group.start_soon(engine.hear, name)
         try:
             yield engine
         finally:

@@ -15,7 +15,7 @@ import structlog
 from tiphys.engine.inbox import now
 from tiphys.errors import TiphysError
 from tiphys.scheduler import orders
-from tiphys.scheduler.events import Event, Exited, Started
+from tiphys.scheduler.events import Event, Exited, Reported, Started
 from tiphys.scheduler.state import State
 from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
 
@@ -83,6 +83,12 @@ class Launcher:
         self._ending[uid, node_id] = grace_seconds
         if (uid, node_id) in self._handles:
             self._group.start_soon(self._stop, uid, node_id)
+
+    async def hear(self, name: str) -> None:
+        """Post what an executor's running attempts say of themselves; for ever."""
+        async for order_id, report in self._executors[name].reports():
+            uid, node_id, number = order_id.rsplit("/", 2)
+            self._post(Reported(at=now(), uid=uid, node_id=node_id, attempt=int(number), report=report))
 
     def close(self) -> None:
         """Launch nothing more."""

@@ -8,7 +8,7 @@ from tiphys.errors import TiphysError
 from tiphys.scheduler import bodies, decision, nodes, retrying, todo
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.events import Exited, Started
+from tiphys.scheduler.events import Exited, Reported, Started
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
@@ -45,6 +45,16 @@ def started(draft: Draft, event: Started) -> Refusal | None:
         return Refusal(reason=f"{node.name} runs already")
     draft.change(node, phase=Phase.RUNNING, handle=event.handle, launched_at=event.at)
     draft.later(todo.Moved(node.id))
+    return None
+
+
+def reported(draft: Draft, event: Reported) -> Refusal | None:
+    """A running attempt said something of itself."""
+    node = current(draft, event.node_id, event.attempt)
+    if isinstance(node, Refusal):
+        return node
+    report = event.report
+    draft.change(node, ip=report.ip or node.ip, progress=report.progress or node.progress)
     return None
 
 

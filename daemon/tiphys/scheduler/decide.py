@@ -53,6 +53,8 @@ def _take(draft: Draft, event: events.Event) -> Refusal | None:
     match event:
         case events.Started():
             return attempts.started(draft, event)
+        case events.Reported():
+            return attempts.reported(draft, event)
         case events.Exited():
             return attempts.exited(draft, event)
         case events.TimerFired(key=""):

@@ -6,7 +6,7 @@ import msgspec
 
 from tiphys.scheduler.records import Manifest
 from tiphys.spec.status import Phase
-from tiphys.spec.work import Handle, Outcome
+from tiphys.spec.work import Handle, Outcome, Report
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -30,6 +30,15 @@ class Started(Fact, frozen=True):
     node_id: str
     attempt: int
     handle: Handle
+
+
+class Reported(Fact, frozen=True):
+    """A running attempt said something of itself."""
+
+    uid: str
+    node_id: str
+    attempt: int
+    report: Report
 
 
 class Exited(Fact, frozen=True):
@@ -106,4 +115,4 @@ class Woken(Fact, frozen=True):
     uid: str
 
 
-Event = Submitted | Started | Exited | TimerFired | Asked | DaemonStarted | Woken
+Event = Submitted | Started | Reported | Exited | TimerFired | Asked | DaemonStarted | Woken

@@ -55,12 +55,14 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
         deadline_message=message,
         grace_seconds=chosen.grace_seconds,
         idempotency_key=attempts.key_of(draft, node),
+        daemon=bool(template.daemon),
+        template=template,
     )
 
 
 def executor_of(kind: str, chosen: str) -> str:
     """Which executor carries a template kind out: requests and listings have their own, unless a rehearsal scripts everything."""
-    return kind if kind in ("http", "data") and chosen != "scripted" else chosen
+    return kind if kind in ("http", "data", "plugin") and chosen != "scripted" else chosen
 
 
 def executor_name(state: RunState, node: Node) -> str:
@@ -88,7 +90,9 @@ def _work(state: RunState, template: Template, kind: str) -> work.Work:
     if kind == "script" and template.script is not None and plain:
         fields = {name: getattr(template.script, name) for name in Container.__struct_fields__}
         return work.Command(container=Container(**fields), source=template.script.source, volumes=_volumes(state, template))
-    return work.PodWork(template=template)
+    if kind == "plugin":
+        return work.PluginWork(template=template)
+    return work.PodWork(template=template, volumes=_volumes(state, template))
 
 
 def _volumes(state: RunState, template: Template) -> tuple[Volume, ...]:

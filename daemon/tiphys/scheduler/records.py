@@ -49,7 +49,8 @@ class Node(Record, frozen=True, kw_only=True):
     `settled`: fulfilled, and so are its hooks: nothing more will come of it. `attempt` is part of the WorkOrder's identity.
     `execution_error`: it failed before it could run (a template, an argument, an output), not by its own doing.
     `wake_at`: when a suspend ends, a retry goes on, or a Pending node has waited too long. `ending`: it is being stopped, and this
-    is the message it will fail with. `holding` are the locks it has, `wanting` those it waits for, `waiting_for` the one that is not free.
+    is the message it will fail with. `daemoned`: it is ready and stays up for others, who reach it at `ip`. `progress`: `N/M` as its
+    program said. `holding` are the locks it has, `wanting` those it waits for, `waiting_for` the one that is not free.
     """
 
     id: str
@@ -83,6 +84,8 @@ class Node(Record, frozen=True, kw_only=True):
     execution_error: bool = False
     transient: bool = False
     daemoned: bool = False
+    ip: str = ""
+    progress: str = ""
     fired: tuple[str, ...] = ()
     memo: MemoizationStatus | None = None
     waiting_for: str = ""

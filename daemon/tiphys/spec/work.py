@@ -55,12 +55,22 @@ class Listing(Words, tag="data"):
 
 
 class PodWork(Words, tag="pod"):
-    """A pod template beyond one command (containerSet, sidecars, resource, plugin); the whole of it, all tags replaced."""
+    """A pod template beyond one command (containerSet, init containers, sidecars, a daemon's probe, resource); all of it, tags replaced.
+
+    `volumes` are the template's volumes over the workflow's.
+    """
+
+    template: Template
+    volumes: tuple[Volume, ...] = ()
+
+
+class PluginWork(Words, tag="plugin"):
+    """Have an executor plugin carry a template out: the whole of it, all tags replaced."""
 
     template: Template
 
 
-Work = Command | Request | Listing | PodWork
+Work = Command | Request | Listing | PodWork | PluginWork
 
 
 class InputArtifact(Words):
@@ -96,7 +106,8 @@ class WorkOrder(Words):
     """One attempt. `id` is `<workflow uid>/<node id>/<attempt>`: launching twice finds the first.
 
     `deadline`: absolute UTC time at which the attempt is stopped (None: never); `deadline_message` is the Failed message then.
-    `grace_seconds`: between SIGTERM and SIGKILL. `idempotency_key`: the node id, stable across retries.
+    `grace_seconds`: between SIGTERM and SIGKILL. `idempotency_key`: the node id, stable across retries. `daemon`: it stays up until it
+    is stopped, and its executor reports when it is ready. `template`: all of it with tags replaced, for the variable ARGO_TEMPLATE.
     """
 
     id: str
@@ -114,6 +125,8 @@ class WorkOrder(Words):
     deadline_message: str = ""
     grace_seconds: float = 30.0
     idempotency_key: str = ""
+    daemon: bool = False
+    template: Template = Template()
 
 
 class OutcomeKind(enum.StrEnum):
@@ -133,8 +146,42 @@ class Usage(Words):
     peak_bytes: int | None = None
 
 
+class ContainerPhase(enum.StrEnum):
+    """Where one container of several is: `error` is a container that was not run because what it depends on failed."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ERROR = "error"
+
+
+class ContainerState(Words):
+    """One container of a containerSet: where it is, and how it ended. Times are UTC."""
+
+    name: str
+    phase: ContainerPhase
+    exit_code: int | None = None
+    message: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Report(Words):
+    """What a running attempt says of itself, as far as it differs from what was said before.
+
+    `ready`: all its containers are, so that a daemon's dependents may go on; `ip` is where they reach it. `progress`: `N/M` as last
+    written to ARGO_PROGRESS_FILE. `containers`: those of a containerSet that changed.
+    """
+
+    ready: bool = False
+    ip: str = ""
+    progress: str = ""
+    containers: tuple[ContainerState, ...] = ()
+
+
 class Outcome(Words):
-    """How an attempt ended. `message` is Argo's wording (`main: Error (exit code 3)`); times are UTC.
+    """How an attempt ended. `message` is Argo's wording (`main: Error (exit code 3)`); times are UTC. `containers`: a containerSet's.
 
     `transient`: the cause is one that OnTransientError retries. `retry_after_seconds`: the least wait a server asked for.
     """
@@ -150,6 +197,8 @@ class Outcome(Words):
     usage: Usage = Usage()
     transient: bool = False
     retry_after_seconds: float | None = None
+    progress: str = ""
+    containers: tuple[ContainerState, ...] = ()
 
 
 class Handle(Words):
@@ -198,6 +247,13 @@ class Executor(Protocol):
 
     async def stop(self, handle: Handle, grace_seconds: float) -> None:
         """Ask the attempt to end, and make it after the grace; unknown: nothing happens."""
+        ...
+
+    def reports(self) -> AsyncIterator[tuple[str, Report]]:
+        """What running attempts say of themselves, with their orders' ids, for ever; at least what is new after `launch` or `adopt`.
+
+        A daemon's readiness is reported again after it was adopted.
+        """
         ...
 
     def logs(self, handle: Handle, *, follow: bool = False) -> AsyncIterator[bytes]:

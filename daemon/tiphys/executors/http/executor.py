@@ -19,7 +19,7 @@ import msgspec
 
 from tiphys.settings import HTTPSettings
 from tiphys.spec.templates import Template
-from tiphys.spec.work import Finding, Handle, Outcome, OutcomeKind, Request, Severity, WorkOrder
+from tiphys.spec.work import Finding, Handle, Outcome, OutcomeKind, Report, Request, Severity, WorkOrder
 
 if TYPE_CHECKING:
     from tiphys.executors.http.sending import Sender
@@ -114,6 +114,11 @@ class HTTPExecutor:
             attempt.stopped = True
             if attempt.scope is not None:
                 attempt.scope.cancel()
+
+    async def reports(self) -> AsyncIterator[tuple[str, Report]]:
+        """Nothing is heard of an attempt before its end."""
+        for silence in list[tuple[str, Report]]():
+            yield silence
 
     async def logs(self, handle: Handle, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Nothing: a request prints nothing, and what it was answered is its result."""
