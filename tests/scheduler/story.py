@@ -6,6 +6,8 @@ decided below it:
     > submitted                            the workflow is handed in
     > started wf.a                         an attempt runs
     > exited wf.a failed 3 x=1 result=2    it ended: kind, exit code, output parameters, result, message="…", artifact:x
+    > reported wf.a ready ip=10.0.0.1 progress=1/2 container:b=failed:3
+                                         it says something of itself
     > ran wf.a failed 3                    started and ended at once, one decision after the other
     > clock 10s                            so much time passes; timers go off when they are due
     > asked stop                           or terminate, suspend, resume [NODE…], set NODE… [x=v] [phase=P] [message=…], retry [p=v]
@@ -94,6 +96,8 @@ class Story:
                 return self._started(words[0])
             case "exited":
                 return self._exited(words)
+            case "reported":
+                return self._reported(words)
             case "ran":
                 return [*self._started(words[0]), *self._exited(words)]
             case "clock":
@@ -125,6 +129,18 @@ class Story:
         name, *rest = words
         node_id, attempt = self._attempt(name)
         return self._take(events.Exited(at=self.now, uid=UID, node_id=node_id, attempt=attempt, outcome=_outcome(rest)))
+
+    def _reported(self, words: list[str]) -> list[str]:
+        name, *rest = words
+        node_id, attempt = self._attempt(name)
+        given = dict(word.partition("=")[::2] for word in rest)
+        report = work.Report(
+            ready="ready" in given,
+            ip=given.get("ip", ""),
+            progress=given.get("progress", ""),
+            containers=_containers(rest),
+        )
+        return self._take(events.Reported(at=self.now, uid=UID, node_id=node_id, attempt=attempt, report=report))
 
     def _clock(self, passes: timedelta) -> list[str]:
         end = self.now + passes
@@ -234,6 +250,16 @@ def _seconds(passed: timedelta) -> str:
     return f"{passed.total_seconds():g}s"
 
 
+def _containers(words: list[str]) -> tuple[work.ContainerState, ...]:
+    found = []
+    for word in words:
+        if word.startswith("container:"):
+            name, _, state = word.removeprefix("container:").partition("=")
+            phase, _, code = state.partition(":")
+            found.append(work.ContainerState(name=name, phase=work.ContainerPhase(phase), exit_code=int(code) if code else None))
+    return tuple(found)
+
+
 def _outcome(words: list[str]) -> work.Outcome:
     named = bool(words) and words[0] in set(work.OutcomeKind)
     kind = work.OutcomeKind(words.pop(0)) if named else work.OutcomeKind.SUCCEEDED
@@ -243,6 +269,8 @@ def _outcome(words: list[str]) -> work.Outcome:
     artifacts: list[Artifact] = []
     for word in words:
         key, equals, value = word.partition("=")
+        if key.startswith("container:"):
+            continue
         if key.isdecimal():
             code = int(key)
             message = message or (f"main: Error (exit code {code})" if code else "")
@@ -256,7 +284,15 @@ def _outcome(words: list[str]) -> work.Outcome:
         else:
             assert equals, word
             parameters[key] = value
-    return work.Outcome(kind=kind, exit_code=code, message=message, result=result, parameters=parameters, artifacts=tuple(artifacts))
+    return work.Outcome(
+        kind=kind,
+        exit_code=code,
+        message=message,
+        result=result,
+        parameters=parameters,
+        artifacts=tuple(artifacts),
+        containers=_containers(words),
+    )
 
 
 def _run_line(old: records.Run | None, run: records.Run) -> Iterator[str]:
@@ -279,6 +315,8 @@ def _node(node: records.Node) -> str:
     text = str(node.phase)
     text += f" ({node.message})" if node.message else ""
     text += f", ending: {node.ending}" if node.ending else ""
+    text += f", up at {node.ip}" if node.daemoned and not node.phase.fulfilled else ""
+    text += f", progress {node.progress}" if node.progress else ""
     if node.phase.fulfilled and node.outputs is not None:
         given = _outputs(node.outputs)
         text += f", gives {given}" if given else ""

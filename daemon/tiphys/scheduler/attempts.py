@@ -5,7 +5,7 @@ from datetime import timedelta
 from msgspec import structs
 
 from tiphys.errors import TiphysError
-from tiphys.scheduler import bodies, decision, nodes, retrying, todo
+from tiphys.scheduler import bodies, containers, daemons, decision, nodes, retrying, todo
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Exited, Reported, Started
@@ -54,7 +54,10 @@ def reported(draft: Draft, event: Reported) -> Refusal | None:
     if isinstance(node, Refusal):
         return node
     report = event.report
-    draft.change(node, ip=report.ip or node.ip, progress=report.progress or node.progress)
+    node = draft.change(node, ip=report.ip or node.ip, progress=report.progress or node.progress)
+    containers.heard(draft, node, report.containers)
+    if report.ready and not node.daemoned and bodies.source_of(draft, node).template.daemon:
+        daemons.ready(draft, node, node.ip)
     return None
 
 
@@ -68,8 +71,12 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
         _again(draft, node)
         return None
     phase, message = PHASES[outcome.kind], outcome.message
-    if node.ending and phase is not Phase.SUCCEEDED:
+    if node.ending and (node.daemoned or node.ending == daemons.DISMISSED):
+        phase, message = Phase.SUCCEEDED, ""
+    elif node.ending and phase is not Phase.SUCCEEDED:
         phase, message = Phase.FAILED, node.ending
+    elif phase is Phase.SUCCEEDED and bodies.source_of(draft, node).template.daemon:
+        phase, message = Phase.FAILED, daemons.LEFT
     retry_after = None
     if outcome.retry_after_seconds is not None:
         retry_after = event.at + timedelta(seconds=outcome.retry_after_seconds)
@@ -77,7 +84,9 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
         outputs = _outputs(draft, node, outcome)
     except TiphysError as error:
         outputs, phase, message = None, Phase.ERROR, str(error)
-    node = draft.change(node, usage=outcome.usage, transient=outcome.transient, retry_after_at=retry_after, handle=node.handle)
+    node = draft.change(node, usage=outcome.usage, transient=outcome.transient, retry_after_at=retry_after)
+    node = draft.change(node, progress=outcome.progress or node.progress)
+    containers.heard(draft, node, outcome.containers)
     nodes.end(draft, node, phase, message, outputs)
     return None
 

@@ -1,6 +1,6 @@
 """The end of a run: its exit handler, and then its last phase (semantics 2.2, steps 8 to 12)."""
 
-from tiphys.scheduler import decision, sources, todo
+from tiphys.scheduler import daemons, decision, sources, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -23,7 +23,8 @@ def conclude(draft: Draft) -> None:
         return
     if ended is not None and not ended.settled:
         return
-    _finish(draft, entry, ended)
+    if not daemons.dismiss_all(draft):
+        _finish(draft, entry, ended)
 
 
 def exit_handler(draft: Draft) -> LifecycleHook | None:

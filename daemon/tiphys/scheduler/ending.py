@@ -1,6 +1,6 @@
 """A node is over: exports, hooks, and then word to its owner."""
 
-from tiphys.scheduler import dag, giving, hooks, retrying, steps, todo
+from tiphys.scheduler import containers, daemons, dag, giving, hooks, retrying, steps, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType
@@ -9,6 +9,10 @@ from tiphys.spec.status import NodeType
 def over(draft: Draft, node: Node) -> None:
     """The node has its last phase."""
     giving.export(draft, node)
+    if node.type in (NodeType.STEPS, NodeType.DAG):
+        daemons.dismiss(draft, node)
+    elif node.type is NodeType.POD:
+        containers.over(draft, node)
     if node.role is Role.ATTEMPT:
         draft.later(todo.Settle(node.id))  # the next attempt comes before those that wait for this one's room
     if node.type is not NodeType.STEP_GROUP:
@@ -20,6 +24,8 @@ def over(draft: Draft, node: Node) -> None:
 def settle(draft: Draft, node: Node) -> None:
     """The node and its hooks are over."""
     if node.settled:
+        if node.daemoned and node.phase.fulfilled:
+            _gone(draft, node)
         return
     node = draft.change(node, settled=True)
     if node.role is not Role.ATTEMPT and draft.waiting(node.boundary):
@@ -40,6 +46,15 @@ def settle(draft: Draft, node: Node) -> None:
         case Role.HOOK:
             if hooks.settled(draft, draft.node(node.owner)) == 0:
                 draft.later(todo.Settle(node.owner))
+        case Role.CONTAINER:
+            pass  # its pod is what others wait for
+
+
+def _gone(draft: Draft, node: Node) -> None:
+    """A daemon has ended: its Retry node may try again, and the run may wait for this to end itself."""
+    if node.role is Role.ATTEMPT:
+        retrying.advance(draft, draft.node(node.owner))
+    draft.later(todo.Conclude())
 
 
 def begin(draft: Draft, node: Node) -> None:

@@ -39,6 +39,9 @@ class Graph:
 
     def _out(self, node: Node) -> Iterable[str]:
         inner = [child for child in self._owned.get(node.id, ()) if child.role is not Role.HOOK]
+        if node.type is NodeType.POD and inner:
+            followed = {parent for child in inner for parent in child.parents}
+            return tuple(child.id for child in inner if child.id not in followed)
         if not inner:
             return (node.id,)
         match node.type:

@@ -1,5 +1,6 @@
 """The laws of the state, as code. Tests check them after every decision; a broken law is a bug of ours, never of a workflow."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 from tiphys.scheduler import decision, plans, retrying, room
@@ -62,7 +63,7 @@ def _ended_nodes(run: RunState) -> Iterator[str]:
     for node in run.nodes.values():
         if node.phase.fulfilled and node.finished_at is None:
             yield f"{node.name} is {node.phase} without an end"
-        if node.settled and not node.phase.fulfilled:
+        if node.settled and not node.phase.fulfilled and not node.daemoned:
             yield f"{node.name} is settled and {node.phase}"
         if node.phase.fulfilled and (node.holding or node.wanting or node.waiting_for):
             yield f"{node.name} is {node.phase} and still has to do with locks"
@@ -74,7 +75,7 @@ def _owners(run: RunState) -> Iterator[str]:
             if other and other not in run.nodes:
                 yield f"{node.name} belongs to {other}, which is not there"
         owner = run.nodes.get(node.owner)
-        if owner is None or node.role is Role.HOOK:
+        if owner is None or node.role is Role.HOOK or node.daemoned:
             continue
         if owner.phase.fulfilled and not node.phase.fulfilled:
             yield f"{node.name} goes on inside {owner.name}, which is over"
@@ -99,7 +100,7 @@ def _counters(run: RunState) -> Iterator[str]:
     for node in run.nodes.values():
         for key, amount in effects(node):
             counted[key] = counted.get(key, 0) + amount
-    for key in {key for key in (*counted, *run.counters) if key[0] in {"active", "failed"}}:
+    for key in {key for key in (*counted, *run.counters) if key[0] in {"active", "failed", "daemons"}}:
         if counted.get(key, 0) != run.counters.get(key, 0):
             yield f"counter {key} is {run.counters.get(key, 0)}, the rows say {counted.get(key, 0)}"
     for key, amount in counted.items():
@@ -143,8 +144,8 @@ def _groups(run: RunState) -> Iterator[str]:
     for node in run.nodes.values():
         if node.type is NodeType.STEPS:
             groups = _owned(run, node, Role.GROUP)
-            for earlier in groups[:-1]:
-                if not earlier.settled:
+            for earlier, later in itertools.pairwise(groups):
+                if not earlier.settled and any(not step.settled for step in _owned(run, later, Role.STEP)):
                     yield f"{node.name} went on before {earlier.name} was over"
 
 
@@ -174,6 +175,8 @@ def _progress(run: RunState) -> Iterator[str]:
         if node.phase is Phase.PENDING:
             continue
         match node.type:
+            case NodeType.STEP_GROUP if _behind(run, node):
+                pass
             case NodeType.STEP_GROUP | NodeType.TASK_GROUP:
                 live = [n for n in _owned(run, node, _inner(node)) if not n.settled]
                 yield from _counted(run, ("open", node.id), len(live) + len(calls), node, "open calls")
@@ -187,8 +190,14 @@ def _progress(run: RunState) -> Iterator[str]:
                     yield f"{node.name} runs without a group"
             case NodeType.RETRY:
                 attempts = _owned(run, node, Role.ATTEMPT)
-                if not calls and node.wake_at is None and (not attempts or attempts[-1].settled):
+                if not calls and node.wake_at is None and (not attempts or (attempts[-1].phase.fulfilled and attempts[-1].settled)):
                     yield f"{node.name} runs without an attempt"
+
+
+def _behind(run: RunState, group: Node) -> bool:
+    """Whether a group waits for one before it that a retry of the workflow went back to."""
+    groups = _owned(run, run.nodes[group.owner], Role.GROUP)
+    return any(not earlier.settled for earlier in groups[: groups.index(group)])
 
 
 def _inner(group: Node) -> Role:

@@ -71,7 +71,7 @@ def abandon(draft: Draft, node: Node, message: str) -> None:
         if not inner.phase.fulfilled:
             abandon(draft, inner, message)
             stop(draft, inner)
-            end(draft, inner, Phase.FAILED, message)
+            end(draft, inner, Phase.SUCCEEDED if inner.daemoned else Phase.FAILED, "" if inner.daemoned else message)
 
 
 def stop(draft: Draft, node: Node) -> None:

@@ -30,6 +30,7 @@ class Role(enum.StrEnum):
     ITEM = "item"
     ATTEMPT = "attempt"
     HOOK = "hook"
+    CONTAINER = "container"
 
 
 class Shutdown(enum.StrEnum):
@@ -46,7 +47,8 @@ class Node(Record, frozen=True, kw_only=True):
     `owner` waits for it (`role` says as what); `boundary` is Argo's boundaryID; `parents` are the nodes it hangs under in the graph,
     `after` those whose outbound nodes it hangs under.
     `template`, `reference`, `scope` and `inline` (JSON text) find its template again; `task` is the step's or task's expanded name.
-    `settled`: fulfilled, and so are its hooks: nothing more will come of it. `attempt` is part of the WorkOrder's identity.
+    `settled`: fulfilled, and so are its hooks: nothing more will come of it; or a daemon that is ready. `attempt` is part of the
+    WorkOrder's identity.
     `execution_error`: it failed before it could run (a template, an argument, an output), not by its own doing.
     `wake_at`: when a suspend ends, a retry goes on, or a Pending node has waited too long. `ending`: it is being stopped, and this
     is the message it will fail with. `daemoned`: it is ready and stays up for others, who reach it at `ip`. `progress`: `N/M` as its

@@ -19,7 +19,7 @@ def go_on(draft: Draft) -> None:
     if run.deadline_at is not None and not run.deadline_passed:
         draft.command(decision.SetTimer(uid=run.uid, key="", at=run.deadline_at))
     for node in list(draft.all_nodes()):
-        if not node.settled:
+        if not node.settled or (node.daemoned and not node.phase.fulfilled):
             _take_up(draft, node)
     entry = draft.find(run.name)
     if entry is None:

@@ -26,7 +26,7 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
     doomed = _doomed(draft)
     newest = max((node.attempt for node in draft.all_nodes()), default=run.generation)
-    _reset_ancestors(draft, doomed)
+    _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
     for node_id in doomed:
         draft.remove(node_id)
     parameters = tuple(structs.replace(p, value=wish.parameters.get(p.name, p.value)) for p in run.parameters)
@@ -127,7 +127,17 @@ def _succeeded(draft: Draft, node: Node) -> bool:
     return node.phase is Phase.SUCCEEDED and node.type in EXECUTED and not _hooked(_trail(draft, node))
 
 
-def _reset_ancestors(draft: Draft, doomed: dict[str, None]) -> None:
+def _restart_daemons(draft: Draft, reset: set[str], doomed: dict[str, None]) -> None:
+    """What stayed up for the steps or tasks that are made anew has been ended: it is needed again."""
+    for node in list(draft.all_nodes()):
+        if node.daemoned and node.role is not Role.ATTEMPT and node.boundary in reset and node.id not in doomed:
+            doomed.update(dict.fromkeys(_tree(draft, node.id)))
+            group = draft.node(node.owner)
+            if group.id not in reset and group.id not in doomed:
+                _reset(draft, group, doomed)
+
+
+def _reset_ancestors(draft: Draft, doomed: dict[str, None]) -> set[str]:
     seen: set[str] = set()
     for node_id in list(doomed):
         for node in list(_trail(draft, draft.node(node_id)))[1:]:
@@ -136,6 +146,7 @@ def _reset_ancestors(draft: Draft, doomed: dict[str, None]) -> None:
             seen.add(node.id)
             if node.id not in doomed and node.type in GROUPS:
                 _reset(draft, node, doomed)
+    return seen
 
 
 def _reset(draft: Draft, node: Node, doomed: dict[str, None]) -> None:

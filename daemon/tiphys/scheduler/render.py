@@ -119,6 +119,7 @@ def node_status(node: Node, graph: Graph, run_name: str, progress_: str = "") ->
         started_at=rfc3339(node.started_at) if node.started_at else None,
         finished_at=rfc3339(node.finished_at) if node.finished_at else None,
         progress=progress_,
+        pod_ip=node.ip,
         daemoned=True if node.daemoned else None,
         node_flag=status.NodeFlag(hooked=hooked, retried=retried) if hooked or retried else None,
         inputs=node.inputs,

@@ -7,7 +7,7 @@ import msgspec
 from tiphys.errors import TiphysError
 from tiphys.expressions import durations, expr, tags
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import binding, bodies, decision, nodes, room, todo
+from tiphys.scheduler import binding, bodies, daemons, decision, nodes, room, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -29,6 +29,9 @@ def advance(draft: Draft, wrapper: Node) -> None:
         return
     last = attempts[-1]
     if not last.settled:
+        return
+    if last.daemoned and not last.phase.fulfilled:
+        daemons.ready(draft, wrapper, last.ip)
         return
     if not last.phase.failed_or_error:
         nodes.end(draft, wrapper, last.phase, last.message, last.outputs)

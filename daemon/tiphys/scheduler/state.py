@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, ...]
 """A counter: ("active",), the run's pods; ("active", boundary); ("failed", boundary); ("open", owner); ("live", dag);
-("deps", dag, task)."""
+("deps", dag, task); ("daemons",) and ("daemons", boundary): those that are up."""
 
 LOCK = "lock"
 
@@ -86,6 +86,10 @@ def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
         return
     for lock in node.holding:
         yield (LOCK, lock), 1
+    if node.daemoned and not node.phase.fulfilled:
+        yield ("daemons",), 1
+        yield ("daemons", node.boundary), 1
+        return
     if node.type not in ACTIVE_TYPES:
         return
     if node.phase in ACTIVE_PHASES:

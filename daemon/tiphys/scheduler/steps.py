@@ -1,5 +1,8 @@
 """Steps: groups one after another (semantics 2.7)."""
 
+import itertools
+from collections.abc import Iterator
+
 from msgspec import structs
 
 from tiphys.errors import TiphysError
@@ -26,6 +29,13 @@ def _next_group(draft: Draft, node: Node, index: int) -> None:
         plan = _plan(draft, node)
     except TiphysError as error:
         nodes.error(draft, node, str(error))
+        return
+    there = draft.named(f"{node.name}[{index}]")
+    while there is not None and there.settled:  # a retry of the workflow went back to an earlier group, for a daemon in it
+        index += 1
+        there = draft.named(f"{node.name}[{index}]")
+    if there is not None:
+        draft.later(todo.Begin(there.id))
         return
     if index >= len(plan.groups):
         _succeed(draft, node, plan)
@@ -62,6 +72,8 @@ def begin_group(draft: Draft, group: Node) -> None:
     node = draft.node(group.owner)
     plan = _plan(draft, node)
     index = int(group.name[len(node.name) + 1 : -1])
+    if draft.run.generation and any(not draft.node(i).settled for i in _earlier(draft, node, group)):
+        return  # a daemon of an earlier group is started again first
     scope = visible_before(draft, node, plan, index)
     calls: list[Call] = []
     for step in plan.groups[index]:
@@ -80,6 +92,11 @@ def begin_group(draft: Draft, group: Node) -> None:
     draft.set_count(open_, "open", group.id)
     if not open_:
         _end_group(draft, group)
+
+
+def _earlier(draft: Draft, node: Node, group: Node) -> Iterator[str]:
+    groups = (other.id for other in draft.owned(node.id) if other.role is Role.GROUP)
+    return itertools.takewhile(lambda other: other != group.id, groups)
 
 
 def _placed(call: Call, node: Node, group: Node) -> Call:

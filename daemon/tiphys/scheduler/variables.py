@@ -96,6 +96,8 @@ def node_value(draft: Draft, node: Node, key: str) -> object:
     match key.split(".", 2):
         case ["id"]:
             return node.id if node.type is not NodeType.RETRY else (draft.last_owned(node.id, Role.ATTEMPT) or node).id
+        case ["ip"]:
+            return node.ip or MISSING
         case ["status"]:
             return str(node.phase)
         case ["startedAt"]:
@@ -155,7 +157,7 @@ def _artifact(draft: Draft, node: Node, name: str) -> object:
 
 def node_keys(draft: Draft, node: Node) -> Iterator[str]:
     """The keys that a node has."""
-    yield from ("id", "status", "startedAt", "finishedAt", "hostNodeName", "exitCode", "outputs.result")
+    yield from ("id", "ip", "status", "startedAt", "finishedAt", "hostNodeName", "exitCode", "outputs.result")
     if node.outputs is not None:
         yield from (f"outputs.parameters.{parameter.name}" for parameter in node.outputs.parameters)
         yield from (f"outputs.artifacts.{artifact.name}" for artifact in node.outputs.artifacts)

@@ -5,7 +5,7 @@ import re
 from msgspec import structs
 
 from tiphys.expressions import durations
-from tiphys.scheduler import binding, bodies, decision, nodes, sources, todo
+from tiphys.scheduler import binding, bodies, containers, decision, nodes, sources, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Shutdown
 from tiphys.spec.parameters import Parameter
@@ -55,6 +55,8 @@ def _leaf(draft: Draft, node: Node, template: Template) -> None:
     if limits:
         node = draft.change(node, wake_at=draft.at + min(limits))
         draft.command(decision.SetTimer(uid=run.uid, key=node.id, at=draft.at + min(limits)))
+    if template.container_set is not None:
+        containers.create(draft, node, template.container_set)
     draft.command(decision.Launch(uid=run.uid, node_id=node.id, attempt=node.attempt))
 
 
