@@ -35,6 +35,7 @@ RESULT_BYTES = 256 * 1024
 CLEARING_ROUNDS = 500
 PACKED_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
+STATE_BYTES, MOST_STATE_FILES = 64 * 1024, 4
 RECENT_ENDS = 4096
 LINE = re.compile(rb'\{"told":"(\w+)","id":("(?:[^"\\]|\\.)*")')
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -745,6 +746,8 @@ class Launcher:
         if attempt.out:
             record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
             attempt.out.close(remove=True)
+        if state := attempt.request.get("state"):
+            record["state"] = read_folder(state)
         self.conclude(attempt, record)
 
     def own_words(self, attempt: Attempt, capture: Capture) -> str:
@@ -777,6 +780,8 @@ class Launcher:
         for path in [*([attempt.status] if attempt.isolated else []), *attempt.request.get("delete", ())]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        for path in attempt.request.get("trees", ()):
+            delete_tree(path)
         for path in attempt.request.get("tidy", ()):
             discard(path)
 
@@ -999,11 +1004,13 @@ def prepare(entries: Iterable[list[Any]]) -> None:
         elif kind == "mode":
             os.chmod(path, rest[0])
         elif kind == "file":
-            mode, text = rest
+            mode, text, *owner = rest
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
             with open(fd, "wb") as file:
                 file.write(text.encode(errors="surrogateescape"))
             os.chmod(path, mode)
+            if owner:
+                os.chown(path, owner[0], owner[1])
         elif kind == "copy":
             copy_file(rest[0], path)
         elif kind == "opaque":
@@ -1011,6 +1018,19 @@ def prepare(entries: Iterable[list[Any]]) -> None:
         elif kind == "link":
             with contextlib.suppress(FileExistsError):
                 os.symlink(rest[0], path)
+
+
+def read_folder(path: str) -> dict[str, str]:
+    """The small plain files of a folder that a step wrote, by name; of a larger one the end."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False) and len(found) < MOST_STATE_FILES:
+                fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                with open(fd, "rb") as file:
+                    file.seek(max(0, entry.stat().st_size - STATE_BYTES))
+                    found[entry.name] = file.read(STATE_BYTES).decode(errors="replace")
+    return found
 
 
 def discard(path: str) -> None:
@@ -1079,7 +1099,7 @@ def explain_start(error: Exception, request: Json) -> str:
 
 def skeleton(request: Json) -> Json:
     """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
-    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy", "delete", "overlay")
+    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy", "delete", "trees", "state", "overlay")
     return {name: request[name] for name in kept if name in request} | {"at": time.time()}
 
 

@@ -31,13 +31,13 @@ def test_a_plain_template_has_none():
     ("template", "field"),
     [
         ({"resource": {"action": "get"}}, "resource"),
-        ({"plugin": {"x": {}}}, "plugin"),
-        ({"containerSet": {"containers": []}}, "containerSet"),
+        ({"containerSet": {"containers": [{"name": "c", **PLAIN, "tty": True}]}}, "containerSet.containers[c].tty"),
         ({"data": {}}, "data"),
-        ({"container": PLAIN, "daemon": True}, "daemon"),
+        ({"container": {**PLAIN, "readinessProbe": {"grpc": {"port": 1}}}, "daemon": True}, "container.readinessProbe"),
         ({"container": PLAIN, "podSpecPatch": "{}"}, "podSpecPatch"),
-        ({"container": PLAIN, "sidecars": [{"name": "s"}]}, "sidecars"),
-        ({"container": PLAIN, "initContainers": [{"name": "s"}]}, "initContainers"),
+        ({"container": PLAIN, "sidecars": [{"name": "s", **PLAIN, "lifecycle": {"preStop": {}}}]}, "sidecars[s].lifecycle"),
+        ({"container": PLAIN, "initContainers": [{"name": "s"}]}, "initContainers[s].command"),
+        ({"container": PLAIN, "volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {}}]}}]}, "volumes[v]"),
         ({"container": PLAIN, "hostAliases": [{"ip": "1.2.3.4"}]}, "hostAliases"),
         ({"container": PLAIN, "securityContext": {"runAsUser": 1234}}, "securityContext.runAsUser"),
         ({"container": {**PLAIN, "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}}, "container.securityContext.capabilities"),
@@ -112,13 +112,14 @@ def test_every_field_of_a_container_and_template_is_judged():
         "volume_mounts",
         "security_context",
         "source",
+        "readiness_probe",
     }
     judged = honoured | set(findings.PLACING_CONTAINER) | set(findings.PLACING_CONTAINER_OF_NO_USE) | set(findings.REFUSED_CONTAINER)
     assert set(Container.__struct_fields__) | set(ScriptTemplate.__struct_fields__) == judged
     engines = {
         *("name", "inputs", "outputs", "steps", "dag", "suspend", "http", "container", "script", "volumes", "archive_location"),
         *("active_deadline_seconds", "retry_strategy", "parallelism", "fail_fast", "metrics", "synchronization", "memoize"),
-        *("timeout", "pending_timeout", "security_context"),
+        *("timeout", "pending_timeout", "security_context", "container_set", "plugin", "daemon", "init_containers", "sidecars"),
     }
     assert set(Template.__struct_fields__) == engines | set(findings.PLACING) | set(findings.REFUSED) | set(findings.REFUSED_KINDS)
 

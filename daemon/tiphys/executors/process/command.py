@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from tiphys.errors import TiphysError
 from tiphys.secrets import SecretMissing, Secrets
 from tiphys.settings import ImageEntry
@@ -15,6 +17,7 @@ from tiphys.spec.containers import Container, EnvFromSource, EnvVar
 from tiphys.spec.work import WorkOrder
 
 LARGEST_STRING = 131_072  # the kernel's MAX_ARG_STRLEN, the closing NUL included
+LARGEST_TEMPLATE = 96 * 1024  # of ARGO_TEMPLATE, in characters
 SURELY_FITS = LARGEST_STRING // 4 - 2  # characters: UTF-8 has at most four bytes for one
 REFERENCE = re.compile(r"\$\$|\$\(([^()$]*)\)")
 VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
@@ -104,9 +107,14 @@ def field_value(path: str, order: WorkOrder, container: Container) -> str:
 class Environment:
     """Builds the environments of attempts. `base`: what every step gets before its own variables."""
 
-    def __init__(self, base: Mapping[str, str], secrets: Secrets) -> None:
+    def __init__(self, base: Mapping[str, str], secrets: Secrets, progress_file: str = "") -> None:
         self.base = dict(base)
         self._secrets = secrets
+        self._progress_file = progress_file
+
+    def at(self, progress_file: str) -> "Environment":
+        """The same for an attempt that says how far it is in this file."""
+        return Environment(self.base, self._secrets, progress_file)
 
     async def line(self, order: WorkOrder, container: Container, argv: Sequence[str]) -> Line:
         """The command line and environment of an attempt. CommandError: a value is missing or too large."""
@@ -122,11 +130,19 @@ class Environment:
             raise CommandError(str(error)) from error
         facts = {
             "ARGO_WORKFLOW_NAME": order.workflow.name,
+            "ARGO_WORKFLOW_UID": order.workflow.uid,
             "ARGO_NODE_ID": order.node_id,
             "ARGO_POD_NAME": order.pod_name,
             "ARGO_CONTAINER_NAME": container.name or "main",
+            "ARGO_INCLUDE_SCRIPT_OUTPUT": "true" if order.wanted.result else "false",
+            "ARGO_PROGRESS_FILE": self._progress_file,
             "TIPHYS_IDEMPOTENCY_KEY": order.idempotency_key or order.node_id,
         }
+        if order.deadline is not None:
+            facts["ARGO_DEADLINE"] = order.deadline.strftime("%Y-%m-%dT%H:%M:%SZ")
+        template = msgspec.json.encode(order.template).decode()
+        if len(template) < LARGEST_TEMPLATE:
+            facts["ARGO_TEMPLATE"] = template
         expanded = [expand(word, own) for word in argv]
         env = {**self.base, **facts, **own, "TIPHYS_ATTEMPT": order.id}
         check_sizes(argv, expanded, env)

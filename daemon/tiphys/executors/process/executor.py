@@ -18,17 +18,20 @@ import msgspec
 
 from tiphys.artifacts.store import Artifacts
 from tiphys.executors import staging
-from tiphys.executors.process import command, findings, isolation, logs, opening, outcomes, places, volumes
+from tiphys.executors.process import command, findings, isolation, logs, opening, outcomes, places, pods, volumes
+from tiphys.executors.process import view as views
 from tiphys.executors.process.command import CommandError, Environment
 from tiphys.executors.process.isolation import Fence, Plan, User
 from tiphys.executors.process.link import Link
 from tiphys.executors.process.places import Directories
-from tiphys.executors.process.view import normal
+from tiphys.executors.process.pods import Pod
+from tiphys.executors.process.states import States
+from tiphys.executors.process.view import normal, within
 from tiphys.secrets import Secrets
 from tiphys.settings import ImageEntry, ProcessSettings
 from tiphys.spec.containers import Container
 from tiphys.spec.templates import Template
-from tiphys.spec.work import Command, Finding, Handle, Outcome, OutcomeKind, Report, WorkOrder
+from tiphys.spec.work import Finding, Handle, Outcome, OutcomeKind, Report, WorkOrder
 
 NAME = "process"
 PER_CORE = 4
@@ -60,6 +63,8 @@ class ProcessExecutor:
         self._user = user
         self._directories: Directories = link.directories
         self._root, self._scratch = str(link.directories.root), str(link.directories.scratch)
+        self._secrets = secrets
+        self._states = States(self._state)
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
         self._slots = anyio.CapacityLimiter(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
         self._plans: dict[str, Plan] = {}
@@ -75,34 +80,41 @@ class ProcessExecutor:
         handle = self._handle(order.id)
         if order.id in self._early or order.id in self._plans:
             return handle
-        if not isinstance(order.work, Command):
-            self._early[order.id] = outcomes.error("the process executor runs container and script templates only")
+        try:
+            pod = pods.pod_of(order)
+        except CommandError as error:
+            self._early[order.id] = outcomes.error(str(error))
+            return handle
+        if pod is None:
+            self._early[order.id] = outcomes.error("the process executor runs templates with containers only")
             return handle
         await self._slots.acquire_on_behalf_of(order.id)
         self._link.when_ended(order.id, self._release)
         try:
-            early = await self._start(order, order.work)
+            early = await self._start(order, pod)
         except BaseException:
             self._release(order.id)
             raise
         if early is not None:
             self._early[order.id] = early
             self._release(order.id)
+        else:
+            self._states.began(order, pod)
         return handle
 
-    async def _start(self, order: WorkOrder, work: Command) -> Outcome | None:
+    async def _start(self, order: WorkOrder, pod: Pod) -> Outcome | None:
         """Stage in and spawn; an Outcome where it did not come to that."""
         if order.deadline is not None and order.deadline <= datetime.now(UTC):
             return outcomes.failed(outcomes.reached_deadline(order))
         if order.inputs and await self._link.find(order.id):
             return None  # what is being run, or was, must not get its inputs again
         try:
-            words = command.words(work.container, self._images)
-            plan, request = await self._prepared(order, work, words)
+            words = command.words(pod.main.container, self._images)
+            plan, request = await self._prepared(order, pod, words)
         except CommandError as error:
             return outcomes.error(str(error))
         if plan is None:
-            return self._not_found(work.container, words[0])
+            return self._not_found(pod.main.container, words[0])
         try:
             if order.inputs:
                 await self._make(plan)
@@ -115,15 +127,25 @@ class ProcessExecutor:
         await self._link.spawn(request)
         return None
 
-    async def _prepared(self, order: WorkOrder, work: Command, words: Sequence[str]) -> tuple[Plan | None, dict[str, Any]]:
+    async def _prepared(self, order: WorkOrder, pod: Pod, words: Sequence[str]) -> tuple[Plan | None, dict[str, Any]]:
         """The attempt's place and the launcher's request. No place: without isolation the command is looked for first, and is not there."""
-        plan, script = await self._plan(order, work)
-        prepare = list(plan.prepare)
-        if work.source:
-            words = [*words, isolation.SCRIPT if plan.view.private else script]
-            prepare.append(("file", script, 0o755, work.source))
+        plan, script = await self._plan(order, pod)
+        prepare = [*plan.prepare, ("dir", self._state(order.id), 0o700, *(self._user.owner or (-1, -1)))]
+        place = self._environment.at(isolation.progress_file() if plan.view.private else f"{self._state(order.id)}/{pods.PROGRESS_FILE}")
+        in_view = isolation.SCRIPT if plan.view.private else script
+        if pod.source:
+            prepare.append(("file", script, 0o755, pod.source))
             plan.request["delete"] = [script]
-        line = await self._environment.line(order, work.container, words)
+        plan.request["state"] = self._state(order.id)
+        plan.request["trees"] = [self._state(order.id)]
+        prepare += await self._volume_files(order, pod, plan)
+        if pod.supervised:
+            line = command.Line(argv=self._supervised(order.id, plan), env=dict(place.base) | {"TIPHYS_ATTEMPT": order.id})
+            text = await pods.spec(order, pod, self._images, place, in_view, "" if plan.view.private else self._home(order.id))
+            prepare.append(("file", self._spec(order.id), 0o400, text, *(self._user.owner or ())))
+            plan.request.setdefault("delete", []).append(self._spec(order.id))
+        else:
+            line = await place.line(order, pod.main.container, [*words, in_view] if pod.source else words)
         argv, env, hidden = line.argv, line.env, list[str]()
         if plan.view.private:
             argv = [*self._user.prefix(), *argv]
@@ -159,22 +181,60 @@ class ProcessExecutor:
             request["deadline"] = order.deadline.timestamp()
         if self._user.owner:
             request["owner"] = self._user.owner
-        limits = findings.limits(work.container.resources)
+        limits = findings.limits(pod.main.container.resources) if len(pod.parts) == 1 else None
         if limits and not self._link.cgroup_error:
             request["limits"] = limits
         return plan, request
 
-    async def _plan(self, order: WorkOrder, work: Command) -> tuple[Plan, str]:
+    def _state(self, order_id: str) -> str:
+        return f"{self._scratch}/{places.scratch_key(order_id)}.state"
+
+    def _spec(self, order_id: str) -> str:
+        return f"{self._scratch}/{places.scratch_key(order_id)}.pod"
+
+    def _supervised(self, order_id: str, plan: Plan) -> list[str]:
+        """The supervisor's command."""
+        interpreter, _ = pods.program()
+        if plan.view.private:
+            return [*interpreter, pods.PROGRAM, pods.SPEC, f"{isolation.STATE}/{pods.STATE_FILE}"]
+        return [*interpreter, str(pods.SUPERVISOR), self._spec(order_id), f"{self._state(order_id)}/{pods.STATE_FILE}"]
+
+    async def _volume_files(self, order: WorkOrder, pod: Pod, plan: Plan) -> list[isolation.Entry]:
+        """What makes the files of ConfigMap, Secret and similar volumes; they are deleted at the end."""
+        _, filled = volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)
+        if not filled:
+            return []
+        top = volumes.filled_folder(order.id, self._directories)
+        plan.request["trees"].append(top)
+        owner = self._user.owner or (-1, -1)
+        entries: list[isolation.Entry] = [("dir", top, 0o755, *owner)]
+        for volume in filled:
+            folder = f"{top}/{places.safe(volume.name)}"
+            entries.append(("dir", folder, 0o755, *owner))
+            for path, mode, text in await volumes.files(order, volume, self._secrets):
+                place = Path(folder, path)
+                entries += [("tree", str(place.parent)), ("file", str(place), mode, text, *(self._user.owner or ()))]
+        return entries
+
+    async def _plan(self, order: WorkOrder, pod: Pod) -> tuple[Plan, str]:
         """The attempt's place, and the host file of its script ("": it is none)."""
-        working_directory = normal(work.container.working_dir or "/")
-        script = f"{self._scratch}/{places.scratch_key(order.id)}.script" if work.source else ""
+        working_directory = normal(pod.main.container.working_dir or "/")
+        script = f"{self._scratch}/{places.scratch_key(order.id)}.script" if pod.source else ""
+        files = [(isolation.SCRIPT, script)] if script else []
+        if pod.supervised:
+            files += [(pods.PROGRAM, str(pods.SUPERVISOR)), (pods.SPEC, self._spec(order.id))]
+            _, prefix = pods.program()
+            if any(within(prefix, top) for top in views.HIDDEN):
+                files.append((prefix, prefix))
         asked = isolation.Asked(
             folder=f"{self._root}/{places.place(order.id).group}/{places.place(order.id).key}",
             working_directory=working_directory,
             declared=declared_paths(order),
-            mounts=volumes.mounts(order, work, self._directories),
-            script=script,
+            mounts=volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)[0],
+            files=tuple(files),
+            state=self._state(order.id),
             brings_in=bool(order.inputs),
+            own_root=pod.supervised,
         )
         if self._fence is None:
             if asked.mounts:
@@ -215,9 +275,11 @@ class ProcessExecutor:
         """Find the attempt again; it takes a slot if it still runs, however many are taken."""
         if order.id in self._early or order.id in self._plans:
             return self._handle(order.id)
-        if not isinstance(order.work, Command) or not await self._link.find(order.id):
+        pod = pods.pod_of(order)
+        if pod is None or not await self._link.find(order.id):
             return None
-        self._plans[order.id], _ = await self._plan(order, order.work)
+        self._plans[order.id], _ = await self._plan(order, pod)
+        self._states.began(order, pod)
         return self._handle(order.id)
 
     async def wait(self, order: WorkOrder, handle: Handle) -> Outcome:  # noqa: ARG002 (the id is the handle)
@@ -225,12 +287,18 @@ class ProcessExecutor:
         if early := self._early.get(order.id):
             return early
         record = await self._link.ended(order.id)
-        if record is None or not isinstance(order.work, Command):
+        self._states.over(order.id)
+        pod = pods.pod_of(order)
+        if record is None or pod is None:
             return Outcome(kind=OutcomeKind.INTERRUPTED, message=f"{outcomes.INTERRUPTED}: the attempt cannot be found")
-        container = order.work.container
+        container = pod.main.container
         words = command.words(container, self._images)
         end = outcomes.main_outcome(order, record, container.name or "main", words[0], container.image)
-        plan = self._plans.get(order.id) or (await self._plan(order, order.work))[0]
+        left = record.get("state") or {}
+        said = pods.state(left.get(pods.STATE_FILE, ""))
+        if pod.supervised:
+            end = pods.ended(end, said, pod)
+        plan = self._plans.get(order.id) or (await self._plan(order, pod))[0]
         log = None
         if order.wanted.logs is not None or logs.is_large(record):
             log = await logs.keep(self._directories, order.id, record, wanted=order.wanted.logs is not None)
@@ -245,16 +313,18 @@ class ProcessExecutor:
             staged = msgspec.structs.replace(staged, result=record["result"])
         self._plans.pop(order.id, None)
         self._link.settle(order.id)
-        return outcomes.outcome(record, end, staged, problem, transient=transient)
+        made = outcomes.outcome(record, end, staged, problem, transient=transient)
+        progress = pods.progress(left.get(pods.PROGRESS_FILE, ""))
+        return msgspec.structs.replace(made, progress=progress, containers=pods.shown(said)) if progress or said.containers else made
 
     async def stop(self, handle: Handle, grace_seconds: float) -> None:
         """SIGTERM, the grace, SIGKILL."""
         self._link.stop(order_id_of(handle), grace_seconds)
 
     async def reports(self) -> AsyncIterator[tuple[str, Report]]:
-        """Nothing is heard of an attempt before its end."""
-        for silence in list[tuple[str, Report]]():
-            yield silence
+        """What running attempts say in their state folders: a pod's containers, a daemon's readiness, a program's progress."""
+        async for order_id, report in self._states.reports():
+            yield order_id, report
 
     def logs(self, handle: Handle, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What the attempt printed, in order."""
@@ -359,6 +429,8 @@ async def open_process(
     """
     directories = await anyio.to_thread.run_sync(places.directories, root, runtime)
     user = await anyio.to_thread.run_sync(isolation.user_named, settings.user)
+    for read_once in (pods.program, isolation.progress_file):
+        await anyio.to_thread.run_sync(read_once)
     async with Link.opened(directories, mode, settings.grace_seconds) as link:
         fence, notices = await opening.fence(settings, link, user, [*hidden, root, directories.runtime], visible)
         yield ProcessExecutor(settings, images, secrets, artifacts, link, fence, user, notices)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tiphys.executors.process import command
+from tiphys.executors.process import command, pods, volumes
 from tiphys.settings import ImageEntry
 from tiphys.spec.containers import Container, ResourceRequirements, Volume
 from tiphys.spec.objects import camel
@@ -29,19 +29,14 @@ PLACING = (
 """Template fields that place, name or label a pod."""
 
 PLACING_CONTAINER = ("ports", "image_pull_policy", "resize_policy", "termination_message_path", "termination_message_policy")
-PLACING_CONTAINER_OF_NO_USE = ("readiness_probe", "stdin", "stdin_once")
-"""Container fields that change nothing for a process that runs to its end: it waits for nobody's readiness, its input is empty."""
+PLACING_CONTAINER_OF_NO_USE = ("stdin", "stdin_once")
+"""Container fields that change nothing for a process here: its input is empty."""
 
 REFUSED_KINDS = {
-    "container_set": "several containers share a pod",
     "resource": "it acts on a Kubernetes cluster",
-    "plugin": "it needs an executor plugin",
     "data": "it is not a command",
 }
 REFUSED = {
-    "daemon": "a step that stays up beside others is not supported",
-    "init_containers": "containers before the main one are not supported",
-    "sidecars": "containers beside the main one are not supported",
     "pod_spec_patch": "there is no pod to patch",
     "host_aliases": "a step uses the host's own /etc/hosts",
     "pod_resources": "there is no pod to give resources to; use the container's resources.limits",
@@ -56,6 +51,7 @@ REFUSED_CONTAINER = {
     "restart_policy_rules": "a step is started once",
     "tty": "a step has no terminal",
 }
+PROJECTED = frozenset({"configMap", "secret", "downwardAPI"})
 QUANTITY = re.compile(r"([0-9.]+)([numkKMGTPE]i?|)")
 FACTORS = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 FACTORS |= {f"{letter}i": 1024.0 ** (power + 1) for power, letter in enumerate("KMGTPE")}
@@ -66,12 +62,19 @@ def findings(
     template: Template, images: Mapping[str, ImageEntry], *, isolated: bool, limits_work: bool, uid: int, gid: int
 ) -> Sequence[Finding]:
     """Errors first, then at most one notice."""
-    container = template.container or template.script
-    errors = [
-        *_template_errors(template, uid, gid),
-        *(_container_errors(template, container, images, isolated, uid, gid) if container else ()),
-    ]
-    unused = [*_unused(template), *(_unused_container(kind(template), container, limits_work) if container else ())]
+    containers = dict(_containers(template))
+    errors = [*_template_errors(template, uid, gid)]
+    unused = [*_unused(template)]
+    for top, container in containers.items():
+        errors += _container_errors(top, container, images, isolated, uid, gid)
+        errors += _probe_errors(top, container, daemon=bool(template.daemon))
+        unused += _unused_container(top, container, limits_work and len(containers) == 1)
+        if container.readiness_probe and not (template.daemon and not top.startswith("initContainers")):
+            unused.append(f"{top}.readinessProbe")
+    try:
+        pods.mounted(list(pods.parts(template)))
+    except command.CommandError as error:
+        errors.append(Finding(severity=Severity.ERROR, field="volumeMounts", message=str(error)))
     if unused:
         errors.append(
             Finding(
@@ -99,10 +102,30 @@ def _template_errors(template: Template, uid: int, gid: int) -> Iterator[Finding
             yield _refuse(f"volumes[{volume.name}]", why)
 
 
+def _containers(template: Template) -> Iterator[tuple[str, Container]]:
+    """Every container of a pod template by its place in it."""
+    for name in ("container", "script"):
+        if (container := getattr(template, name)) is not None:
+            yield name, container
+    if template.container_set is not None:
+        for one in template.container_set.containers:
+            yield f"containerSet.containers[{one.name}]", one
+    for name in ("init_containers", "sidecars"):
+        for one in getattr(template, name):
+            yield f"{camel(name)}[{one.name}]", one
+
+
+def _probe_errors(top: str, container: Container, *, daemon: bool) -> Iterator[Finding]:
+    try:
+        if daemon:
+            pods.probe(container)
+    except command.CommandError as error:
+        yield Finding(severity=Severity.ERROR, field=f"{top}.readinessProbe", message=str(error))
+
+
 def _container_errors(
-    template: Template, container: Container, images: Mapping[str, ImageEntry], isolated: bool, uid: int, gid: int
+    top: str, container: Container, images: Mapping[str, ImageEntry], isolated: bool, uid: int, gid: int
 ) -> Iterator[Finding]:
-    top = kind(template)
     for name, why in REFUSED_CONTAINER.items():
         if getattr(container, name):
             yield _refuse(f"{top}.{camel(name)}", why)
@@ -145,7 +168,10 @@ def volume_trouble(volume: Volume) -> str:
     """Why a volume cannot be given; "": it can."""
     if volume.empty_dir is not None or volume.persistent_volume_claim is not None:
         return ""
-    return "only emptyDir volumes and the run's own volumeClaimTemplates are supported"
+    if any(getattr(volume, name) is not None for name in volumes.FILLED):
+        strange = [kind for source in (volume.projected or {}).get("sources") or () for kind in source if kind not in PROJECTED]
+        return f"{', '.join(strange)}: there is no cluster that could issue it" if strange else ""
+    return "emptyDir, configMap, secret, projected, downwardAPI and the run's own volumeClaimTemplates are supported"
 
 
 def _unused(template: Template) -> Iterator[str]:

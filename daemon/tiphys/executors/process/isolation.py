@@ -4,6 +4,7 @@ What is the same for every attempt is worked out once (`Fence`); what an attempt
 need more of the host's tree to be the attempt's own.
 """
 
+import functools
 import os
 import pwd
 import shutil
@@ -34,7 +35,16 @@ STAGING = "/argo/staging"
 SCRIPT = f"{STAGING}/script"
 HOME = "/argo/home"
 SHIMS = "/argo/bin"
+STATE = "/run/argo"
+"""Where a step says how far it is; Argo's own place for that is /var/run/argo."""
 NAMESPACES = ("--unshare-pid", "--unshare-ipc")
+
+
+@functools.cache
+def progress_file() -> str:
+    """Where a step's program says how far it is: Argo's own path, if that leads to `STATE` here."""
+    return f"/var{STATE}/progress" if os.path.realpath("/var/run") == "/run" else f"{STATE}/progress"
+
 
 Entry = Sequence[Any]
 Made = tuple[View, list[str], dict[str, Any]]
@@ -134,7 +144,7 @@ class Fence:
             if os.path.isdir(path) and not os.path.islink(path):
                 entries += layer.folders(path)
                 entries.append(("opaque", self.mask + path))
-        for path in (STAGING, HOME, SHIMS):
+        for path in (STAGING, HOME, SHIMS, STATE):
             entries += layer.folders(path)
         entries.append(("file", self.mask + SCRIPT, 0o755, ""))
         entries.append(("file", f"{self.mask}{SHIMS}/python", 0o755, Path(self.shims, "python").read_text(encoding="utf-8")))
@@ -183,12 +193,15 @@ class Fence:
         view, words, fields = make(ground, attempt, start, own, entries)
         if attempt.working_directory != "/" and not view.exists(attempt.working_directory):
             entries += view.folders(view.resolve(attempt.working_directory + "/."))
-        if attempt.script:
-            words += ["--ro-bind", attempt.script, SCRIPT]
+        for path, source in attempt.files:
+            words += ["--ro-bind", source, path]
+        if attempt.state:
+            words += ["--bind", attempt.state, STATE]
         for mount in attempt.mounts:
-            entries += [("tree", mount.source), ("mode", mount.source, 0o777)]
+            if not mount.filled:
+                entries += [("tree", mount.source), ("mode", mount.source, 0o777)]
             words += ["--ro-bind" if mount.read_only else "--bind", mount.source, normal(mount.path)]
-        if "overlay" in fields and (len(entries) > len(self.writable) + len(mounts) * 2 or attempt.brings_in):
+        if "overlay" in fields and (len(entries) > len(self.writable) + len(mounts) * 2 or attempt.brings_in or attempt.own_root):
             entries[:0] = [
                 ("tree", attempt.folder),
                 ("dir", view.private, 0o755, -1, -1),
@@ -211,7 +224,7 @@ class Fence:
         shared: list[str] = []
         self._compose("/", own, view.private, entries, shared)
         made = replace(view, shared=(*shared, *ground.always, *ground.writable), over_host=False)
-        for path in ("/tmp", "/run", HOME, STAGING):  # noqa: S108 (the view's own)
+        for path in ("/tmp", "/run", HOME, STAGING, STATE):  # noqa: S108 (the view's own)
             entries += made.folders(path)
         words = [
             "--bind",
@@ -265,23 +278,28 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A volume: the host folder `source` shown at `path`."""
+    """A volume: the host folder or file `source` shown at `path`. `filled`: somebody else makes it, with what is in it."""
 
     path: str
     source: str
     read_only: bool = False
+    filled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What an attempt asks of its place. `script`: the host file of its script. `brings_in`: files are put in before the start."""
+    """What an attempt asks of its place. `files`: view paths of read-only files, and the host's. `state`: the host folder in which it says
+    how far it is. `brings_in`: files are put in before the start. `own_root`: mount points are made in its root.
+    """
 
     folder: str
     working_directory: str
     declared: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
-    script: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    state: str = ""
     brings_in: bool = False
+    own_root: bool = False
 
     @property
     def reads_host(self) -> bool:

@@ -7,6 +7,9 @@ from typing import Any
 from tiphys.executors.staging import StagedOut
 from tiphys.spec.work import Outcome, OutcomeKind, Usage, WorkOrder
 
+End = tuple[OutcomeKind, int | None, str]
+"""How a step ended: kind, exit code and message."""
+
 NOT_STARTED = 64  # what Argo's own wrapper exits with where a command cannot be started
 INTERRUPTED = "interrupted"
 
@@ -55,7 +58,7 @@ def reached_deadline(order: WorkOrder) -> str:
     return order.deadline_message or "Pod was active on the node longer than the specified deadline"
 
 
-def main_outcome(order: WorkOrder, record: dict[str, Any], container: str, program: str, image: str) -> tuple[OutcomeKind, int | None, str]:
+def main_outcome(order: WorkOrder, record: dict[str, Any], container: str, program: str, image: str) -> End:
     """How the step itself ended: kind, exit code and message."""
     code = record["code"]
     if record["stopped"] == "deadline":
@@ -80,9 +83,7 @@ def reason(failure: str) -> str:
     return failure.rpartition(": ")[2].partition("'")[0].strip() or failure
 
 
-def outcome(
-    record: dict[str, Any], end: tuple[OutcomeKind, int | None, str], staged: StagedOut, problem: str, *, transient: bool
-) -> Outcome:
+def outcome(record: dict[str, Any], end: End, staged: StagedOut, problem: str, *, transient: bool) -> Outcome:
     """The whole Outcome. Trouble with outputs makes a success an Error; a step that failed stays Failed with its own message."""
     kind, code, message = end
     if kind is OutcomeKind.SUCCEEDED and problem:
