@@ -60,13 +60,16 @@ format: $(DEVELOP) ## put the code into the project's form
 conformance: $(DEVELOP) ## the conformance corpus, where it is there (ARGS='--id "ex--dag-*" -v')
 	@if [ -f $(CONFORMANCE)/run_conformance.py ]; then \
 	    sh $(CONFORMANCE)/shims/setup.sh --root && \
-	    PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/python $(CONFORMANCE)/run_conformance.py --jobs 2 --isolated $(ARGS); \
+	    PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/conformance/judged.py $(CONFORMANCE) --jobs 2 $(ARGS); \
 	else \
 	    echo "there is no conformance corpus at $(CONFORMANCE); nothing was run"; \
 	fi
 
-fuzz: $(DEVELOP) ## generated workflows, with and without crashes, twice for FUZZ_SECONDS (600)
+fuzz: $(DEVELOP) ## generated workflows with and without crashes, random walks, and the parser and evaluator: each for FUZZ_SECONDS (600)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) --editable '.[fuzz]'
 	TIPHYS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/generated tests/scheduler -q -k long $(ARGS)
+	$(BIN)/python tests/fuzz/hunt.py manifests $(FUZZ_SECONDS)
+	$(BIN)/python tests/fuzz/hunt.py expressions $(FUZZ_SECONDS)
 
 bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
