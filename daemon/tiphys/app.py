@@ -65,6 +65,7 @@ async def foreground(
     from tiphys.engine.engine import open_engine
     from tiphys.engine.operations import Operations
     from tiphys.journal.sqlite import SQLiteJournal
+    from tiphys.manifests import defaults
     from tiphys.scheduler.records import Settled
 
     settings = loaded.settings
@@ -80,9 +81,18 @@ async def foreground(
             key_format=settings.artifacts.key_format,
             grace_seconds=settings.process.grace_seconds,
             archive_logs=settings.artifacts.archive_logs,
+            semaphores=dict(settings.semaphores),
         )
         folders = {name: made for name, made in executors.items() if name == "process"}
-        yield Operations(engine, chosen, settings.namespace, folders, notices)  # type: ignore[arg-type] # the process executor has folder and log
+        yield Operations(
+            engine,
+            chosen,
+            settings.namespace,
+            folders,  # type: ignore[arg-type] # the process executor has folder and log
+            notices,
+            defaults=defaults.read(settings.workflow_defaults, settings.limits),
+            repositories=settings.artifacts.repositories,
+        )
 
 
 def _secrets(loaded: configuration.Configuration, documents: Sequence[Document]) -> "Secrets":

@@ -126,6 +126,8 @@ class _Reader:
 
     def value(self, node: yaml.Node, wanted: object, path: str) -> object:
         """The value of `node` as the type `wanted`; None, with a problem noted, where it is not one."""
+        if wanted is object:  # somebody else knows what it must be
+            return yaml.constructor.SafeConstructor().construct_document(node)
         if isinstance(wanted, types.UnionType):  # T | None
             if node.tag == "tag:yaml.org,2002:null":
                 return None

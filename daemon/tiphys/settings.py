@@ -63,6 +63,7 @@ class ArtifactSettings:
     directory: str = ""  # "": artifacts/ in the state directory
     s3: S3Repository | None = None  # set: used in place of the directory
     archive_logs: bool = False
+    repositories: dict[str, object] = field(default_factory=dict)  # by name, each in the shape of Argo's artifact repositories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,8 @@ class Settings:
     secrets_directory: str = ""  # <name>/<key> files; "": secrets/ beside the settings file
     executor: str = "process"
     images: dict[str, ImageEntry] = field(default_factory=dict)
+    workflow_defaults: dict[str, object] = field(default_factory=dict)  # metadata and spec below those of every workflow
+    semaphores: dict[str, int] = field(default_factory=dict)  # limits by name
     process: ProcessSettings = ProcessSettings()
     http: HTTPSettings = HTTPSettings()
     artifacts: ArtifactSettings = ArtifactSettings()

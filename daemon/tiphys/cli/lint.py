@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tiphys.cli import files, inputs, tree, views
+from tiphys.cli import defaulting, files, inputs, tree, views
 from tiphys.cli.exits import Exit
 from tiphys.cli.wiring import Supports, Wiring
 from tiphys.errors import InvalidSettings
@@ -47,10 +47,11 @@ def main(request: Request, wiring: Wiring) -> Exit:
         loaded = wiring.load(request.config)
         limits = loaded.settings.limits
         given = [files.read(path, limits.file_bytes) for path in files.found(request.paths)]
+        adjust = defaulting.over_defaults(loaded)
     except (inputs.BadInput, InvalidSettings) as error:
         views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
         return Exit.BAD_INPUT
-    report = linting.lint(given, limits=limits, definitions=_definitions(given))
+    report = linting.lint(given, limits=limits, definitions=_definitions(given), adjust=adjust)
     supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
     if request.advise:

@@ -10,7 +10,7 @@ import anyio
 from anyio import to_thread
 
 from tiphys import configuration as configuring
-from tiphys.cli import files, foreground, inputs, keeping, tree, views
+from tiphys.cli import defaulting, files, foreground, inputs, keeping, tree, views
 from tiphys.cli.exits import Exit
 from tiphys.cli.requests import Request, Work
 from tiphys.cli.wiring import Wiring
@@ -49,7 +49,8 @@ def prepared(request: Request, loaded: Configuration, errors: views.Printer) -> 
     settings = loaded.settings
     given = _parameters(request, loaded)
     file, data = files.read(request.file, settings.limits.file_bytes)
-    report = linting.lint([(file, data)], limits=settings.limits)
+    adjust = defaulting.over_defaults(loaded)
+    report = linting.lint([(file, data)], limits=settings.limits, adjust=adjust)
     _tell([finding for finding in report.diagnostics if finding.severity is Severity.WARNING], errors)
     _refuse([finding for finding in report.diagnostics if finding.severity is Severity.ERROR])
     found = inputs.chosen(report.documents, entrypoint=request.entrypoint, now=datetime.now(UTC))
@@ -63,7 +64,7 @@ def prepared(request: Request, loaded: Configuration, errors: views.Printer) -> 
     known = linting.together(report.documents, None)
     for workflow, source in final:
         if isinstance(source.document, Workflow):
-            judged = linting.judged(Located(document=workflow, marks=source.marks, file=source.file), known, submitting=True)
+            judged = linting.judged(Located(document=adjust(workflow), marks=source.marks, file=source.file), known, submitting=True)
             _refuse([finding for finding in judged if finding.severity is Severity.ERROR])
     support = tuple(located.document for located in report.documents if not isinstance(located.document, Workflow))
     return Work(support=support, workflows=tuple(workflow for workflow, _ in final), prefix=found[0][0].metadata.generate_name)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from tiphys.engine import judging
+from tiphys.engine import judging, repositories
 from tiphys.engine.engine import Engine
 from tiphys.engine.watching import Change
 from tiphys.errors import TiphysError
@@ -33,13 +33,23 @@ class Operations:
     """An open engine and what it was opened with. `notices`: what a person should know; a submission may add to them."""
 
     def __init__(
-        self, engine: Engine, chosen: Settled, namespace: str, folders: Mapping[str, Folders], notices: Sequence[str] = ()
+        self,
+        engine: Engine,
+        chosen: Settled,
+        namespace: str,
+        folders: Mapping[str, Folders],
+        notices: Sequence[str] = (),
+        *,
+        defaults: Workflow | None = None,
+        repositories: Mapping[str, object] | None = None,
     ) -> None:
         self._engine = engine
         self._chosen = chosen
         self._namespace = namespace
         self._folders = folders
         self.notices: list[str] = list(notices)
+        self._defaults = defaults
+        self._repositories = repositories or {}
 
     def uids(self) -> Sequence[str]:
         """The uids of the runs there are."""
@@ -57,7 +67,9 @@ class Operations:
         meta = submitted.metadata
         meta = structs.replace(meta, uid=uid, name=meta.name or _name(meta), namespace=meta.namespace or self._namespace)
         try:
-            workflow = effective.workflow(structs.replace(submitted, metadata=meta), templates, clustered)
+            workflow = effective.workflow(structs.replace(submitted, metadata=meta), templates, clustered, self._defaults)
+            config_maps = tuple(d for d in documents if isinstance(d, ConfigMap))
+            chosen = repositories.chosen(self._chosen, workflow, config_maps, self._repositories)
         except TiphysError as error:
             raise Rejected(f"workflow {meta.name}: {error}") from error
         manifest = Manifest(
@@ -65,8 +77,8 @@ class Operations:
             workflow=workflow,
             templates=templates,
             cluster_templates=clustered,
-            config_maps=tuple(d for d in documents if isinstance(d, ConfigMap)),
-            chosen=self._chosen,
+            config_maps=config_maps,
+            chosen=chosen,
         )
         self._judge(manifest)
         return manifest

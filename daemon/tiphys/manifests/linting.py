@@ -1,7 +1,7 @@
 """Lint: files into documents and everything that is wrong with them. Documents of one call know each other's templates."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from tiphys.manifests.rules import definitions as defining
 from tiphys.manifests.wording import Finding
 from tiphys.settings import LimitSettings
 from tiphys.spec.work import Severity
+from tiphys.spec.workflows import Document
 
 
 class LintReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +35,13 @@ def lint(
     limits: LimitSettings,
     definitions: Definitions | None = None,
     submitting: bool = False,
+    adjust: Callable[[Document], Document] = lambda document: document,
 ) -> LintReport:
     """Read `files` (name, bytes) and check every document by the rules.
 
     `definitions` are resources known from elsewhere; those of the files themselves count before them. `submitting`: as at a
-    submit, where arguments must have values. Diagnostics are in the order of the files and their lines.
+    submit, where arguments must have values. `adjust` gives the document to be judged in a document's place. Diagnostics are in the
+    order of the files and their lines.
     """
     parsed = [(name, reading.parse(data, name, limits)) for name, data in files]
     documents = tuple(located for _, found in parsed for located in found.documents)
@@ -47,7 +50,8 @@ def lint(
     for _, found in parsed:
         diagnostics += found.diagnostics
         for located in found.documents:
-            diagnostics += judged(located, known, submitting=submitting)
+            judging = msgspec.structs.replace(located, document=adjust(located.document))
+            diagnostics += judged(judging, known, submitting=submitting)
     return LintReport(diagnostics=ordered(diagnostics, [name for name, _ in parsed]), documents=documents, counts=counted(documents))
 
 

@@ -17,8 +17,13 @@ class MissingTemplate(TiphysError):
     """The workflow refers to a WorkflowTemplate that is not there."""
 
 
-def workflow(submitted: Workflow, templates: Sequence[WorkflowTemplate], clustered: Sequence[ClusterWorkflowTemplate]) -> Workflow:
-    """The workflow with everything merged in, the reference kept. Raises MissingTemplate with Argo's words."""
+def workflow(
+    submitted: Workflow,
+    templates: Sequence[WorkflowTemplate],
+    clustered: Sequence[ClusterWorkflowTemplate],
+    defaults: Workflow | None = None,
+) -> Workflow:
+    """The workflow with everything merged in, the reference kept; `defaults` are below all. Raises MissingTemplate with Argo's words."""
     reference = submitted.spec.workflow_template_ref
     meta = submitted.metadata
     labels, annotations = dict(meta.labels or {}), dict(meta.annotations or {})
@@ -31,6 +36,10 @@ def workflow(submitted: Workflow, templates: Sequence[WorkflowTemplate], cluster
             raise MissingTemplate(f'{kind}.argoproj.io "{reference.name}" not found')
         labels[f"{LABELS}{'cluster-' if reference.cluster_scope else ''}workflow-template"] = reference.name
         spec = merged(submitted.spec, found.spec)
+    if defaults is not None:
+        spec = merged(spec, defaults.spec)
+        labels = {**(defaults.metadata.labels or {}), **labels}
+        annotations = {**(defaults.metadata.annotations or {}), **annotations}
     if spec.workflow_metadata is not None:
         labels.update(spec.workflow_metadata.labels or {})
         annotations.update(spec.workflow_metadata.annotations or {})

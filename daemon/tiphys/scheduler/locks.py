@@ -20,6 +20,8 @@ MUTEX = "Mutex"
 DATABASE_MUTEX = "Database"
 """Among controllers such a mutex lives in a shared database; on one machine there is one controller, and its journal is it."""
 SEMAPHORE = "ConfigMap"
+DATABASE_SEMAPHORE = "Semaphore"
+"""Argo keeps the limits of these in a table of its shared database; here they are settings."""
 
 
 def wanted(draft: Draft, given: Synchronization, scope: Scope, name: str) -> tuple[str, ...]:
@@ -33,9 +35,12 @@ def wanted(draft: Draft, given: Synchronization, scope: Scope, name: str) -> tup
     ]
     for semaphore in (*sync.semaphores, *((sync.semaphore,) if sync.semaphore is not None else ())):
         key = semaphore.config_map_key_ref
-        if key is None:
-            raise BindingError("semaphores need configMapKeyRef here: limits in a shared database are not supported on one machine")
-        names.append(f"{semaphore.namespace or own}/{SEMAPHORE}/{key.name}/{key.key}")
+        if key is not None:
+            names.append(f"{semaphore.namespace or own}/{SEMAPHORE}/{key.name}/{key.key}")
+        elif semaphore.database is not None:
+            names.append(f"{semaphore.namespace or own}/{DATABASE_SEMAPHORE}/{semaphore.database.key}")
+        else:
+            raise BindingError("a semaphore needs configMapKeyRef or database")
     for lock in names:
         if names.count(lock) > 1:
             raise BindingError(f"duplicate synchronization item found: {lock}")
@@ -47,13 +52,27 @@ def limit(draft: Draft, lock: str) -> int:
     _, kind, rest = lock.split("/", 2)
     if kind in (MUTEX, DATABASE_MUTEX):
         return 1
+    set_ = _set(draft, lock)
+    if kind == DATABASE_SEMAPHORE:
+        if not set_:
+            raise BindingError(f"failed to initialize semaphore {lock} with limit: the setting semaphores has no {rest!r}")
+        return set_
     name, _, key = rest.partition("/")
     found = next((m for m in draft.state.manifest.config_maps if m.metadata.name == name), None)
+    if found is None and set_:
+        return set_
     text = (found.data or {}).get(key, "") if found is not None else ""
     if not text.strip().isdecimal() or int(text) == 0:
         why = f'configmaps "{name}" not found' if found is None else f"the limit under {key} is {text!r}"
         raise BindingError(f"failed to initialize semaphore {lock} with limit: {why}")
     return int(text)
+
+
+def _set(draft: Draft, lock: str) -> int:
+    """The limit that settings give a semaphore, the most special first; 0: none."""
+    namespace, _, rest = lock.split("/", 2)
+    given = draft.state.manifest.chosen.semaphores
+    return given.get(f"{namespace}/{rest}") or given.get(rest, 0)
 
 
 def blocked(draft: Draft, locks: tuple[str, ...]) -> str:

@@ -49,7 +49,7 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
         attempt=node.attempt,
         executor=executor_of(source.kind, chosen.executor),
         work=_work(state, template, source.kind),
-        inputs=tuple(work.InputArtifact(artifact=a) for a in _inputs(template, node) if binding.located(a)),
+        inputs=tuple(work.InputArtifact(artifact=_at_home(state, a)) for a in _inputs(template, node) if binding.located(a)),
         wanted=_wanted(draft, node, source, template),
         deadline=deadline,
         deadline_message=message,
@@ -119,7 +119,7 @@ def _wanted(draft: Draft, node: Node, source: sources.Source, template: Template
     if archive_logs or (outputs is not None and outputs.artifacts):
         location = _location(draft, node, source, template)
         declared = outputs.artifacts if outputs is not None else ()
-        artifacts = tuple(work.OutputArtifact(artifact=_placed(artifact, location)) for artifact in declared)
+        artifacts = tuple(work.OutputArtifact(artifact=_at_home(draft.state, _placed(artifact, location))) for artifact in declared)
         if archive_logs:
             logs = _at(Artifact(name="main-logs"), location, "main.log")
     return work.Wanted(result=_captures(draft, node, source), parameters=parameters, artifacts=artifacts, logs=logs)
@@ -153,8 +153,19 @@ def _location(draft: Draft, node: Node, source: sources.Source, template: Templa
     if declared is not None and binding.located(Artifact(**structs.asdict(declared))):
         text = msgspec.json.encode(declared).decode()
         return msgspec.json.decode(tags.compile(text).render(scope, Unresolved.FAIL, draft.chance(node.name)), type=ArtifactLocation)
-    key = _key(draft, node, draft.state.manifest.chosen.key_format, scope)
+    chosen = draft.state.manifest.chosen
+    key = _key(draft, node, chosen.key_format, scope)
+    if chosen.repository is not None and chosen.repository.s3 is not None:
+        return ArtifactLocation(s3=structs.replace(chosen.repository.s3, key=key))
     return ArtifactLocation(s3=S3(key=key))
+
+
+def _at_home(state: RunState, artifact: Artifact) -> Artifact:
+    """An artifact that has only a key, in the run's own repository."""
+    home = state.manifest.chosen.repository
+    if home is None or home.s3 is None or artifact.s3 is None or artifact.s3.bucket or not artifact.s3.key:
+        return artifact
+    return structs.replace(artifact, s3=structs.replace(home.s3, key=artifact.s3.key))
 
 
 def _own(draft: Draft, node: Node) -> dict[str, object]:

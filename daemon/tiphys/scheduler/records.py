@@ -8,6 +8,8 @@ from datetime import datetime
 
 import msgspec
 
+from tiphys.spec.artifacts import ArtifactLocation
+from tiphys.spec.objects import JSON
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import MemoizationStatus, NodeType, Phase
 from tiphys.spec.templates import Inputs, Outputs, TemplateRef
@@ -98,12 +100,19 @@ class Node(Record, frozen=True, kw_only=True):
 
 
 class Settled(Record, frozen=True):
-    """What the engine decided about a run before it began: settings that must not change under it."""
+    """What the engine decided about a run before it began: settings that must not change under it.
+
+    `repository`: where artifacts that only have a key are (None: the configured one), `repository_ref` how status shows its choice.
+    `semaphores`: limits by lock name without kind, with or without namespace.
+    """
 
     executor: str = "process"
     key_format: str = "{{workflow.name}}/{{pod.name}}"
     grace_seconds: float = 30.0
     archive_logs: bool = False
+    repository: ArtifactLocation | None = None
+    repository_ref: JSON = None
+    semaphores: dict[str, int] = {}
 
 
 class Manifest(Record, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         outputs=run.outputs if run.outputs != Outputs() else None,
         conditions=tuple(conditions),
         synchronization=_synchronization(state),
+        artifact_repository_ref=state.manifest.chosen.repository_ref,
     )
 
 
@@ -64,7 +65,7 @@ def _synchronization(state: RunState) -> dict[str, object] | None:
     who = [(f"{state.run.namespace}/{state.run.name}", state.run.holding, state.run.waiting_for)]
     who += [(f"{who[0][0]}/{node.id}", node.holding, node.waiting_for) for node in state.nodes.values()]
     found: dict[str, object] = {}
-    for kind, words in (("mutex", ("/Mutex/", "/Database/")), ("semaphore", ("/ConfigMap/",))):
+    for kind, words in (("mutex", ("/Mutex/", "/Database/")), ("semaphore", ("/ConfigMap/", "/Semaphore/"))):
         holding: dict[str, list[str]] = {}
         waiting: dict[str, list[str]] = {}
         for holder, held, awaited in who:

@@ -1,6 +1,7 @@
 """Finding templates: by name in a scope, in another resource, or written in place; with the workflow's templateDefaults under them."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -43,6 +44,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     captured: frozenset[str]
 
 
+LIST = (list, tuple)
+
+
 def merged(over: dict[str, Any], under: dict[str, Any]) -> dict[str, Any]:
     """`over` on `under`: maps key-wise, lists with a merge key element-wise, everything else whole."""
     result = dict(under)
@@ -50,14 +54,14 @@ def merged(over: dict[str, Any], under: dict[str, Any]) -> dict[str, Any]:
         below = under.get(key)
         if isinstance(value, dict) and isinstance(below, dict):
             result[key] = merged(value, below)
-        elif key in MERGE_KEYS and isinstance(value, list) and isinstance(below, list):
+        elif key in MERGE_KEYS and isinstance(value, LIST) and isinstance(below, LIST):
             result[key] = _merged_list(value, below, MERGE_KEYS[key])
         else:
             result[key] = value
     return result
 
 
-def _merged_list(over: list[Any], under: list[Any], key: str) -> list[Any]:
+def _merged_list(over: Sequence[Any], under: Sequence[Any], key: str) -> list[Any]:
     names = [entry.get(key) for entry in over if isinstance(entry, dict)]
     below = {entry.get(key): entry for entry in under if isinstance(entry, dict)}
     rest = [entry for entry in under if not isinstance(entry, dict) or entry.get(key) not in names]
