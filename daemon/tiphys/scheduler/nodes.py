@@ -1,6 +1,6 @@
 """Making nodes and ending them: the few moves that every part of the scheduler shares."""
 
-from tiphys.scheduler import decision, todo
+from tiphys.scheduler import decision, estimates, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
@@ -37,6 +37,7 @@ def create(draft: Draft, call: Call, type_: NodeType, phase: Phase, *, message: 
         started_at=draft.at,
         attempt=draft.run.generation,
         in_exit=call.in_exit,
+        estimated_seconds=estimates.of_node(draft, call.name),
     )
     draft.put(node)
     draft.later(todo.Moved(node.id))

@@ -90,6 +90,7 @@ class Node(Record, frozen=True, kw_only=True):
     daemoned: bool = False
     ip: str = ""
     progress: str = ""
+    estimated_seconds: int = 0
     fired: tuple[str, ...] = ()
     memo: MemoizationStatus | None = None
     waiting_for: str = ""
@@ -127,7 +128,10 @@ class Manifest(Record, frozen=True, kw_only=True):
 
 
 class Run(Record, frozen=True, kw_only=True):
-    """One workflow's own row. `generation` counts its retries in place. `holding` and `wanting` are its own locks."""
+    """One workflow's own row. `generation` counts its retries in place. `holding` and `wanting` are its own locks.
+
+    `estimated_seconds`: how long it will take, which is as long as the run `estimated_from` took.
+    """
 
     uid: str
     name: str
@@ -150,3 +154,5 @@ class Run(Record, frozen=True, kw_only=True):
     holding: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    estimated_from: str = ""
+    estimated_seconds: int = 0

@@ -2,6 +2,7 @@
 
 from msgspec import structs
 
+from tiphys.scheduler import stored
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.graph import Graph
 from tiphys.scheduler.records import Node, Role
@@ -51,7 +52,10 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         message=run.message,
         started_at=rfc3339(run.started_at) if run.started_at else None,
         finished_at=rfc3339(run.finished_at) if run.finished_at else None,
+        estimated_duration=run.estimated_seconds,
         progress=counted.get("", "0/0"),
+        stored_templates=stored.templates(state) or None,
+        stored_workflow_template_spec=stored.spec(state),
         nodes={node.id: node_status(node, graph, run.name, counted.get(node.id, "")) for node in state.nodes.values()},
         outputs=run.outputs if run.outputs != Outputs() else None,
         conditions=tuple(conditions),
@@ -87,18 +91,22 @@ def _synchronization(state: RunState) -> dict[str, object] | None:
 
 
 def progress(state: RunState) -> dict[str, str]:
-    """How many executed nodes are done, of how many, below each node by id, and under "" for the whole run."""
+    """How many executed nodes are done, of how many, below each node by id, and under "" for the whole run.
+
+    A node whose program says how far it is counts as much as that says.
+    """
     done: dict[str, int] = {}
     total: dict[str, int] = {}
     for node in state.nodes.values():
         if node.type in EXECUTED:
-            over = node.phase is Phase.SUCCEEDED
+            said, _, of = (node.progress or "0/1").partition("/")
+            over, whole = (int(of), int(of)) if node.phase is Phase.SUCCEEDED else (int(said), int(of))
             above: Node | None = node
             while above is not None:
-                total[above.id] = total.get(above.id, 0) + 1
+                total[above.id] = total.get(above.id, 0) + whole
                 done[above.id] = done.get(above.id, 0) + over
                 above = state.nodes.get(above.owner)
-            total[""] = total.get("", 0) + 1
+            total[""] = total.get("", 0) + whole
             done[""] = done.get("", 0) + over
     return {node_id: f"{done[node_id]}/{count}" for node_id, count in total.items()}
 
@@ -119,7 +127,8 @@ def node_status(node: Node, graph: Graph, run_name: str, progress_: str = "") ->
         message=node.message,
         started_at=rfc3339(node.started_at) if node.started_at else None,
         finished_at=rfc3339(node.finished_at) if node.finished_at else None,
-        progress=progress_,
+        estimated_duration=node.estimated_seconds,
+        progress=progress_ or node.progress,
         pod_ip=node.ip,
         daemoned=True if node.daemoned else None,
         node_flag=status.NodeFlag(hooked=hooked, retried=retried) if hooked or retried else None,

@@ -5,7 +5,7 @@ Counters and queues are arithmetic over the records, derived again at recovery; 
 
 import heapq
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
@@ -26,6 +26,12 @@ Key = tuple[str, ...]
 ("deps", dag, task); ("daemons",) and ("daemons", boundary): those that are up."""
 
 LOCK = "lock"
+ORIGINS = tuple(f"workflows.argoproj.io/{name}" for name in ("workflow-template", "cluster-workflow-template", "cron-workflow"))
+
+
+def origin(namespace: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """What runs have in common that come from one template or cron workflow; empty where a run has no such origin."""
+    return next(((namespace, label, labels[label]) for label in ORIGINS if label in labels), ())
 
 
 class Waiter(NamedTuple):
@@ -38,16 +44,18 @@ class Waiter(NamedTuple):
 
 
 class Shared:
-    """What runs have in common, derived from all their rows: locks held (counters), who waits for them, and memos.
+    """What runs have in common, derived from all their rows: locks held (counters), who waits for them, memos, and the last run of each
+    origin that succeeded.
 
     A memo is a node that succeeded with a memo key: when it ended, its id and its outputs.
     """
 
-    __slots__ = ("_turn", "counters", "memos", "queues")
+    __slots__ = ("_turn", "counters", "memos", "queues", "succeeded")
 
     def __init__(self) -> None:
         self.counters: dict[Key, int] = {}
         self.queues: dict[str, list[Waiter]] = {}
+        self.succeeded: dict[tuple[str, ...], RunState] = {}
         self.memos: dict[tuple[str, str, str], tuple[datetime, str, Outputs | None]] = {}
         self._turn = 0
 
@@ -163,6 +171,10 @@ class RunState:
         self._queue("", self.run.wanting if self.run is not run else (), run.wanting)
         self.run = run
         self.globals = None
+        if run.phase is Phase.SUCCEEDED and (key := origin(run.namespace, run.labels)):
+            last = self.shared.succeeded.get(key)
+            if last is None or (last.run.finished_at or run.created_at) <= (run.finished_at or run.created_at):
+                self.shared.succeeded[key] = self
 
     def _queue(self, node_id: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
         if old != new:
@@ -230,6 +242,9 @@ class State:
         run = self.runs.pop(uid, None)
         if run is not None:
             run.remove(list(run.nodes))
+            key = origin(run.run.namespace, run.run.labels)
+            if self.shared.succeeded.get(key) is run:
+                del self.shared.succeeded[key]
             run.set_run(structs.replace(run.run, holding=(), wanting=()))
 
     def _change(self, change: words.Change) -> None:

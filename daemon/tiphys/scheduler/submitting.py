@@ -11,7 +11,7 @@ from tiphys.expressions import environment, expr, tags
 from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import decision, locks, sources, todo
+from tiphys.scheduler import decision, estimates, locks, sources, todo
 from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
@@ -92,6 +92,7 @@ def begin(draft: Draft) -> None:
         at = draft.at + timedelta(seconds=spec.active_deadline_seconds)
         draft.change_run(deadline_at=at)
         draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=at))
+    estimates.of_run(draft)
     draft.later(
         todo.Start(
             Call(

@@ -1,0 +1,35 @@
+"""The templates of other resources that a run uses, as status keeps them (semantics 2.1.3): they are a part of the run's own rows."""
+
+from msgspec import structs
+
+from tiphys.scheduler import sources
+from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.state import RunState
+from tiphys.spec.objects import JSON
+from tiphys.spec.workflows import WorkflowSpec
+
+
+def templates(state: RunState) -> dict[str, JSON]:
+    """Every template from elsewhere that a node was made from, by `<scope>/<resource>/<template>`."""
+    found: dict[str, JSON] = {}
+    draft = Draft(state, state.run.created_at)
+    for node in state.nodes.values():
+        if node.inline or not node.template:
+            continue
+        if node.reference is not None:
+            key = f"{'cluster' if node.reference.cluster_scope else 'namespaced'}/{node.reference.name}/{node.reference.template}"
+        elif not node.scope.startswith(f"{sources.LOCAL}/"):
+            key = f"{node.scope}/{node.template}"
+        else:
+            continue
+        if key not in found:
+            source = sources.find(draft, node.template, node.reference, "", node.scope)
+            if not isinstance(source, str):
+                found[key] = source.template
+    return found
+
+
+def spec(state: RunState) -> WorkflowSpec | None:
+    """The whole spec of a run that takes it from a WorkflowTemplate."""
+    own = state.manifest.workflow.spec
+    return structs.replace(own, suspend=None) if own.workflow_template_ref is not None else None
