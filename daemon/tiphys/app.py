@@ -116,6 +116,7 @@ async def _executors(
     if wanted != "process":
         raise TiphysError(f"there is no executor {wanted!r}; there are process and scripted")
     from tiphys.executors.listing import ListingExecutor
+    from tiphys.executors.plugin import PluginExecutor
     from tiphys.executors.process.executor import open_process
 
     artifacts = await stack.enter_async_context(Artifacts(settings.artifacts, state / ARTIFACTS, secrets, durable=False))
@@ -135,7 +136,9 @@ async def _executors(
         )
     )
     http = await stack.enter_async_context(HTTPExecutor(settings.http, secrets, environment=dict(os.environ)))
-    return {"process": process, "http": http, "data": ListingExecutor(artifacts)}, list(process.notices)
+    plugin = await stack.enter_async_context(PluginExecutor(settings.plugins))
+    made: dict[str, Executor] = {"process": process, "http": http, "data": ListingExecutor(artifacts), "plugin": plugin}
+    return made, list(process.notices)
 
 
 def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[Template], Sequence[Finding]]:
@@ -145,7 +148,7 @@ def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[T
 
 def static_findings(settings: Settings, executor: str, template: Template) -> Sequence[Finding]:
     """What the executor that would run a template says of it."""
-    from tiphys.executors import listing
+    from tiphys.executors import listing, plugin
     from tiphys.executors.http.executor import findings as http_findings
     from tiphys.executors.process import findings
     from tiphys.spec.templates import kind
@@ -157,6 +160,8 @@ def static_findings(settings: Settings, executor: str, template: Template) -> Se
             return list(http_findings(template))
         case "data":
             return listing.findings(template)
+        case "plugin":
+            return plugin.findings(template, settings.plugins)
     if executor != "process":
         return ()
     return findings.findings(

@@ -31,6 +31,15 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PluginEntry:
+    """An executor plugin."""
+
+    url: str = ""  # where it is asked, without /api/v1/…
+    token_file: str = ""  # a file with the bearer token to show; "": none
+    timeout_seconds: float = 30.0  # of one question
+
+
+@dataclass(frozen=True, kw_only=True)
 class HTTPSettings:
     """The http executor."""
 
@@ -101,6 +110,7 @@ class Settings:
     executor: str = "process"
     images: dict[str, ImageEntry] = field(default_factory=dict)
     workflow_defaults: dict[str, object] = field(default_factory=dict)  # metadata and spec below those of every workflow
+    plugins: dict[str, PluginEntry] = field(default_factory=dict)
     semaphores: dict[str, int] = field(default_factory=dict)  # limits by name
     process: ProcessSettings = ProcessSettings()
     http: HTTPSettings = HTTPSettings()

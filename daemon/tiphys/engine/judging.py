@@ -19,7 +19,7 @@ INHERITED = (
 
 UNUSED = (
     "image_pull_secrets", "host_network", "dns_policy", "dns_config", "pod_priority_class_name", "pod_priority",
-    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims", "executor_plugins", "metrics", "ttl_strategy", "pod_gc",
+    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims", "metrics", "ttl_strategy", "pod_gc",
     "artifact_gc",
 )  # fmt: skip
 """Fields of a workflow that have no meaning for a run on one machine, or none yet."""
@@ -38,6 +38,8 @@ def judge(manifest: Manifest, executors: Mapping[str, Executor]) -> tuple[list[s
                 noticed.setdefault(said or fields, {}).update(dict.fromkeys(fields.split(", ") if said else ()))
     notices = [f"{said}: {', '.join(fields)}" if fields else said for said, fields in noticed.items()]
     spec = manifest.workflow.spec
+    if spec.executor_plugins:
+        refused.append("spec.executorPlugins: they are containers beside every pod's agent; configure plugins in the setting plugins")
     unused = [camel(name).replace("Gc", "GC") for name in UNUSED if getattr(spec, name)]
     if any(template.metrics is not None for template in spec.templates):
         unused.append("templates.metrics")
@@ -51,7 +53,7 @@ def findings(executors: Mapping[str, Executor], chosen: str, template: Template)
     match kind(template):
         case "steps" | "dag" | "suspend" | "":
             return ()
-        case ("http" | "data") as name if name in executors:
+        case ("http" | "data" | "plugin") as name if name in executors:
             return executors[name].supports(template)
     return executors[chosen].supports(template) if chosen in executors else ()
 

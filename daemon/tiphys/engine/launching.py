@@ -21,7 +21,7 @@ from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
 
 log = structlog.get_logger()
 
-LEAVE_NOTHING = frozenset({"http", "data"})
+LEAVE_NOTHING = frozenset({"http", "data", "plugin"})
 """Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
 
 

@@ -112,6 +112,9 @@ def _outputs(draft: Draft, node: Node, outcome: Outcome) -> Outputs | None:
         )
         exported = {a.name: a.global_name for a in declared.artifacts if a.global_name}
         artifacts = tuple(structs.replace(a, global_name=exported.get(a.name, "")) for a in artifacts)
+    if node.type is NodeType.PLUGIN:  # it gives what it likes, declared or not
+        known = {parameter.name for parameter in parameters}
+        parameters += tuple(Parameter(name=name, value=value) for name, value in outcome.parameters.items() if name not in known)
     code = None if outcome.exit_code is None else str(outcome.exit_code)
     if not parameters and not artifacts and outcome.result is None and code is None:
         return None
