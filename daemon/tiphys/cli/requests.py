@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.manifests.reading import Located
 from tiphys.spec.workflows import Document, Workflow
 
 
@@ -20,6 +21,7 @@ class Request:
     retry: bool = False
     output: str = ""
     log: bool = False
+    dry_run: bool = False
     colours: bool = True
     utf8: bool = True
     config: Path | None = None
@@ -29,9 +31,10 @@ class Request:
 class Work:
     """The workflows of a file, ready to run, and the documents that are there for them.
 
-    `prefix` is the generateName of the first workflow, "" where its name is its own.
+    `prefix` is the generateName of the first workflow, "" where its name is its own. `located`: all documents, with their places.
     """
 
     support: tuple[Document, ...]
     workflows: tuple[Workflow, ...]
     prefix: str
+    located: tuple[Located, ...] = ()

@@ -31,6 +31,10 @@ def main(request: Request, wiring: Wiring) -> Exit:
     try:
         loaded = wiring.load(request.config)
         work = prepared(request, loaded, errors)
+        if request.dry_run:
+            from tiphys.cli import dry
+
+            return dry.run(request, work, loaded, wiring)
         return anyio.run(_run, request, loaded, work, wiring)
     except StateRefused as error:
         errors.write([tree.Line(text=f"tiphys: {error}")])
@@ -67,7 +71,12 @@ def prepared(request: Request, loaded: Configuration, errors: views.Printer) -> 
             judged = linting.judged(Located(document=adjust(workflow), marks=source.marks, file=source.file), known, submitting=True)
             _refuse([finding for finding in judged if finding.severity is Severity.ERROR])
     support = tuple(located.document for located in report.documents if not isinstance(located.document, Workflow))
-    return Work(support=support, workflows=tuple(workflow for workflow, _ in final), prefix=found[0][0].metadata.generate_name)
+    return Work(
+        support=support,
+        workflows=tuple(workflow for workflow, _ in final),
+        prefix=found[0][0].metadata.generate_name,
+        located=report.documents,
+    )
 
 
 def _parameters(request: Request, loaded: Configuration) -> dict[str, str]:

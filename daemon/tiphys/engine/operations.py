@@ -1,24 +1,18 @@
 """The verbs that every way in speaks: submit, ask, follow, look."""
 
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import structs
-
-from tiphys.engine import judging, repositories
+from tiphys.engine import judging, submissions
 from tiphys.engine.engine import Engine
+from tiphys.engine.submissions import Rejected
 from tiphys.engine.watching import Change
-from tiphys.errors import TiphysError
-from tiphys.scheduler import effective, events
+from tiphys.scheduler import events
 from tiphys.scheduler.records import Manifest, Settled
-from tiphys.spec import names
-from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Document, ObjectMeta, Workflow, WorkflowTemplate
+from tiphys.spec.workflows import Document, Workflow
 
-
-class Rejected(TiphysError):
-    """A manifest that will not be run; the text lists why."""
+__all__ = ["Folders", "Operations", "Rejected"]
 
 
 class Folders(Protocol):
@@ -61,27 +55,11 @@ class Operations:
         return [await self._engine.submit(manifest) for manifest in made]
 
     def _manifest(self, submitted: Workflow, documents: Sequence[Document]) -> Manifest:
-        templates = tuple(d for d in documents if isinstance(d, WorkflowTemplate))
-        clustered = tuple(d for d in documents if isinstance(d, ClusterWorkflowTemplate))
-        uid = str(uuid.uuid4())
-        meta = submitted.metadata
-        meta = structs.replace(meta, uid=uid, name=meta.name or _name(meta), namespace=meta.namespace or self._namespace)
-        try:
-            workflow = effective.workflow(structs.replace(submitted, metadata=meta), templates, clustered, self._defaults)
-            config_maps = tuple(d for d in documents if isinstance(d, ConfigMap))
-            chosen = repositories.chosen(self._chosen, workflow, config_maps, self._repositories)
-        except TiphysError as error:
-            raise Rejected(f"workflow {meta.name}: {error}") from error
-        manifest = Manifest(
-            uid=uid,
-            workflow=workflow,
-            templates=templates,
-            cluster_templates=clustered,
-            config_maps=config_maps,
-            chosen=chosen,
+        made = submissions.manifest(
+            submitted, documents, self._chosen, self._namespace, defaults=self._defaults, configured=self._repositories
         )
-        self._judge(manifest)
-        return manifest
+        self._judge(made)
+        return made
 
     def _judge(self, manifest: Manifest) -> None:
         """Refuse what the executors cannot run. Raises Rejected."""
@@ -112,7 +90,3 @@ class Operations:
     def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started."""
         return self._engine.logs(uid, node_id, follow=follow)
-
-
-def _name(meta: ObjectMeta) -> str:
-    return names.generated(meta.generate_name or "workflow-", uuid.uuid4().bytes)

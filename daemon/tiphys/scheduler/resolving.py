@@ -48,18 +48,18 @@ def _calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scop
     try:
         # a step whose withParam turns out to be the empty text is no loop
         no_loop = isinstance(plan, StepsPlan) and bool(task.param) and not tags.render_plain(task.param, scope, Unresolved.WAIT, chance)
-        items = [] if no_loop else _items(task, scope, chance)
+        found = [] if no_loop else items(task, scope, chance)
     except TiphysError:
         if wanted:
             raise
-        items = []
+        found = []
     if no_loop:
         yield _single(base, task, condition, scope, chance)
         return
-    if not items:
+    if not found:
         yield _named(structs.replace(base, skipped=EMPTY_LOOP), task, scope, chance)
         return
-    yield from _expanded(base, task, condition, items, scope, chance)
+    yield from _expanded(base, task, condition, found, scope, chance)
 
 
 def _single(base: Call, task: TaskPlan, condition: str, scope: Scope, chance: Chance) -> Call:
@@ -167,7 +167,8 @@ def _sub(found: Artifact, path: str) -> Artifact:
 # loops
 
 
-def _items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
+def items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
+    """The items of a step's or task's loop. Raises a TiphysError where they cannot be known, or are no list."""
     if task.items is not None:
         encoded = msgspec.json.encode(task.items).decode()
         if "{{" not in encoded:

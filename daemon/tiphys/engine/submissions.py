@@ -1,0 +1,48 @@
+"""A submission: a Workflow and the documents that came with it become the manifest of a run."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from msgspec import structs
+
+from tiphys.engine import repositories
+from tiphys.errors import TiphysError
+from tiphys.scheduler import effective
+from tiphys.scheduler.records import Manifest, Settled
+from tiphys.spec import names
+from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Document, ObjectMeta, Workflow, WorkflowTemplate
+
+
+class Rejected(TiphysError):
+    """A manifest that will not be run; the text lists why."""
+
+
+def manifest(
+    submitted: Workflow,
+    documents: Sequence[Document],
+    chosen: Settled,
+    namespace: str,
+    *,
+    defaults: Workflow | None = None,
+    configured: Mapping[str, object] | None = None,
+) -> Manifest:
+    """The manifest of a new run, with a uid of its own. Raises Rejected where it refers to something that is not there.
+
+    `chosen`: what settings say of runs; `defaults`: what lies below every workflow; `configured`: artifact repositories by name.
+    """
+    templates = tuple(d for d in documents if isinstance(d, WorkflowTemplate))
+    clustered = tuple(d for d in documents if isinstance(d, ClusterWorkflowTemplate))
+    config_maps = tuple(d for d in documents if isinstance(d, ConfigMap))
+    uid = str(uuid.uuid4())
+    meta = submitted.metadata
+    meta = structs.replace(meta, uid=uid, name=meta.name or _name(meta), namespace=meta.namespace or namespace)
+    try:
+        workflow = effective.workflow(structs.replace(submitted, metadata=meta), templates, clustered, defaults)
+        chosen = repositories.chosen(chosen, workflow, config_maps, configured or {})
+    except TiphysError as error:
+        raise Rejected(f"workflow {meta.name}: {error}") from error
+    return Manifest(uid=uid, workflow=workflow, templates=templates, cluster_templates=clustered, config_maps=config_maps, chosen=chosen)
+
+
+def _name(meta: ObjectMeta) -> str:
+    return names.generated(meta.generate_name or "workflow-", uuid.uuid4().bytes)
