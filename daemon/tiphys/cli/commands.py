@@ -73,7 +73,7 @@ def run(wiring: Wiring, /, *, no_color: bool, no_utf8: bool, output: str | None,
 @tiphys.command()
 @click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
 @click.option("-o", "--output", "form", type=click.Choice(("pretty", "simple")), default="pretty", help="How findings are shown.")
-@click.option("--offline", is_flag=True, help="For Argo's sake: linting asks no server anyway.")
+@click.option("--offline", is_flag=True, help="What the files refer to and do not hold is named, not refused.")
 @click.option("--advise", is_flag=True, help="Also give advice on what is valid but risky; it never fails.")
 @click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
 @shared
@@ -85,5 +85,5 @@ def lint(wiring: Wiring, /, *, no_color: bool, offline: bool, strict: bool, **ty
     """
     from tiphys.cli import lint as linting
 
-    del offline, strict  # both are how it always is
-    return linting.main(linting.Request(colours=not no_color, **typed), wiring)
+    del strict  # that is how it always is
+    return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring)

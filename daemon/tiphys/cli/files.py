@@ -12,14 +12,18 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 def found(paths: Sequence[str]) -> Iterator[str]:
-    """The files that the paths name; of a folder, those below it whose names end like a manifest's. Raises BadInput."""
+    """The files that the paths name; of a folder, those below it whose names end like a manifest's.
+
+    What is hidden (a name that begins with a dot) is left out. Raises BadInput.
+    """
     for path in paths:
         if path == STDIN or not Path(path).is_dir():
             yield path
         else:
             for folder, folders, names in os.walk(path):
-                folders.sort()
-                yield from (os.path.join(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)  # noqa: PTH118 - keeps the path as it was typed
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                shown = [name for name in sorted(names) if not name.startswith(".")]
+                yield from (os.path.join(folder, name) for name in shown if Path(name).suffix.lower() in SUFFIXES)  # noqa: PTH118 - keeps the path as it was typed
 
 
 def read(path: str, limit: int) -> tuple[str, bytes]:

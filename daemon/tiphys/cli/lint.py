@@ -36,6 +36,7 @@ class Request:
     executor: str = ""
     form: str = "pretty"
     advise: bool = False
+    offline: bool = False
     colours: bool = True
     config: Path | None = None
 
@@ -51,7 +52,7 @@ def main(request: Request, wiring: Wiring) -> Exit:
     except (inputs.BadInput, InvalidSettings) as error:
         views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
         return Exit.BAD_INPUT
-    report = linting.lint(given, limits=limits, definitions=_definitions(given), adjust=adjust)
+    report = linting.lint(given, limits=limits, definitions=_definitions(given, offline=request.offline), adjust=adjust)
     supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
     if request.advise:
@@ -67,10 +68,10 @@ def main(request: Request, wiring: Wiring) -> Exit:
     return Exit.BAD_INPUT if failed or nothing else Exit.SUCCEEDED
 
 
-def _definitions(given: Sequence[tuple[str, bytes]]) -> Definitions:
+def _definitions(given: Sequence[tuple[str, bytes]], *, offline: bool) -> Definitions:
     """What is known beside the files: the time zones, read from disk only where a schedule may name one."""
     schedules = any(b"CronWorkflow" in data for _, data in given)
-    return Definitions(timezones=frozenset(zoneinfo.available_timezones()) if schedules else None)
+    return Definitions(timezones=frozenset(zoneinfo.available_timezones()) if schedules else None, offline=offline)
 
 
 def runnable(located: Located, supports: Supports, *, strict: bool) -> tuple[Diagnostic, ...]:
@@ -96,11 +97,9 @@ def advised(located: Located) -> tuple[Diagnostic, ...]:
     spec, prefix = _spec(located)
     if spec is None:
         return ()
-    said = [
-        finding
-        for path, _, template in templates(spec.templates, prefix)
-        for finding in advising.of_template(sources.with_defaults(template, spec.template_defaults), path, spec)
-    ]
+    full = msgspec.structs.replace(spec, templates=tuple(sources.with_defaults(one, spec.template_defaults) for one in spec.templates))
+    library = isinstance(located.document, WorkflowTemplate | ClusterWorkflowTemplate)
+    said = advising.of_spec(full, prefix[:-1], callable_from_outside=library)
     return reading.finished(reading.located(located.marks, said), located.marks.source)
 
 

@@ -1,7 +1,7 @@
 """Lint: files into documents and everything that is wrong with them. Documents of one call know each other's templates."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -52,7 +52,23 @@ def lint(
         for located in found.documents:
             judging = msgspec.structs.replace(located, document=adjust(located.document))
             diagnostics += judged(judging, known, submitting=submitting)
+    diagnostics += _defined_twice(documents)
     return LintReport(diagnostics=ordered(diagnostics, [name for name, _ in parsed]), documents=documents, counts=counted(documents))
+
+
+def _defined_twice(documents: Sequence[Located]) -> Iterator[Diagnostic]:
+    """Two definitions of one resource: only the later counts, as applying them one after the other would leave it."""
+    first: dict[tuple[str, str, str], Located] = {}
+    for located in documents:
+        meta = located.document.metadata
+        key = (type(located.document).__name__, meta.namespace, meta.name)
+        if meta.name and key in first:
+            before = first[key]
+            line, column = before.marks.at(("metadata", "name"))
+            message = f'{key[0]} "{meta.name}" is defined twice: also at {before.file or "<stdin>"}:{line}:{column}'
+            finding = Finding(path=("metadata", "name"), message=message, hint="this later one counts", severity=Severity.WARNING)
+            yield from reading.finished(reading.located(located.marks, [finding]), located.marks.source)
+        first[key] = located
 
 
 def judged(located: Located, definitions: Definitions, *, submitting: bool) -> tuple[Diagnostic, ...]:
@@ -74,6 +90,7 @@ def together(documents: Sequence[Located], definitions: Definitions | None) -> D
         cluster_workflow_templates={**definitions.cluster_workflow_templates, **own.cluster_workflow_templates},
         config_maps={**definitions.config_maps, **own.config_maps},
         timezones=definitions.timezones,
+        offline=definitions.offline,
     )
 
 

@@ -8,12 +8,15 @@ from tiphys.spec import workflows
 
 
 class Definitions(msgspec.Struct, frozen=True):
-    """The known resources by name. `timezones` are the names of time zones, or None where they are not known."""
+    """The known resources by name. `timezones` are the names of time zones, or None where they are not known. `offline`: there may be
+    others that cannot be seen from here.
+    """
 
     workflow_templates: Mapping[str, workflows.WorkflowTemplate] = {}
     cluster_workflow_templates: Mapping[str, workflows.ClusterWorkflowTemplate] = {}
     config_maps: Mapping[str, workflows.ConfigMap] = {}
     timezones: frozenset[str] | None = None
+    offline: bool = False
 
 
 def of(documents: Iterable[workflows.Document], timezones: frozenset[str] | None = None) -> Definitions:

@@ -36,6 +36,11 @@ class Report:
         """Something accepted that its author should know about."""
         self._add(self._warnings, Problem(path, message, hint, Severity.WARNING))
 
+    def unseen(self, path: Path, kind: str, name: str, hint: str) -> None:
+        """A resource that may be there, but not among what is given."""
+        message = f'could not see {kind} "{name}": what refers to it was not checked'
+        self._add(self._warnings, Problem(path, message, hint, Severity.NOTICE))
+
     def problems(self) -> list[Problem]:
         """The errors in the order Argo would meet them, then the warnings."""
         return [*self._errors, *self._warnings]

@@ -24,6 +24,7 @@ class Found(msgspec.Struct, frozen=True):
         return self.visit.template if self.visit else None
 
 
+UNSEEN = "give its file too, or lint without --offline to have this refused"
 NOTHING = Found()
 LATER = Found(known=False)
 
@@ -70,6 +71,9 @@ def referenced(walk: Walk, ref: templates.TemplateRef, place: Path, callers: str
     if tags.has_tag(name) or tags.has_tag(template):
         return LATER
     resource = resource_of(walk, name, clustered=ref.cluster_scope)
+    if resource is None and walk.definitions.offline:
+        report.unseen(place, kind_of(clustered=ref.cluster_scope), name, UNSEEN)
+        return LATER
     if resource is None or template not in resource.templates:
         hint = walk.nearest(template, resource.templates) if resource else f"no {kind_of(clustered=ref.cluster_scope)} {name} is known"
         report.error(place, f"{callers}template reference {name}.{template} not found", hint)

@@ -86,6 +86,9 @@ class _Check:
         if self.base is not None:
             return True
         kind = resolution.kind_of(clustered=ref.cluster_scope)
+        if self.walk.definitions.offline:
+            report.unseen((*self.path, "workflowTemplateRef", "name"), kind, ref.name, resolution.UNSEEN)
+            return False
         known = self.walk.definitions.cluster_workflow_templates if ref.cluster_scope else self.walk.definitions.workflow_templates
         place = (*self.path, "workflowTemplateRef", "name")
         report.error(place, f'{self.prefix}{kind.lower()}s.argoproj.io "{ref.name}" not found', self.walk.nearest(ref.name, known))
