@@ -218,6 +218,11 @@ class Story:
                 case decision.SetTimer(key=key, at=at):
                     self._timers[key] = at
                     yield f"timer of {self._name(key) if key else 'the workflow'} in {_seconds(at - self.now)}"
+                case decision.Measure(samples=samples):
+                    for sample in samples:
+                        labels = "".join(f" {key}={value}" for key, value in sample.labels.items())
+                        value = "counts from now on" if sample.since is not None else f"{sample.operation} {sample.value:g}".strip()
+                        yield f"measure {sample.kind} {sample.name}{labels}: {value}"
                 case decision.Finish():
                     self._timers.clear()
                     yield "finish"
@@ -306,6 +311,7 @@ def _run(run: records.Run) -> str:
     text += f" ({run.message})" if run.message else ""
     text += ", suspended" if run.suspended else ""
     text += f", shutdown {run.shutdown}" if run.shutdown else ""
+    text += f", metrics error: {run.metrics_error}" if run.metrics_error else ""
     text += ", past its deadline" if run.deadline_passed else ""
     given = _outputs(run.outputs)
     return text + (f", gives {given}" if given else "")

@@ -54,6 +54,12 @@ def tiphys() -> None:
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep state here; a run found here goes on.")
 @click.option("--retry", is_flag=True, help="Go on from the failed nodes of the run in --state, or of the last run of this name.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, run nothing: what starts first, what is known of the rest.")
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the workflow's own metrics there at the end, in Prometheus' text format.",
+)
 @click.option("--log", is_flag=True, help="Show the steps' output as it comes.")
 @click.option("-o", "--output", type=click.Choice(FORMS), help="Print the final Workflow on standard output.")
 @click.option("--no-utf8", is_flag=True, help="Words and plain lines in place of icons.")

@@ -47,12 +47,24 @@ async def run(request: Request, work: Work, engine: Engine, state: Path, wiring:
         if not _succeeded(workflow):
             printer.write(await _failure(engine, uid, workflow, state))
             printer.write(_way_on(request, state))
+    if request.metrics is not None:
+        await to_thread.run_sync(_replace, request.metrics, engine.metrics())
     if request.output:
         text = output.result(workflows, request.output, _now(), utf8=request.utf8 and views.is_utf8(sys.stdout))
         await to_thread.run_sync(_print, text)
     if all(map(_succeeded, workflows)):
         return Exit.SUCCEEDED
     return Exit.INTERRUPTED if watched.interrupts else Exit.FAILED
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file as a whole: whoever collects it never sees half of it. Raises BadInput."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise inputs.BadInput(f"--metrics: {path}: {error.strerror or error}") from error
 
 
 async def _uids(request: Request, work: Work, engine: Engine, state: Path) -> Sequence[str]:

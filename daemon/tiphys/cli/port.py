@@ -61,6 +61,10 @@ class Engine(Protocol):
         """Where a node's attempt works."""
         ...
 
+    def metrics(self) -> str:
+        """The custom metrics of workflows, in Prometheus' text format."""
+        ...
+
     def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started."""
         ...

@@ -22,6 +22,7 @@ class Request:
     output: str = ""
     log: bool = False
     dry_run: bool = False
+    metrics: Path | None = None
     colours: bool = True
     utf8: bool = True
     config: Path | None = None

@@ -11,6 +11,7 @@ import structlog
 
 from tiphys.engine.inbox import Inbox, Receipt, now
 from tiphys.engine.launching import Attempt, Launcher
+from tiphys.engine.measures import Measures
 from tiphys.engine.timers import Timers
 from tiphys.engine.watching import Change, Watchers
 from tiphys.errors import TiphysError
@@ -37,6 +38,7 @@ class Engine:
     def __init__(self, journal: Journal, executors: Mapping[str, Executor], room: Mapping[str, int], group: anyio.abc.TaskGroup) -> None:
         self._journal = journal
         self.executors = executors
+        self.measures = Measures()
         self._state = State()
         self._inbox = Inbox()
         self._timers = Timers(self._inbox.post)
@@ -139,6 +141,10 @@ class Engine:
                 self._timers.set(uid, key, at)
             case decision.Wake(uid=uid):
                 self._inbox.post(events.Woken(at=now(), uid=uid))
+            case decision.Measure(samples=samples):
+                for sample in samples:
+                    if why := self.measures.add(sample):
+                        log.warning("metric refused", uid=command.uid, metric=sample.name, reason=why)
             case decision.Finish(uid=uid):
                 self._timers.forget(uid)
             case _:

@@ -19,7 +19,7 @@ INHERITED = (
 
 UNUSED = (
     "image_pull_secrets", "host_network", "dns_policy", "dns_config", "pod_priority_class_name", "pod_priority",
-    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims", "metrics", "ttl_strategy", "pod_gc",
+    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims", "ttl_strategy", "pod_gc",
     "artifact_gc",
 )  # fmt: skip
 """Fields of a workflow that have no meaning for a run on one machine, or none yet."""
@@ -41,8 +41,6 @@ def judge(manifest: Manifest, executors: Mapping[str, Executor]) -> tuple[list[s
     if spec.executor_plugins:
         refused.append("spec.executorPlugins: they are containers beside every pod's agent; configure plugins in the setting plugins")
     unused = [camel(name).replace("Gc", "GC") for name in UNUSED if getattr(spec, name)]
-    if any(template.metrics is not None for template in spec.templates):
-        unused.append("templates.metrics")
     if unused:
         notices.append(f"fields of the workflow that are not used by a run on this machine: {', '.join(unused)}")
     return refused, notices

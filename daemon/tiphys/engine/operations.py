@@ -80,6 +80,10 @@ class Operations:
         """The run with its whole status."""
         return self._engine.workflow(uid)
 
+    def metrics(self) -> str:
+        """The custom metrics of workflows, in Prometheus' text format."""
+        return self._engine.measures.text()
+
     def attempt_folder(self, uid: str, node_id: str) -> Path | None:
         """Where a node's attempt works, or worked."""
         found = self._engine.handle(uid, node_id)

@@ -1,6 +1,6 @@
 """The end of a run: its exit handler, and then its last phase (semantics 2.2, steps 8 to 12)."""
 
-from tiphys.scheduler import daemons, decision, sources, todo
+from tiphys.scheduler import daemons, decision, measuring, sources, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -63,4 +63,5 @@ def _finish(draft: Draft, entry: Node, ended: Node | None) -> None:
     if run.holding:
         draft.later(todo.Freed(run.holding))
     draft.change_run(phase=phase, message=message, finished_at=draft.at, holding=(), wanting=(), waiting_for="")
+    measuring.run_over(draft, entry)
     draft.command(decision.Finish(uid=run.uid))

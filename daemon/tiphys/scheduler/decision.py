@@ -86,13 +86,36 @@ class Wake(Words, frozen=True):
     uid: str
 
 
+class Sample(Words, frozen=True):
+    """One sample of a custom metric. `key` is the node's id, or "" for the run. `since`: a gauge that counts seconds from then on, until
+    a sample of the same key and name without it. `operation`: a gauge's (Set, Add, Sub).
+    """
+
+    key: str
+    name: str
+    kind: str
+    help: str
+    labels: dict[str, str] = {}
+    value: float = 0.0
+    operation: str = ""
+    buckets: tuple[float, ...] = ()
+    since: datetime | None = None
+
+
+class Measure(Words, frozen=True):
+    """Add samples to the custom metrics."""
+
+    uid: str
+    samples: tuple[Sample, ...]
+
+
 class Finish(Words, frozen=True):
     """The run has ended: forget its timers, tell who waits."""
 
     uid: str
 
 
-Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Finish
+Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Measure | Finish
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

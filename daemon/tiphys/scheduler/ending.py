@@ -1,6 +1,6 @@
 """A node is over: exports, hooks, and then word to its owner."""
 
-from tiphys.scheduler import containers, daemons, dag, giving, hooks, retrying, steps, todo
+from tiphys.scheduler import containers, daemons, dag, giving, hooks, measuring, retrying, steps, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType
@@ -9,6 +9,7 @@ from tiphys.spec.status import NodeType
 def over(draft: Draft, node: Node) -> None:
     """The node has its last phase."""
     giving.export(draft, node)
+    measuring.over(draft, node)
     if node.type in (NodeType.STEPS, NodeType.DAG):
         daemons.dismiss(draft, node)
     elif node.type is NodeType.POD:

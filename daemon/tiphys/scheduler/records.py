@@ -130,7 +130,8 @@ class Manifest(Record, frozen=True, kw_only=True):
 class Run(Record, frozen=True, kw_only=True):
     """One workflow's own row. `generation` counts its retries in place. `holding` and `wanting` are its own locks.
 
-    `estimated_seconds`: how long it will take, which is as long as the run `estimated_from` took.
+    `metrics_error`: why a custom metric could not be computed. `estimated_seconds`: how long it will take, which is as long as the run
+    `estimated_from` took.
     """
 
     uid: str
@@ -154,5 +155,6 @@ class Run(Record, frozen=True, kw_only=True):
     holding: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    metrics_error: str = ""
     estimated_from: str = ""
     estimated_seconds: int = 0

@@ -47,6 +47,8 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         conditions.append(status.Condition(type="Completed", status="True"))
     elif state.counters.get(("active",)):
         conditions.append(status.Condition(type="PodRunning", status="True"))
+    if run.metrics_error:
+        conditions.append(status.Condition(type="MetricsError", status="True", message=run.metrics_error))
     return status.WorkflowStatus(
         phase=run.phase,
         message=run.message,

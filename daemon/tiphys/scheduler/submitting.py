@@ -11,7 +11,7 @@ from tiphys.expressions import environment, expr, tags
 from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import decision, estimates, locks, sources, todo
+from tiphys.scheduler import decision, estimates, locks, measuring, sources, todo
 from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
@@ -93,6 +93,7 @@ def begin(draft: Draft) -> None:
         draft.change_run(deadline_at=at)
         draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=at))
     estimates.of_run(draft)
+    measuring.run_begun(draft)
     draft.later(
         todo.Start(
             Call(

@@ -5,7 +5,7 @@ import re
 from msgspec import structs
 
 from tiphys.expressions import durations
-from tiphys.scheduler import binding, bodies, containers, decision, nodes, sources, todo
+from tiphys.scheduler import binding, bodies, containers, decision, measuring, nodes, sources, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Shutdown
 from tiphys.spec.parameters import Parameter
@@ -18,6 +18,7 @@ DEADLINE_PASSED = "Step exceeded its deadline"
 
 def begin(draft: Draft, node: Node, source: sources.Source) -> None:
     """Set a new node going by its type (semantics 2.3, step 14). Raises a TiphysError whose text is the node's Error."""
+    measuring.begun(draft, node, source)
     if node.type is NodeType.RETRY:
         draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
         draft.later(todo.NextAttempt(node.id))
