@@ -17,6 +17,7 @@ RETRIES: list[dict[str, Any]] = [
 ]
 INPUTS = {"parameters": [{"name": "x", "default": "d"}]}
 LEAVES = ["leaf", "retried", "giving", "pause"]
+DAEMONS = ["server", "flaky"]
 
 
 def workflow(chance: random.Random) -> Workflow:
@@ -49,13 +50,15 @@ def _leaves(chance: random.Random) -> list[dict[str, Any]]:
         leaf,
         {"name": "retried", "inputs": INPUTS, "retryStrategy": chance.choice(RETRIES), "container": {**container, "args": ["{{retries}}"]}},
         {"name": "giving", "inputs": INPUTS, "container": container, "outputs": {"parameters": [output]}},
+        {"name": "server", "inputs": INPUTS, "daemon": True, "container": container},
+        {"name": "flaky", "inputs": INPUTS, "daemon": True, "retryStrategy": chance.choice(RETRIES), "container": container},
         {"name": "pause", "inputs": INPUTS, "suspend": {"duration": str(chance.randint(1, 5))}},
     ]
 
 
 def _inner(chance: random.Random, index: int, names: list[str]) -> dict[str, Any]:
     template: dict[str, Any] = {"name": names[index], "inputs": INPUTS}
-    callees = LEAVES * 2 + names[index + 1 :]
+    callees = LEAVES * 2 + names[index + 1 :] + (DAEMONS if chance.random() < 0.3 else [])
     if chance.random() < 0.5:
         template["steps"] = [_group(chance, number, callees) for number in range(chance.randint(1, 3))]
     else:
@@ -85,7 +88,7 @@ def _tasks(chance: random.Random, callees: list[str]) -> list[dict[str, Any]]:
         task = _call(chance, f"k{place}", "tasks", callees)
         before = [f"k{other}" for other in range(place) if chance.random() < 0.4]
         if before and with_depends:
-            results = [name + chance.choice(["", ".Succeeded", ".Failed", ".Skipped"]) for name in before]
+            results = [name + chance.choice(["", ".Succeeded", ".Failed", ".Skipped", ".Daemoned"]) for name in before]
             task["depends"] = chance.choice([" && ", " || "]).join(results)
         elif before:
             task["dependencies"] = before

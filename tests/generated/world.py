@@ -14,6 +14,8 @@ from tiphys.spec.workflows import Workflow
 UID = "u"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 MOST_STEPS = 3000
+DAEMONS = frozenset({"server", "flaky"})
+"""Templates of daemons: they are ready after a while, and end when they are asked to, or now and then by themselves."""
 Key = tuple[str, int]
 
 
@@ -28,7 +30,8 @@ class World:
         self._rows: dict[str, records.Node] = {}
         self._run: records.Run | None = None
         self._manifest: records.Manifest | None = None
-        self._live: dict[Key, tuple[datetime, work.Outcome]] = {}
+        self._live: dict[Key, tuple[datetime | None, work.Outcome]] = {}
+        self._ready: dict[Key, datetime] = {}
         self._launched: set[Key] = set()
         self._timers: dict[str, datetime] = {}
         self.now = BEGAN
@@ -122,8 +125,14 @@ class World:
     def _launch(self, key: Key) -> None:
         self._launched.add(key)
         name = self.run.nodes[key[0]].name
-        seconds = random.Random(f"{self._seed}/{name}/seconds").randint(1, 6)
-        self._live[key] = (self.now + timedelta(seconds=seconds), self._outcome(name, key[1]))
+        chance = random.Random(f"{self._seed}/{name}/seconds")
+        ends = self.now + timedelta(seconds=chance.randint(1, 6))
+        outcome = self._outcome(name, key[1])
+        if self.run.nodes[key[0]].template in DAEMONS and chance.random() < 0.9:
+            self._ready[key] = ends
+            self._live[key] = (ends + timedelta(seconds=chance.randint(1, 9)) if chance.random() < 0.3 else None, outcome)
+        else:
+            self._live[key] = (ends, outcome)
 
     def _outcome(self, name: str, attempt: int) -> work.Outcome:
         chance = random.Random(f"{self._seed}/{name}/{attempt}")
@@ -136,7 +145,8 @@ class World:
 
     def _next(self) -> bool:
         due: list[tuple[datetime, str, str, int]] = [(at, "timer", key, 0) for key, at in self._timers.items()]
-        due += [(at, "exit", node_id, attempt) for (node_id, attempt), (at, _) in self._live.items()]
+        due += [(at, "exit", node_id, attempt) for (node_id, attempt), (at, _) in self._live.items() if at is not None]
+        due += [(at, "ready", node_id, attempt) for (node_id, attempt), at in self._ready.items() if (node_id, attempt) in self._live]
         if not due:
             return False
         at, what, name, attempt = min(due)
@@ -144,6 +154,13 @@ class World:
         if what == "timer":
             del self._timers[name]
             self._take(events.TimerFired(at=self.now, uid=UID, key=name))
+        elif what == "ready":
+            del self._ready[name, attempt]
+            handle = work.Handle(executor="world", text=name)
+            self._take(events.Started(at=self.now, uid=UID, node_id=name, attempt=attempt, handle=handle))
+            for _ in range(1 + (self._chance.random() < self._mischief)):
+                report = work.Report(ready=True, ip="127.0.0.1")
+                self._take(events.Reported(at=self.now, uid=UID, node_id=name, attempt=attempt, report=report))
         else:
             self._exit((name, attempt))
         return True

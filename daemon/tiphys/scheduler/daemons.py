@@ -5,7 +5,7 @@ A daemon that is ready is settled for its owner although it runs; what becomes o
 
 from collections.abc import Iterator
 
-from tiphys.scheduler import nodes, todo
+from tiphys.scheduler import hooks, nodes, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node
 from tiphys.spec.status import Phase
@@ -18,14 +18,17 @@ def ready(draft: Draft, node: Node, ip: str) -> None:
     """A daemon, or the Retry node of one, is up: dependents go on. Its locks are free from now on, and it takes no room."""
     if node.holding:
         draft.later(todo.Freed(node.holding))
-    draft.change(node, daemoned=True, ip=ip, holding=())
-    draft.later(todo.Settle(node.id))
+    node = draft.change(node, daemoned=True, ip=ip, holding=())
+    if hooks.settled(draft, node) == 0:
+        draft.later(todo.Settle(node.id))
     draft.later(todo.Admit(node.boundary))
 
 
 def dismiss(draft: Draft, boundary: Node) -> None:
     """End the daemons of a steps or dag node that is over."""
     if draft.count("daemons", boundary.id):
+        for _ in range(draft.waiting(boundary.id)):  # attempts that would follow
+            draft.queue(boundary.id).pop()
         for node in [node for node in up(draft) if node.boundary == boundary.id]:
             _end(draft, node)
 
@@ -53,4 +56,7 @@ def _end(draft: Draft, node: Node) -> None:
             nodes.end(draft, node, Phase.SUCCEEDED)
     elif not node.ending:
         nodes.stop(draft, node)
-        draft.change(node, ending=DISMISSED)
+        if node.id in draft.state.nodes:
+            draft.change(node, ending=DISMISSED)
+        else:
+            nodes.end(draft, node, Phase.SUCCEEDED)  # it was about to be launched

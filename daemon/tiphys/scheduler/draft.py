@@ -200,6 +200,10 @@ class Draft:
         """Let something be done once this is recorded."""
         self._commands.append(command)
 
+    def withdraw(self, node_id: str) -> None:
+        """Let nothing be done for a node that was made in this very decision and ended in it."""
+        self._commands = [command for command in self._commands if getattr(command, "node_id", "") != node_id]
+
     def later(self, item: Todo) -> None:
         """Put an item on the worklist: what follows from an item is done before its neighbours, as Argo's walk would."""
         self._fresh.append(item)

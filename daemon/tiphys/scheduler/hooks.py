@@ -27,15 +27,18 @@ def moved(draft: Draft, node: Node) -> None:
 
 
 def over(draft: Draft, node: Node) -> int:
-    """The node is over: fire what fires now, exit hooks too. Returns how many hooks are not settled yet."""
-    if not _abandoned(draft, node):
+    """The node is over: fire what fires now, exit hooks too. Returns how many hooks are not settled yet.
+
+    A daemon that was settled when it was ready fires none: nobody would wait for them.
+    """
+    if not _abandoned(draft, node) and not node.settled:
         node = _fire(draft, node, _of(draft, node))
     return _open(draft, node)
 
 
 def settled(draft: Draft, host: Node) -> int:
-    """A hook of `host` is over. Returns how many hooks must still be waited for; never 0 while the host itself runs."""
-    if not host.phase.fulfilled:
+    """A hook of `host` is over. Returns how many hooks must still be waited for; never 0 while the host runs, unless it is a daemon."""
+    if not host.phase.fulfilled and not host.daemoned:
         return -1
     return _open(draft, host)
 

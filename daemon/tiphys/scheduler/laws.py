@@ -122,7 +122,7 @@ def _template_limits(run: RunState) -> Iterator[str]:
     draft = Draft(run, run.run.created_at)
     active: dict[str, int] = {}
     for node in run.nodes.values():
-        if node.boundary and node.type in ACTIVE_TYPES and node.phase in ACTIVE_PHASES and node.role is not Role.HOOK:
+        if node.boundary and node.type in ACTIVE_TYPES and node.phase in ACTIVE_PHASES and node.role is not Role.HOOK and not node.daemoned:
             if node.attempt < run.run.generation:
                 continue
             owner = run.nodes.get(node.owner)

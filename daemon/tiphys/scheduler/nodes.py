@@ -77,7 +77,11 @@ def abandon(draft: Draft, node: Node, message: str) -> None:
 
 def stop(draft: Draft, node: Node) -> None:
     """Have the attempt of a node ended, if it is one that an executor carries out."""
-    if node.type in ATTEMPTED and node.id in draft.state.nodes:
+    if node.type not in ATTEMPTED:
+        return
+    if node.id not in draft.state.nodes:
+        draft.withdraw(node.id)
+    else:
         grace = draft.state.manifest.chosen.grace_seconds
         draft.command(decision.StopAttempt(uid=draft.run.uid, node_id=node.id, attempt=node.attempt, grace_seconds=grace))
 
