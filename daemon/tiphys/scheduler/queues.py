@@ -47,6 +47,11 @@ class Queue:
         """Let a call wait."""
         heapq.heappush(self.added, (call.turn, call.name, call))
 
+    def front(self) -> tuple[tuple[int, ...], str]:
+        """Place and name of the first call; there must be one."""
+        first = [self._next[:2]] if self._next is not None else []
+        return min(first + [entry[:2] for entry in self.added[:1]])
+
     def pop(self) -> Call:
         """Take the first call out."""
         if self._next is not None and (not self.added or self._next[:2] <= self.added[0][:2]):

@@ -88,12 +88,20 @@ def template_of(draft: Draft, boundary: Node) -> Template:
 
 
 def admit(draft: Draft, boundary: str) -> None:
-    """Something of `boundary` ended: let one waiting call in, one of the boundary first, and then look again."""
+    """Something of `boundary` ended: let one waiting call in, whichever of the boundary's and the run's comes first in the walk, and then
+    look again. In which of the two a call waits follows from what was full when it came, and so decides nothing.
+    """
     if draft.run.suspended:
         return
-    if boundary and draft.waiting(boundary) and _admit_boundary(draft, draft.node(boundary)):
+    free = bool(draft.waiting(RUN)) and not full(draft)
+    own = bool(boundary) and bool(draft.waiting(boundary))
+    later = own and free and draft.queue(RUN).front() < draft.queue(boundary).front()
+    if own and not later and _admit_boundary(draft, draft.node(boundary)):
         draft.later(todo.Admit(boundary))
-    elif draft.waiting(RUN) and not full(draft):
+    elif later:
+        _go(draft, draft.queue(RUN).pop())
+        draft.later(todo.Admit(boundary))
+    elif free:
         _go(draft, draft.queue(RUN).pop())
         draft.later(todo.Admit(RUN))
 
