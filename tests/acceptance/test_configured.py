@@ -143,3 +143,23 @@ def test_key_only_artifacts_go_to_the_repository_that_is_named(home: House) -> N
     assert done.code == 0, done.err
     (made,) = [node for node in done.workflow["status"]["nodes"].values() if node["displayName"] == "make"]
     assert made["outputs"]["artifacts"][0]["s3"]["bucket"] == "named"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fails", "kept"),
+    [("", False, False), ("", True, True), ("OnWorkflowCompletion", True, False), ("OnWorkflowSuccess", True, True)],
+)
+def test_claims_go_when_the_workflow_says_so(home: House, strategy: str, fails: bool, kept: bool) -> None:
+    if home.isolation == "none":
+        pytest.skip("volumes need isolation")
+    step = shell("echo x > /work/x" + ("; exit 1" if fails else ""))
+    step["container"]["volumeMounts"] = [{"name": "work", "mountPath": "/work"}]
+    claim = {"metadata": {"name": "work"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    spec = {"entrypoint": "main", "volumeClaimTemplates": [claim], "templates": [{"name": "main", **step}]}
+    if strategy:
+        spec["volumeClaimGC"] = {"strategy": strategy}
+    done = ran(home, spec)
+    assert done.code == (1 if fails else 0)
+    files = list((home.top / "state").rglob("claims/*/x"))
+    shown = done.workflow["status"].get("persistentVolumeClaims")
+    assert (len(files), shown is not None) == ((1, True) if kept else (0, False))

@@ -141,6 +141,8 @@ class Engine:
                 self._timers.set(uid, key, at)
             case decision.Wake(uid=uid):
                 self._inbox.post(events.Woken(at=now(), uid=uid))
+            case decision.ReleaseClaims(uid=uid):
+                self._launcher.release(uid)
             case decision.Measure(samples=samples):
                 for sample in samples:
                     if why := self.measures.add(sample):

@@ -84,6 +84,11 @@ class Launcher:
         if (uid, node_id) in self._handles:
             self._group.start_soon(self._stop, uid, node_id)
 
+    def release(self, uid: str) -> None:
+        """Have the run's claims deleted; that is finished even if the engine closes meanwhile."""
+        for executor in self._executors.values():
+            self._group.start_soon(_released, executor, uid)
+
     async def hear(self, name: str) -> None:
         """Post what an executor's running attempts say of themselves; for ever."""
         async for order_id, report in self._executors[name].reports():
@@ -146,3 +151,11 @@ class Launcher:
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         at = now()
         self._post(Exited(at=at, uid=attempt.uid, node_id=attempt.node_id, attempt=attempt.number, outcome=outcome))
+
+
+async def _released(executor: Executor, uid: str) -> None:
+    with anyio.CancelScope(shield=True):
+        try:
+            await executor.release(uid)
+        except OSError as error:
+            log.warning("claims not deleted", uid=uid, reason=str(error))

@@ -91,6 +91,9 @@ class ListingExecutor:
         for chunk in nothing:
             yield chunk
 
+    async def release(self, workflow_uid: str) -> None:
+        """Nothing: there are no claims here."""
+
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self._scopes.pop(order_id, None)

@@ -159,6 +159,9 @@ class PluginExecutor:
         for nothing in list[bytes]():
             yield nothing
 
+    async def release(self, workflow_uid: str) -> None:
+        """Nothing: there are no claims here."""
+
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self._attempts.pop(order_id, None)

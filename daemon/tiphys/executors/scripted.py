@@ -180,6 +180,9 @@ class ScriptedExecutor:
         if performance is not None and performance.play.log:
             yield performance.play.log.encode()
 
+    async def release(self, workflow_uid: str) -> None:
+        """Nothing: there are no claims here."""
+
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self.world.pop(order_id, None)

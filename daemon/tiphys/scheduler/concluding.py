@@ -6,6 +6,7 @@ from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments, LifecycleHook
+from tiphys.spec.workflows import WorkflowSpec
 
 
 def conclude(draft: Draft) -> None:
@@ -25,6 +26,12 @@ def conclude(draft: Draft) -> None:
         return
     if not daemons.dismiss_all(draft):
         _finish(draft, entry, ended)
+
+
+def releases_claims(spec: WorkflowSpec, phase: Phase) -> bool:
+    """Whether the volumes of volumeClaimTemplates go when the run ends so: by default only after a success (semantics 2.18)."""
+    strategy = spec.volume_claim_gc.strategy if spec.volume_claim_gc is not None else ""
+    return bool(spec.volume_claim_templates) and (phase is Phase.SUCCEEDED or strategy == "OnWorkflowCompletion")
 
 
 def exit_handler(draft: Draft) -> LifecycleHook | None:
@@ -64,4 +71,6 @@ def _finish(draft: Draft, entry: Node, ended: Node | None) -> None:
         draft.later(todo.Freed(run.holding))
     draft.change_run(phase=phase, message=message, finished_at=draft.at, holding=(), wanting=(), waiting_for="")
     measuring.run_over(draft, entry)
+    if releases_claims(draft.state.manifest.workflow.spec, phase):
+        draft.command(decision.ReleaseClaims(uid=run.uid))
     draft.command(decision.Finish(uid=run.uid))

@@ -109,13 +109,19 @@ class Measure(Words, frozen=True):
     samples: tuple[Sample, ...]
 
 
+class ReleaseClaims(Words, frozen=True):
+    """Delete what the run's volumeClaimTemplates hold: nobody needs it any more."""
+
+    uid: str
+
+
 class Finish(Words, frozen=True):
     """The run has ended: forget its timers, tell who waits."""
 
     uid: str
 
 
-Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Measure | Finish
+Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Measure | ReleaseClaims | Finish
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from tiphys.scheduler import stored
+from tiphys.scheduler import concluding, stored
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.graph import Graph
 from tiphys.scheduler.records import Node, Role
@@ -59,11 +59,21 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         stored_templates=stored.templates(state) or None,
         stored_workflow_template_spec=stored.spec(state),
         nodes={node.id: node_status(node, graph, run.name, counted.get(node.id, "")) for node in state.nodes.values()},
+        persistent_volume_claims=_claims(state),
         outputs=run.outputs if run.outputs != Outputs() else None,
         conditions=tuple(conditions),
         synchronization=_synchronization(state),
         artifact_repository_ref=state.manifest.chosen.repository_ref,
     )
+
+
+def _claims(state: RunState) -> list[dict[str, object]] | None:
+    """The volumes that volumeClaimTemplates made, as long as they are there."""
+    spec = state.manifest.workflow.spec
+    if state.run.phase.completed and concluding.releases_claims(spec, state.run.phase):
+        return None
+    names = [str((claim.get("metadata") or {}).get("name", "")) for claim in spec.volume_claim_templates]
+    return [{"name": name, "persistentVolumeClaim": {"claimName": f"{state.run.name}-{name}"}} for name in names] or None
 
 
 def _synchronization(state: RunState) -> dict[str, object] | None:

@@ -260,6 +260,10 @@ class Executor(Protocol):
         """What the attempt printed, stdout and stderr in order; with `follow`, until it ends."""
         ...
 
+    async def release(self, workflow_uid: str) -> None:
+        """Delete what the claims of a run's volumeClaimTemplates hold, if this executor keeps such."""
+        ...
+
     async def remove(self, order_id: str) -> None:
         """Forget a finished attempt and delete what it left."""
         ...

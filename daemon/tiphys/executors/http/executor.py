@@ -127,6 +127,9 @@ class HTTPExecutor:
         for chunk in nothing:
             yield chunk
 
+    async def release(self, workflow_uid: str) -> None:
+        """Nothing: there are no claims here."""
+
     async def remove(self, order_id: str) -> None:
         """Forget the attempt and its answer."""
         self._attempts.pop(order_id, None)

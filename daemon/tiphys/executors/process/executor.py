@@ -330,6 +330,10 @@ class ProcessExecutor:
         """What the attempt printed, in order."""
         return logs.read(self._link, order_id_of(handle), follow=follow)
 
+    async def release(self, workflow_uid: str) -> None:
+        """Delete the folders of the run's claims."""
+        await anyio.to_thread.run_sync(_delete, volumes.claims(f"{workflow_uid}/", self._directories))
+
     async def remove(self, order_id: str) -> None:
         """Forget a finished attempt, and delete its folder and log."""
         self._plans.pop(order_id, None)

@@ -4,6 +4,7 @@ ConfigMaps, Secrets and facts of the pod are files made right before the start, 
 
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tiphys.executors.process import command
@@ -45,11 +46,16 @@ def _folder(order: WorkOrder, volume: Volume, directories: Directories) -> tuple
     if volume.persistent_volume_claim is not None:
         claim = str(volume.persistent_volume_claim.get("claimName", ""))
         if claim.startswith(f"{order.workflow.name}-"):
-            return str(directories.group(order.id) / "claims" / safe(claim)), False
+            return str(claims(order.id, directories) / safe(claim)), False
         raise CommandError(f"volume {volume.name!r}: the claim {claim!r} is none of this workflow's volumeClaimTemplates")
     if any(getattr(volume, name) is not None for name in FILLED):
         return f"{filled_folder(order.id, directories)}/{safe(volume.name)}", True
     raise CommandError(f"volume {volume.name!r}: this kind of volume is not supported")
+
+
+def claims(order_id: str, directories: Directories) -> Path:
+    """Where the claims of a run are."""
+    return directories.group(order_id) / "claims"
 
 
 def filled_folder(order_id: str, directories: Directories) -> str:
