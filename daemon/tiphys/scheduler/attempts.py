@@ -84,9 +84,10 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
         outputs = _outputs(draft, node, outcome)
     except TiphysError as error:
         outputs, phase, message = None, Phase.ERROR, str(error)
-    node = draft.change(node, usage=outcome.usage, transient=outcome.transient, retry_after_at=retry_after)
-    node = draft.change(node, progress=outcome.progress or node.progress)
-    containers.heard(draft, node, outcome.containers)
+    said = outcome.progress or node.progress
+    node = draft.change(node, usage=outcome.usage, transient=outcome.transient, retry_after_at=retry_after, progress=said)
+    if outcome.containers:
+        containers.heard(draft, node, outcome.containers)
     nodes.end(draft, node, phase, message, outputs)
     return None
 

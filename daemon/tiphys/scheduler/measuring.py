@@ -38,7 +38,7 @@ def begun(draft: Draft, node: Node, source: sources.Source) -> None:
 
 def over(draft: Draft, node: Node) -> None:
     """A node has its last phase."""
-    if node.type in UNNAMED or not (node.template or node.reference or node.inline):
+    if not (draft.state.measured or node.inline) or node.type in UNNAMED or not (node.template or node.reference or node.inline):
         return
     found = sources.find(draft, node.template, node.reference, node.inline, node.scope)
     if not isinstance(found, str) and found.template.metrics is not None:

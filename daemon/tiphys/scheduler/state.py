@@ -109,6 +109,13 @@ def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
         yield ("failed", node.boundary), 1
 
 
+def _measured(manifest: Manifest) -> bool:
+    """Whether any template of a submission (those written in place aside) has custom metrics."""
+    specs = [manifest.workflow.spec, *(one.spec for one in manifest.templates), *(one.spec for one in manifest.cluster_templates)]
+    templates = [template for spec in specs for template in (*spec.templates, spec.template_defaults) if template is not None]
+    return any(template.metrics is not None for template in templates)
+
+
 class RunState:
     """One run in memory. `sources`, `plans` and `aggregates` are caches of pure functions of the records."""
 
@@ -119,6 +126,7 @@ class RunState:
         "globals",
         "ids",
         "manifest",
+        "measured",
         "nodes",
         "owned",
         "parked",
@@ -134,6 +142,7 @@ class RunState:
         self.shared = shared
         self.rank = (-(manifest.workflow.spec.priority or 0), run.created_at, run.uid)
         self.manifest = manifest
+        self.measured = _measured(manifest)
         self.nodes: dict[str, Node] = {}
         self.ids: dict[str, str] = {}
         self.owned: dict[str, list[str]] = {}
