@@ -6,8 +6,9 @@ It is started in the step's own place as `python -I -S supervisor.py SPEC STATE`
 neither workflows nor templates: SPEC is a JSON file that says what to run.
 
 SPEC: {"grace": seconds, "containers": [{"name", "role": init|main|sidecar, "argv", "env", "cwd", "needs": [names], "tries": n,
-"pause": seconds, "result": bool, "probe": {...}|null}]}. STATE: {"ready": bool, "containers": [{"name", "role", "phase", "code",
-"failure", "started_at", "ended_at"}]}, replaced as a whole at each change.
+"pause": seconds, "result": bool, "log": path|"", "probe": {...}|null}]}.
+STATE: {"ready": bool, "containers": [{"name", "role", "phase", "code", "failure", "started_at", "ended_at"}]}, replaced as a whole at
+each change.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from typing import Any
 CANNOT_START = 64  # what Argo's own wrapper exits with where a command cannot be started, or what it depends on failed
 KILLED = frozenset({128 + signal.SIGKILL, 128 + signal.SIGTERM})
 TICK_SECONDS = 1.0
+COPY_SECONDS = 5.0
 OVER = frozenset({"succeeded", "failed", "error"})
 Json = dict[str, Any]
 
@@ -44,6 +46,7 @@ class Container:
         self.tries = 0
         self.again_at = 0.0
         self.ready = False
+        self.copies: list[threading.Thread] = []
 
     @property
     def over(self) -> bool:
@@ -59,19 +62,31 @@ class Container:
         try:
             if not os.path.isdir(self.spec["cwd"]):
                 os.makedirs(self.spec["cwd"], exist_ok=True)
+            out, log = 1 if self.spec["result"] else 2, self.spec["log"]
             self.process = subprocess.Popen(
                 self.spec["argv"],
                 env=environment,
                 cwd=self.spec["cwd"],
                 stdin=subprocess.DEVNULL,
-                stdout=1 if self.spec["result"] else 2,
+                stdout=subprocess.PIPE if log else out,
+                stderr=subprocess.PIPE if log else None,
                 start_new_session=True,
             )
+            if log:
+                self.keep(log, out)
         except (OSError, ValueError) as error:
             self.failure = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             self.end(CANNOT_START)
             return
         self.phase = "running"
+
+    def keep(self, log: str, out: int) -> None:
+        """Copy what it prints to a file of its own, too."""
+        assert self.process is not None
+        for stream, to in ((self.process.stdout, out), (self.process.stderr, 2)):
+            assert stream is not None
+            self.copies.append(threading.Thread(target=copy, args=(stream.fileno(), to, log, stream), daemon=True))
+            self.copies[-1].start()
 
     def look(self) -> bool:
         """Whether its process has ended since the last look. What a process leaves behind in its session dies with it."""
@@ -81,6 +96,9 @@ class Container:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process = None
         self.ready = False
+        for thread in self.copies:
+            thread.join(COPY_SECONDS)
+        self.copies = []
         code = code if code >= 0 else 128 - code
         if code and self.tries < self.spec["tries"] and not STOPPING:
             self.again_at = time.monotonic() + self.spec["pause"]
@@ -103,6 +121,16 @@ class Container:
         """How it is, for the state file."""
         names = ("name", "role", "phase", "code", "failure", "started_at", "ended_at")
         return {name: getattr(self, name) for name in names}
+
+
+def copy(source: int, to: int, log: str, _held: object) -> None:
+    """Copy a stream to its end into a file and to another stream."""
+    with open(log, "ab", buffering=0) as file, contextlib.suppress(OSError):
+        while data := os.read(source, 65536):
+            file.write(data)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(to, view) :]
 
 
 STOPPING: list[int] = []

@@ -14,6 +14,7 @@ from tiphys.executors.process import pods
 from tiphys.executors.process.command import CommandError
 from tiphys.secrets import Secrets
 from tiphys.spec import work
+from tiphys.spec.artifacts import S3, Artifact
 from tiphys.spec.containers import Volume
 from tiphys.spec.templates import Template
 from tiphys.spec.work import ContainerPhase, OutcomeKind
@@ -285,3 +286,20 @@ def test_progress_is_the_last_line_of_two_numbers(text, found):
 async def test_a_spoilt_state_file_says_nothing():
     assert pods.state("{") == pods.State()
     assert pods.state('{"containers": [{"name": 1}]}') == pods.State()
+
+
+@everywhere
+async def test_each_container_of_a_set_leaves_a_log_of_its_own_if_logs_are_archived(tmp_path, isolation):
+    logs = {name: Artifact(name=f"{name}-logs", s3=S3(key=f"wf/{name}.log")) for name in ("a", "main", "never")}
+    containers = [sh("a", "echo from a; echo and a >&2"), sh("main", "echo from main"), sh("never", "echo x", dependencies=["main", "bad"])]
+    containers.insert(0, sh("bad", "exit 1"))
+    asked = pod(work.Wanted(result=True, container_logs=logs), containerSet={"containers": containers})
+    async with opened(tmp_path, isolation) as executor:
+        outcome = await run(executor, asked)
+        text = await orders.printed(executor, asked)
+    assert [artifact.name for artifact in outcome.artifacts] == ["a-logs", "main-logs"]
+    saved = {path.name: path.read_text() for path in (tmp_path / "artifacts").rglob("*.log")}
+    assert sorted(saved["a.log"].splitlines()) == ["and a", "from a"]
+    assert saved["main.log"] == "from main\n"
+    assert outcome.result == "from main"
+    assert {"from a", "and a", "from main"} <= set(text.splitlines())

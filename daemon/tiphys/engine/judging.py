@@ -41,6 +41,9 @@ def judge(manifest: Manifest, executors: Mapping[str, Executor]) -> tuple[list[s
     if spec.executor_plugins:
         refused.append("spec.executorPlugins: they are containers beside every pod's agent; configure plugins in the setting plugins")
     unused = [camel(name).replace("Gc", "GC") for name in UNUSED if getattr(spec, name)]
+    strategies = [spec.retry_strategy, *(template.retry_strategy for _, template in _templates(manifest))]
+    if any(strategy is not None and strategy.affinity is not None for strategy in strategies):
+        unused.append("retryStrategy.affinity")
     if unused:
         notices.append(f"fields of the workflow that are not used by a run on this machine: {', '.join(unused)}")
     return refused, notices
@@ -79,9 +82,10 @@ def as_pod(template: Template, spec: WorkflowSpec) -> Template:
     if kind(template) not in POD_KINDS:
         return template
     taken = {name: getattr(spec, name) for name in INHERITED if not getattr(template, name) and getattr(spec, name)}
-    mounted = {
-        mount.name for container in (template.container, template.script) if container is not None for mount in container.volume_mounts
-    }
+    group = template.container_set
+    containers = [template.container, template.script, *template.init_containers, *template.sidecars, *(group.containers if group else ())]
+    mounts = [mount for container in containers if container is not None for mount in container.volume_mounts]
+    mounted = {mount.name for mount in (*mounts, *(group.volume_mounts if group else ()))}
     own = {volume.name for volume in template.volumes}
     volumes = template.volumes + tuple(v for v in spec.volumes if v.name in mounted and v.name not in own)
     return structs.replace(template, volumes=volumes, **taken)

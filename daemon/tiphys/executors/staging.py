@@ -105,6 +105,21 @@ async def stage_out(order: WorkOrder, view: View, artifacts: Artifacts, stdout: 
     return staged
 
 
+async def save_logs(order: WorkOrder, folder: Path, artifacts: Artifacts) -> tuple[list[Artifact], str]:
+    """Save what each container printed into `folder`, `<name>.log`; what was saved, and what went wrong ("": nothing)."""
+    saved, problems = list[Artifact](), list[str]()
+    for name, artifact in order.wanted.container_logs.items():
+        log = folder / f"{name}.log"
+        if not await anyio.Path(log).exists():
+            continue
+        try:
+            await artifacts.save(msgspec.structs.replace(artifact, archive=AS_IT_IS), log, order.workflow.namespace)
+            saved.append(locations.relocatable(artifact))
+        except ArtifactError as problem:
+            problems.append(f"failed to save the log of {name}: {problem}")
+    return saved, "; ".join(problems)
+
+
 async def _save(artifact: Artifact, namespace: str, view: View, artifacts: Artifacts) -> list[Artifact]:
     source = await anyio.to_thread.run_sync(view.host_path, artifact.path)
     try:

@@ -114,15 +114,20 @@ def _wanted(draft: Draft, node: Node, source: sources.Source, template: Template
         if (source_ := parameter.value_from) is not None and source_.path
     )
     artifacts: tuple[work.OutputArtifact, ...] = ()
-    logs = None
+    logs, container_logs = None, dict[str, Artifact]()
     archive_logs = _archives_logs(draft, template)
     if archive_logs or (outputs is not None and outputs.artifacts):
         location = _location(draft, node, source, template)
         declared = outputs.artifacts if outputs is not None else ()
         artifacts = tuple(work.OutputArtifact(artifact=_at_home(draft.state, _placed(artifact, location))) for artifact in declared)
-        if archive_logs:
+        if archive_logs and template.container_set is not None:
+            names_ = [container.name for container in template.container_set.containers]
+            container_logs = {name: _at(Artifact(name=f"{name}-logs"), location, f"{name}.log") for name in names_}
+        elif archive_logs:
             logs = _at(Artifact(name="main-logs"), location, "main.log")
-    return work.Wanted(result=_captures(draft, node, source), parameters=parameters, artifacts=artifacts, logs=logs)
+    return work.Wanted(
+        result=_captures(draft, node, source), parameters=parameters, artifacts=artifacts, logs=logs, container_logs=container_logs
+    )
 
 
 def _archives_logs(draft: Draft, template: Template) -> bool:

@@ -94,12 +94,15 @@ class OutputArtifact(Words):
 
 
 class Wanted(Words):
-    """What an attempt must give back. `result`: keep the last 256 KiB of stdout, one trailing newline trimmed."""
+    """What an attempt must give back. `result`: keep the last 256 KiB of stdout, one trailing newline trimmed. `logs`: save what it
+    printed; `container_logs`: save that of each container of a containerSet, by name, instead.
+    """
 
     result: bool = False
     parameters: tuple[OutputParameter, ...] = ()
     artifacts: tuple[OutputArtifact, ...] = ()
     logs: Artifact | None = None
+    container_logs: dict[str, Artifact] = {}
 
 
 class WorkOrder(Words):

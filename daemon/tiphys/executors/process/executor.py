@@ -139,9 +139,11 @@ class ProcessExecutor:
         plan.request["state"] = self._state(order.id)
         plan.request["trees"] = [self._state(order.id)]
         prepare += await self._volume_files(order, pod, plan)
+        if order.wanted.container_logs:
+            prepare += [("tree", str(self._logs(order.id))), ("mode", str(self._logs(order.id)), 0o777)]
         if pod.supervised:
             line = command.Line(argv=self._supervised(order.id, plan), env=dict(place.base) | {"TIPHYS_ATTEMPT": order.id})
-            text = await pods.spec(order, pod, self._images, place, in_view, "" if plan.view.private else self._home(order.id))
+            text = await pods.spec(order, pod, self._images, place, script=in_view, **self._own_places(order.id, plan))
             prepare.append(("file", self._spec(order.id), 0o400, text, *(self._user.owner or ())))
             plan.request.setdefault("delete", []).append(self._spec(order.id))
         else:
@@ -189,6 +191,15 @@ class ProcessExecutor:
     def _state(self, order_id: str) -> str:
         return f"{self._scratch}/{places.scratch_key(order_id)}.state"
 
+    def _own_places(self, order_id: str, plan: Plan) -> dict[str, str]:
+        """The home of a pod's containers ("": it is in their environment), and the folder of their own logs."""
+        if plan.view.private:
+            return {"home": "", "logs": pods.LOGS}
+        return {"home": self._home(order_id), "logs": str(self._logs(order_id))}
+
+    def _logs(self, order_id: str) -> Path:
+        return self._directories.folder(order_id) / "logs"
+
     def _spec(self, order_id: str) -> str:
         return f"{self._scratch}/{places.scratch_key(order_id)}.pod"
 
@@ -226,18 +237,19 @@ class ProcessExecutor:
             _, prefix = pods.program()
             if any(within(prefix, top) for top in views.HIDDEN):
                 files.append((prefix, prefix))
+        own_logs = [isolation.Mount(path=pods.LOGS, source=str(self._logs(order.id)))] if order.wanted.container_logs else []
         asked = isolation.Asked(
             folder=f"{self._root}/{places.place(order.id).group}/{places.place(order.id).key}",
             working_directory=working_directory,
             declared=declared_paths(order),
-            mounts=volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)[0],
+            mounts=(*volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)[0], *own_logs),
             files=tuple(files),
             state=self._state(order.id),
             brings_in=bool(order.inputs),
             own_root=pod.supervised,
         )
         if self._fence is None:
-            if asked.mounts:
+            if [mount for mount in asked.mounts if mount not in own_logs]:
                 raise CommandError("volumes need process.isolation full: without it a step has no place of its own to mount them")
             return isolation.plain_plan(asked, self._user, self._home(order.id), self._settings.writable), script
         now = anyio.current_time()
@@ -309,6 +321,10 @@ class ProcessExecutor:
             )
         except staging.StagingError as error:
             staged, problem, transient = error.staged, str(error), error.transient
+        if order.wanted.container_logs:
+            kept, lost = await staging.save_logs(order, self._logs(order.id), self._artifacts)
+            staged = msgspec.structs.replace(staged, artifacts=(*staged.artifacts, *kept))
+            problem = problem or lost
         if order.wanted.result and "result" in record:
             staged = msgspec.structs.replace(staged, result=record["result"])
         self._plans.pop(order.id, None)

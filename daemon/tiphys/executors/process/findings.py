@@ -171,7 +171,7 @@ def volume_trouble(volume: Volume) -> str:
     if any(getattr(volume, name) is not None for name in volumes.FILLED):
         strange = [kind for source in (volume.projected or {}).get("sources") or () for kind in source if kind not in PROJECTED]
         return f"{', '.join(strange)}: there is no cluster that could issue it" if strange else ""
-    return "emptyDir, configMap, secret, projected, downwardAPI and the run's own volumeClaimTemplates are supported"
+    return "only emptyDir, configMap, secret, projected, downwardAPI and the run's own volumeClaimTemplates are supported"
 
 
 def _unused(template: Template) -> Iterator[str]:

@@ -27,6 +27,7 @@ from tiphys.spec.work import Command, ContainerPhase, ContainerState, OutcomeKin
 SUPERVISOR = Path(__file__).parents[2] / "supervisor.py"
 PROGRAM = f"{isolation.STAGING}/supervisor.py"
 SPEC = f"{isolation.STAGING}/pod.json"
+LOGS = "/argo/logs"
 STATE_FILE = "containers.json"
 PROGRESS_FILE = "progress"
 DEFAULTS = {"initialDelaySeconds": 0, "periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3}
@@ -108,11 +109,14 @@ def _set(group: ContainerSetTemplate) -> Iterator[Part]:
         )
 
 
-async def spec(order: WorkOrder, pod: Pod, images: Mapping[str, ImageEntry], environment: Environment, script: str, home: str) -> str:
+async def spec(
+    order: WorkOrder, pod: Pod, images: Mapping[str, ImageEntry], environment: Environment, *, script: str, home: str, logs: str
+) -> str:
     """The supervisor's orders, as JSON text with all values in it. `script`: the script's file; `home`: the containers' HOME ("": it is
-    in the environment). Raises CommandError.
+    in the environment); `logs`: the folder of the containers' own logs. Raises CommandError.
     """
     containers = []
+    logged = order.wanted.container_logs
     for part in pod.parts:
         container = part.container
         words = command.words(container, images)
@@ -133,6 +137,7 @@ async def spec(order: WorkOrder, pod: Pod, images: Mapping[str, ImageEntry], env
                 "tries": part.tries,
                 "pause": part.pause,
                 "result": part is pod.main,
+                "log": f"{logs}/{container.name}.log" if part.role == "main" and container.name in logged else "",
                 "probe": probe(container) if order.daemon and part.role != "init" else None,
             }
         )
