@@ -341,6 +341,7 @@ def test_only_exit_handlers_know_the_failures():
     exit_handler = "{name: bye, container: {image: a, args: ['{{workflow.failures}}']}}"
     spec = f"entrypoint: main\n%stemplates:\n  - {{name: main, suspend: {{}}}}\n  - {exit_handler}"
     assert errors(spec % "onExit: bye\n") == []
+    assert errors(spec % "hooks: {exit: {template: bye}}\n") == []
     assert errors(spec % "") == ["templates.bye templates.bye: failed to resolve {{workflow.failures}}"]
 
 

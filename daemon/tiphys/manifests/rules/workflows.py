@@ -141,8 +141,9 @@ class _Check:
     def _check_exit(self) -> None:
         base = self.base.spec.on_exit if self.base else ""
         name = self.spec.on_exit or base
-        if name:
+        if name or self.spec.hooks or (self.base and self.base.spec.hooks):
             self.walk.everywhere.add("workflow.failures")
+        if name:
             found = self._visit(self.base or self.own, name, ("onExit",) if self.spec.on_exit else (), self.prefix)
             if found.template is not None and not self.alone:
                 own = self.spec.arguments or arguments.NONE
