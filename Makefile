@@ -65,11 +65,12 @@ conformance: $(DEVELOP) ## the conformance corpus, where it is there (ARGS='--id
 	    echo "there is no conformance corpus at $(CONFORMANCE); nothing was run"; \
 	fi
 
-fuzz: $(DEVELOP) ## generated workflows with and without crashes, random walks, and the parser and evaluator: each for FUZZ_SECONDS (600)
+fuzz: $(DEVELOP) ## FUZZ_SECONDS (600): half for generated workflows with and without crashes, the rest for random walks, parser, expressions
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) --editable '.[fuzz]'
-	TIPHYS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/generated tests/scheduler -q -k long $(ARGS)
-	$(BIN)/python tests/fuzz/hunt.py manifests $(FUZZ_SECONDS)
-	$(BIN)/python tests/fuzz/hunt.py expressions $(FUZZ_SECONDS)
+	TIPHYS_FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 2)) $(BIN)/python -m pytest tests/generated -q -k long $(ARGS)
+	TIPHYS_FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 6)) $(BIN)/python -m pytest tests/scheduler -q -k long $(ARGS)
+	$(BIN)/python tests/fuzz/hunt.py manifests $$(($(FUZZ_SECONDS) / 6))
+	$(BIN)/python tests/fuzz/hunt.py expressions $$(($(FUZZ_SECONDS) / 6))
 
 bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
