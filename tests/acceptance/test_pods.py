@@ -1,5 +1,6 @@
 """Daemons, containerSets and sidecars from the command line to the tree, also across the death of the run."""
 
+import dataclasses
 import socket
 import time
 from pathlib import Path
@@ -51,3 +52,17 @@ def test_a_run_that_is_killed_goes_on_with_a_new_daemon_and_a_new_pod(house: Hou
     found = phases(ended.workflow)
     assert (found["server(0)"], found["server(1)"]) == ("Error", "Succeeded")
     assert (found["set(0)"], found["set(1)"]) == ("Error", "Succeeded")
+
+
+def test_more_daemons_than_slots_leave_room_for_their_clients(home: House) -> None:
+    steps = "[[{name: d, template: d, withSequence: {count: '5'}}], [{name: c, template: c, withSequence: {count: '5'}}]]"
+    file = home.top / "many.yaml"
+    file.write_text(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: many}\nspec:\n  entrypoint: main\n  templates:\n"
+        f"  - {{name: main, steps: {steps}}}\n"
+        "  - {name: d, daemon: true, container: {image: x, command: [sleep, '600']}}\n"
+        "  - {name: c, container: {image: x, command: ['true']}}\n"
+    )
+    there = dataclasses.replace(home, settings={"process": {"parallelism": 2}})
+    assert there.run(str(file)).code == 0
+    assert not holding("many")

@@ -303,3 +303,17 @@ async def test_each_container_of_a_set_leaves_a_log_of_its_own_if_logs_are_archi
     assert saved["main.log"] == "from main\n"
     assert outcome.result == "from main"
     assert {"from a", "and a", "from main"} <= set(text.splitlines())
+
+
+@everywhere
+async def test_daemons_that_are_up_keep_no_slot(tmp_path, isolation):
+    daemons = [msgspec.structs.replace(shell("sleep 60"), daemon=True) for _ in range(2)]
+    async with opened(tmp_path, isolation, parallelism=2) as executor:
+        handles = [await executor.launch(daemon) for daemon in daemons]
+        assert all(report.ready for report in await heard(executor, 2))
+        with anyio.fail_after(10):
+            assert (await run(executor, shell("true"))).kind is OutcomeKind.SUCCEEDED
+        for handle in handles:
+            await executor.stop(handle, 0.1)
+        for daemon, handle in zip(daemons, handles, strict=True):
+            await executor.wait(daemon, handle)

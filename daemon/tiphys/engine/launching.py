@@ -54,6 +54,7 @@ class Launcher:
         self._live: dict[str, int] = dict.fromkeys(executors, 0)
         self._handles: dict[tuple[str, str], tuple[str, Handle]] = {}
         self._ending: dict[tuple[str, str], float] = {}
+        self._up: set[tuple[str, str, int]] = set()
         self._closing = False
 
     def launch(self, attempt: Attempt) -> None:
@@ -93,6 +94,10 @@ class Launcher:
         """Post what an executor's running attempts say of themselves; for ever."""
         async for order_id, report in self._executors[name].reports():
             uid, node_id, number = order_id.rsplit("/", 2)
+            if report.ready and (uid, node_id) in self._handles and (uid, node_id, int(number)) not in self._up:
+                self._up.add((uid, node_id, int(number)))  # a daemon that is up takes no room
+                self._live[name] -= 1
+                self._pump(name)
             self._post(Reported(at=now(), uid=uid, node_id=node_id, attempt=int(number), report=report))
 
     def close(self) -> None:
@@ -123,7 +128,10 @@ class Launcher:
             log.exception("attempt failed inside its executor", executor=name, node=attempt.node_id)
             outcome = Outcome(kind=OutcomeKind.ERROR, message=f"the {name} executor failed: {type(error).__name__}: {error}")
         finally:
-            self._live[name] -= 1
+            if attempt[:3] in self._up:
+                self._up.remove(attempt[:3])
+            else:
+                self._live[name] -= 1
             self._handles.pop((attempt.uid, attempt.node_id), None)
         self._ending.pop((attempt.uid, attempt.node_id), None)
         self._end(attempt, outcome)

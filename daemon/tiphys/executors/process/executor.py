@@ -340,6 +340,8 @@ class ProcessExecutor:
     async def reports(self) -> AsyncIterator[tuple[str, Report]]:
         """What running attempts say in their state folders: a pod's containers, a daemon's readiness, a program's progress."""
         async for order_id, report in self._states.reports():
+            if report.ready:
+                self._release(order_id)  # a daemon that is up keeps nobody from starting
             yield order_id, report
 
     def logs(self, handle: Handle, *, follow: bool = False) -> AsyncIterator[bytes]:

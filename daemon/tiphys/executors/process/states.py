@@ -48,7 +48,8 @@ class States:
             self._pods[order.id] = watched
         elif order.daemon:
             self._ready.append(order.id)  # without a probe: as soon as it runs
-        self._began.set()
+        if pod.supervised or order.daemon or len(self._live) == 1:  # plain steps need nobody to look sooner than he will
+            self._began.set()
 
     def over(self, order_id: str) -> None:
         """An attempt has ended."""
