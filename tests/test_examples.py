@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,16 @@ def test_work_that_takes_too_long_is_ended_and_cleaned_up_after(project: Path, t
     assert workflow["status"]["phase"] == "Failed"
     assert phases(workflow)["alarm"] == "Succeeded"
     assert re.search(r"alarm: cleanup-\w+ ended Failed after \d", told)
+
+
+def test_a_crew_works_together(project: Path, tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    code, workflow, told = run(project, tmp_path, "crew", "-p", f"port={port}")
+    assert code == 0
+    assert "sail: the harbour answers 200\n" in told
+    assert "voyage: rowed\n" in told
+    voyage = next(node for node in workflow["status"]["nodes"].values() if node["displayName"] == "voyage")
+    assert voyage["progress"] == "2/2"
+    assert set(phases(workflow).values()) == {"Succeeded"}

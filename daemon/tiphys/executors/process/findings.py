@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from tiphys.executors.process import command, pods, volumes
 from tiphys.settings import ImageEntry
 from tiphys.spec.containers import Container, ResourceRequirements, Volume
@@ -117,7 +119,7 @@ def _containers(template: Template) -> Iterator[tuple[str, Container]]:
 
 def _probe_errors(top: str, container: Container, *, daemon: bool) -> Iterator[Finding]:
     try:
-        if daemon:
+        if daemon and "{{" not in msgspec.json.encode(container.readiness_probe).decode():
             pods.probe(container)
     except command.CommandError as error:
         yield Finding(severity=Severity.ERROR, field=f"{top}.readinessProbe", message=str(error))
