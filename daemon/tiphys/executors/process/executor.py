@@ -63,6 +63,7 @@ class ProcessExecutor:
         self._user = user
         self._directories: Directories = link.directories
         self._root, self._scratch = str(link.directories.root), str(link.directories.scratch)
+        self._states_on_disk = str(link.directories.states)
         self._secrets = secrets
         self._states = States(self._state)
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
@@ -189,7 +190,9 @@ class ProcessExecutor:
         return plan, request
 
     def _state(self, order_id: str) -> str:
-        return f"{self._scratch}/{places.scratch_key(order_id)}.state"
+        """Where the attempt says how far it is. Isolated, on disk: what a step can write must not fill the host's memory."""
+        top = self._scratch if self._fence is None else self._states_on_disk
+        return f"{top}/{places.scratch_key(order_id)}.state"
 
     def _own_places(self, order_id: str, plan: Plan) -> dict[str, str]:
         """The home of a pod's containers ("": it is in their environment), and the folder of their own logs."""

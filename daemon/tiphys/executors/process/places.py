@@ -57,6 +57,11 @@ class Directories:
         return self.runtime / "scratch"
 
     @property
+    def states(self) -> Path:
+        """Where isolated steps say how far they are, while they run."""
+        return self.root / ".states"
+
+    @property
     def socket(self) -> Path:
         """The launcher's."""
         return self.runtime / "socket"
@@ -103,6 +108,7 @@ def directories(root: Path, runtime: Path | None) -> Directories:
         raise PlaceRefused(f"{runtime} is not a directory of our own that nobody else can look into; remove it")
     made = Directories(root=root, runtime=runtime)
     made.scratch.mkdir(mode=0o700, exist_ok=True)
+    made.states.mkdir(mode=0o700, exist_ok=True)
     return made
 
 
