@@ -21,6 +21,8 @@ CHOICES = {
     "process.isolation": ("auto", "full", "none"),
     "journal.synchronous": ("", "full", "normal"),
     "artifacts.s3.addressing_style": ("", "auto", "path", "virtual"),
+    "daemon.log_level": ("debug", "info", "warning", "error"),
+    "daemon.log_format": ("", "json", "console"),
 }
 """Settings that are one of a few words."""
 

@@ -94,6 +94,65 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DaemonSettings:
+    """`tiphysd` itself."""
+
+    socket: str = ""  # "": $RUNTIME_DIRECTORY/api.sock, /run/tiphys/api.sock for root, $XDG_RUNTIME_DIR/tiphys/api.sock
+    socket_group: str = "tiphys"  # the group that may use the socket, where there is such a group
+    parallelism: int = 0  # workflows that run at once; 0: any number
+    namespace_parallelism: int = 0  # the same, in each namespace
+    namespaces: dict[str, int] = field(default_factory=dict)  # the same, for single namespaces
+    timezone: str = ""  # of cron workflows that name none; "": the machine's
+    low_disk_bytes: int = 256 * 1024 * 1024  # with less free space no new work is taken
+    log_level: str = "info"  # debug, info, warning, error
+    log_format: str = ""  # json, console; "": console on a terminal, else json; under systemd its journal's own fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropSettings:
+    """The drop folder."""
+
+    directory: str = ""  # "": drop/ in the state directory
+    sweep_seconds: float = 5.0  # how often it is looked through, whatever the kernel reports
+    settle_seconds: float = 0.5  # a file that nobody was seen to close must have been left alone this long
+    owners: tuple[str, ...] = ()  # users whose files are taken besides root's and the daemon's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    """What stays of finished workflows."""
+
+    completed: int = 0  # the newest that succeeded are kept; 0: all
+    failed: int = 0
+    errored: int = 0
+    archive: bool = True  # a workflow that is deleted by a rule leaves its record in the archive
+    archive_seconds: int = 0  # how long; 0: for ever
+    pod_gc_delay_seconds: float = 5.0  # between the end of an attempt and the deletion of its folder, where podGC asks for that
+    vacuum_free_share: float = 0.5  # the database is made smaller when this share of it is free
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationEntry:
+    """Somebody who is told of workflows' phases: exactly one of url, topic, queue, function, command."""
+
+    url: str = ""  # a webhook: POST of JSON
+    topic: str = ""  # an SNS topic's ARN
+    queue: str = ""  # an SQS queue's URL
+    function: str = ""  # a Lambda function's name or ARN
+    command: tuple[str, ...] = ()  # a program and its arguments; the JSON comes on its standard input
+    phases: tuple[str, ...] = ("Succeeded", "Failed", "Error")
+    namespaces: tuple[str, ...] = ()  # (): all
+    selector: str = ""  # a label selector, as of `argo list -l`; "": all
+    endpoint: str = ""  # of AWS' services; "": AWS' own
+    region: str = ""
+    access_key_secret: tuple[str, str] | None = None  # name, key; None: found the way AWS' own tools do
+    secret_key_secret: tuple[str, str] | None = None
+    token_secret: tuple[str, str] | None = None  # a webhook's bearer token
+    timeout_seconds: float = 30.0
+    give_up_seconds: int = 7 * 24 * 3600  # a notification that could not be delivered for so long is dropped, and logged
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """`tiphys run`."""
 
@@ -118,3 +177,7 @@ class Settings:
     journal: JournalSettings = JournalSettings()
     limits: LimitSettings = LimitSettings()
     run: RunSettings = RunSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    drop: DropSettings = DropSettings()
+    retention: RetentionSettings = RetentionSettings()
+    notifications: dict[str, NotificationEntry] = field(default_factory=dict)
