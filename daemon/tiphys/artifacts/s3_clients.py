@@ -167,7 +167,7 @@ class Clients:
 
     async def _read(self, service: str) -> None:
         if service not in self._known:
-            await anyio.to_thread.run_sync(_read_models, self._session, service)
+            await anyio.to_thread.run_sync(read_models, self._session, service)
             self._known.add(service)
 
     async def _assumed(self, wanted: Access, keys: Mapping[str, object]) -> Mapping[str, object]:
@@ -187,7 +187,7 @@ def _keys(access_key: str, secret_key: str, session_token: str) -> Mapping[str, 
     return {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key, "aws_session_token": session_token or None}
 
 
-def _read_models(session: AioSession, service: str) -> None:
+def read_models(session: AioSession, service: str) -> None:
     """Make the session read its configuration and a service's descriptions (megabytes of JSON) here, in a thread; it keeps them."""
     mimetypes.init()
     session.get_scoped_config()
