@@ -379,6 +379,8 @@ class Launcher:
                 self.stop(attempt, float(request["grace"]), request.get("reason", "stop"))
         elif op == "forget":
             self.forget(id_, request["group"])
+        elif op == "forget_run":
+            self.forget_run(request["group"])
         elif op == "hello":
             hello = {"version": VERSION, "boot": self.boot, "leaving": self.leaving or self.options.owner != request.get("owner", "")}
             client.outbox.append(encode({"told": "hello", "tag": request["tag"], "cgroup_error": self.cgroup_error, **hello}))
@@ -404,6 +406,17 @@ class Launcher:
         path = f"{self.options.root}/{group}/journal"
         if os.path.exists(path):
             self.write(path, encode({"told": "forgotten", "id": id_}) + b"\n")
+
+    def forget_run(self, group: str) -> None:
+        """Nobody will ask for any attempt of a run again, and its folder goes."""
+        for told, id_, _ in scan(f"{self.options.root}/{group}/journal"):
+            if told == "ended" and id_ not in self.running:
+                self.past.discard(hash(id_))
+                self.recent.pop(id_, None)
+        for kept, name in ((self.journals, "journal"), (self.packs, "output")):
+            fd = kept.pop(f"{self.options.root}/{group}/{name}", -1)
+            if fd >= 0:
+                os.close(fd)
 
     def answer(self, client: "Client", id_: str) -> None:
         """Tell a client what is known of an attempt."""

@@ -210,7 +210,7 @@ async def test_a_removed_attempt_is_forgotten(opened):
         await executor.wait(order, handle)
         await executor.remove(order.id)
         await executor.remove(order.id)
-        assert await executor.adopt(order, handle) is None
+        assert await executor.adopt(order, None) is None
         assert (await executor.wait(order, handle)).kind is OutcomeKind.INTERRUPTED
 
 

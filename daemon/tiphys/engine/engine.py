@@ -1,7 +1,8 @@
 """The loop: decide, apply, record, and only then act."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import assert_never
 
@@ -9,6 +10,7 @@ import anyio
 import anyio.abc
 import structlog
 
+from tiphys.engine import faults
 from tiphys.engine.inbox import Inbox, Receipt, now
 from tiphys.engine.launching import Attempt, Launcher
 from tiphys.engine.measures import Measures
@@ -16,10 +18,12 @@ from tiphys.engine.timers import Timers
 from tiphys.engine.watching import Change, Watchers
 from tiphys.errors import TiphysError
 from tiphys.journal.protocol import Entry, Journal
-from tiphys.scheduler import decision, events, render
+from tiphys.scheduler import decision, events, render, retention
 from tiphys.scheduler.decide import decide
 from tiphys.scheduler.decision import Decision, Refusal
-from tiphys.scheduler.records import Manifest
+from tiphys.scheduler.items import Rules
+from tiphys.scheduler.records import Manifest, Run
+from tiphys.scheduler.registry import Registry
 from tiphys.scheduler.state import State
 from tiphys.spec.status import Phase
 from tiphys.spec.work import Executor, Handle
@@ -32,14 +36,35 @@ class Refused(TiphysError):
     """The engine says no."""
 
 
+Collector = Callable[[str, decision.DeleteArtifacts], Awaitable[None]]
+"""Deletes artifacts of a namespace; raises a TiphysError that says what could not be deleted."""
+
+
 class Engine:
     """One state, one journal, some executors. Use `open_engine`."""
 
-    def __init__(self, journal: Journal, executors: Mapping[str, Executor], room: Mapping[str, int], group: anyio.abc.TaskGroup) -> None:
-        self._journal = journal
+    def __init__(
+        self,
+        journal: Journal,
+        executors: Mapping[str, Executor],
+        room: Mapping[str, int],
+        group: anyio.abc.TaskGroup,
+        rules: Rules,
+        collector: Collector | None,
+    ) -> None:
+        self.journal = journal
         self.executors = executors
         self.measures = Measures()
+        self._group = group
+        self._collector = collector
         self._state = State()
+        self._state.shared.rules = rules
+        self.refreshed: list[Callable[[], None]] = []
+        """Called after definitions changed."""
+        self.outgoing = anyio.Event()
+        """Set when there is something new to deliver; who delivers puts a new one in its place."""
+        self.recovered = anyio.Event()
+        """Set when everything that was cut off is going on again."""
         self._inbox = Inbox()
         self._timers = Timers(self._inbox.post)
         self._watchers = Watchers(self._state)
@@ -47,10 +72,41 @@ class Engine:
 
     # what may be asked
 
-    async def submit(self, manifest: Manifest) -> str:
-        """Take a run in; its uid, once it is recorded. Raises Refused."""
-        await self._ask(events.Submitted(at=now(), uid=manifest.uid, seed=secrets.token_hex(16), manifest=manifest))
+    async def submit(self, manifest: Manifest, key: str = "") -> str:
+        """Take a run in; its uid, once it is recorded. The same key again gives the first one's uid. Raises Refused."""
+        if claim := self.registry.claims.get(key):
+            return claim.uid
+        await self._ask(events.Submitted(at=now(), uid=manifest.uid, seed=secrets.token_hex(16), manifest=manifest, key=key))
         return manifest.uid
+
+    async def tell(self, event: events.Event) -> None:
+        """Take a fact in; returns once it is recorded. Raises Refused."""
+        await self._ask(event)
+
+    def configure(self, rules: Rules) -> None:
+        """Other rules are in force from now on; who waits for a place looks again."""
+        self._state.shared.rules = rules
+        for waiting in self._state.shared.crowd.postponed:
+            self._inbox.post(events.Woken(at=now(), uid=waiting.rank[2]))
+
+    @property
+    def registry(self) -> Registry:
+        """What is in force for all runs; to be read only."""
+        return self._state.shared.registry
+
+    def named(self, namespace: str, name: str) -> str | None:
+        """The uid of the newest run of a name."""
+        uids = self._state.shared.crowd.by_name.get((namespace, name))
+        return max(uids, key=lambda uid: (self._state.runs[uid].run.created_at, uid)) if uids else None
+
+    def runs(self) -> list[Run]:
+        """Every run's own row."""
+        return [state.run for state in self._state.runs.values()]
+
+    def run_of(self, uid: str) -> Run | None:
+        """A run's own row."""
+        state = self._state.runs.get(uid)
+        return None if state is None else state.run
 
     async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
         """Carry out a wish of an operator. Raises Refused with one line that says why not."""
@@ -93,18 +149,25 @@ class Engine:
 
     async def load(self) -> None:
         """Take the rows of before in and set every unfinished run going."""
-        rows = await self._journal.load()
+        rows = await self.journal.load()
+        self._state.load_items(rows.items)
         for run in rows.runs:
             self._state.load(run.manifest, run.run, run.nodes)
         for run in rows.runs:
-            if not run.run.phase.completed:
+            if not run.run.phase.completed or retention.concerns(run.run, run.manifest.workflow.spec):
                 self._inbox.post(events.DaemonStarted(at=now(), uid=run.run.uid))
+        for executor in self.executors.values():
+            self._group.start_soon(executor.sweep, {run.run.uid for run in rows.runs})
+        if self.registry.outbox:
+            self.outgoing.set()
 
     async def run(self) -> None:
         """Decide, apply, record, act; for ever."""
         async for batch in self._inbox.batches():
             answers = self._decide(batch)
-            await self._journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
+            faults.point("before-record")
+            await self.journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
+            faults.point("after-record")
             for _, answer, receipt in answers:
                 if isinstance(answer, Decision):
                     self._perform(answer)
@@ -115,10 +178,13 @@ class Engine:
         self, batch: Iterable[tuple[events.Event, Receipt | None]]
     ) -> list[tuple[events.Event, Decision | Refusal, Receipt | None]]:
         answers: list[tuple[events.Event, Decision | Refusal, Receipt | None]] = []
-        for event, receipt in batch:
+        todo = deque(batch)
+        while todo:
+            event, receipt = todo.popleft()
             answer = decide(self._state, event)
             if isinstance(answer, Decision):
                 self._state.apply(answer)
+                todo.extendleft((follow, None) for follow in reversed(answer.follows))
             elif receipt is None and not isinstance(event, events.TimerFired):
                 log.debug("refused", event_type=type(event).__name__, uid=event.uid, reason=answer.reason)
             answers.append((event, answer, receipt))
@@ -149,8 +215,44 @@ class Engine:
                         log.warning("metric refused", uid=command.uid, metric=sample.name, reason=why)
             case decision.Finish(uid=uid):
                 self._timers.forget(uid)
+            case decision.Clean(orders=orders, delay_seconds=delay):
+                self._group.start_soon(self._clean, orders, delay)
+            case decision.DeleteArtifacts():
+                self._group.start_soon(self._collect, command)
+            case decision.Erase(uid=uid):
+                self._group.start_soon(self._erase, uid)
+            case decision.Refresh():
+                for tell in self.refreshed:
+                    tell()
+            case decision.Deliver():
+                self.outgoing.set()
             case _:
                 assert_never(command)
+
+    async def _clean(self, orders: Iterable[str], delay_seconds: float) -> None:
+        """Delete what attempts left; what is cut off is commanded again after a restart."""
+        await anyio.sleep(delay_seconds)
+        for order in orders:
+            for executor in self.executors.values():
+                await _quietly(executor.remove(order), "not deleted", order=order)
+
+    async def _erase(self, uid: str) -> None:
+        """Delete what a deleted run left; what is cut off is swept after a restart."""
+        for executor in self.executors.values():
+            await _quietly(executor.remove_run(uid), "not deleted", uid=uid)
+
+    async def _collect(self, command: decision.DeleteArtifacts) -> None:
+        """Delete artifacts and tell."""
+        run = self.run_of(command.uid)
+        error = ""
+        if self._collector is None or run is None:
+            error = "this engine deletes no artifacts"
+        else:
+            try:
+                await self._collector(run.namespace, command)
+            except TiphysError as failure:
+                error = str(failure)
+        self._inbox.post(events.ArtifactsDeleted(at=now(), uid=command.uid, error=error))
 
     async def serve_timers(self) -> None:
         """Fire timers; for ever."""
@@ -165,14 +267,30 @@ class Engine:
         self._launcher.close()
 
 
+async def _quietly(work: Awaitable[None], what: str, **of: str) -> None:
+    """Do something that may fail for the disk's sake; that is logged."""
+    try:
+        await work
+    except OSError as error:
+        log.warning(what, reason=str(error), **of)
+
+
 @asynccontextmanager
-async def open_engine(journal: Journal, executors: Mapping[str, Executor], room: Mapping[str, int]) -> AsyncIterator[Engine]:
+async def open_engine(
+    journal: Journal,
+    executors: Mapping[str, Executor],
+    room: Mapping[str, int],
+    *,
+    rules: Rules | None = None,
+    collector: Collector | None = None,
+) -> AsyncIterator[Engine]:
     """An engine over a journal and executors, which the caller opened and will close. `room`: attempts at once, by executor; 0: any.
+    `rules`: what settings say of all runs together. `collector` deletes artifacts.
 
     Unfinished runs in the journal go on at once.
     """
     async with anyio.create_task_group() as group:
-        engine = Engine(journal, executors, room, group)
+        engine = Engine(journal, executors, room, group, rules or Rules(), collector)
         await engine.load()
         group.start_soon(engine.run)
         group.start_soon(engine.serve_timers)

@@ -3,7 +3,7 @@
 Nothing of it outlives this process: what was on its way is listed again after a restart.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -97,6 +97,14 @@ class ListingExecutor:
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self._scopes.pop(order_id, None)
+
+    async def remove_run(self, workflow_uid: str) -> None:
+        """Forget the attempts of a run."""
+        for order_id in [order_id for order_id in self._scopes if order_id.startswith(f"{workflow_uid}/")]:
+            del self._scopes[order_id]
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Nothing is left on disk."""
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """Places whose keys cannot be listed are refused."""

@@ -8,7 +8,7 @@ the same workflow uid and template, and the plugin decides whether it has seen t
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -165,6 +165,14 @@ class PluginExecutor:
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self._attempts.pop(order_id, None)
+
+    async def remove_run(self, workflow_uid: str) -> None:
+        """Forget the attempts of a run."""
+        for order_id in [order_id for order_id in self._attempts if order_id.startswith(f"{workflow_uid}/")]:
+            del self._attempts[order_id]
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Nothing is left on disk."""
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """A plugin template needs a plugin."""

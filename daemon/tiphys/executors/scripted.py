@@ -6,7 +6,7 @@ keeps per attempt is an outcome and no task, lock or event, so 100,000 attempts 
 
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -186,6 +186,14 @@ class ScriptedExecutor:
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self.world.pop(order_id, None)
+
+    async def remove_run(self, workflow_uid: str) -> None:
+        """Forget the attempts of a run."""
+        for order_id in [order_id for order_id in self.world if order_id.startswith(f"{workflow_uid}/")]:
+            del self.world[order_id]
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Nothing is left on disk."""
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """Everything can be played."""

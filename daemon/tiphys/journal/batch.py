@@ -7,8 +7,21 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from tiphys.journal.protocol import Entry
-from tiphys.scheduler.decision import Change, Decision, ManifestPut, NodePut, NodeRemoved, RunPut, RunRemoved
+from tiphys.scheduler.decision import (
+    Archived,
+    Change,
+    Decision,
+    ItemPut,
+    ItemRemoved,
+    ManifestPut,
+    NodePut,
+    NodeRemoved,
+    RunPut,
+    RunRemoved,
+)
+from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.spec.workflows import Workflow
 
 
 class RunChanges:
@@ -25,19 +38,30 @@ class RunChanges:
         self.entries: list[Entry] = []
 
 
-def folded(entries: Iterable[Entry]) -> dict[str, RunChanges]:
-    """Each run's changes, by uid; a run that is removed last is one `anew` with nothing in it."""
+class OtherChanges:
+    """What a batch does to the rows that belong to no single run: each item's last state (None: it is gone), and what is archived."""
+
+    __slots__ = ("archived", "items")
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], Item | None] = {}
+        self.archived: list[Workflow] = []
+
+
+def folded(entries: Iterable[Entry]) -> tuple[dict[str, RunChanges], OtherChanges]:
+    """Each run's changes, by uid (a run that is removed last is one `anew` with nothing in it), and all others."""
     runs: dict[str, RunChanges] = {}
+    others = OtherChanges()
     for entry in entries:
         answer = entry.answer
         gone: set[str] = set()
         if isinstance(answer, Decision):
             for change in answer.changes:
-                _fold(runs, change, gone)
+                _fold(runs, others, change, gone)
         uid = entry.event.uid
-        if uid not in gone:
+        if uid and uid not in gone:
             _of(runs, uid).entries.append(entry)
-    return runs
+    return runs, others
 
 
 def _of(runs: dict[str, RunChanges], uid: str) -> RunChanges:
@@ -47,7 +71,7 @@ def _of(runs: dict[str, RunChanges], uid: str) -> RunChanges:
     return found
 
 
-def _fold(runs: dict[str, RunChanges], change: Change, gone: set[str]) -> None:
+def _fold(runs: dict[str, RunChanges], others: OtherChanges, change: Change, gone: set[str]) -> None:
     match change:
         case NodePut(uid=uid, node=node):
             _of(runs, uid).nodes[node.id] = node
@@ -62,5 +86,11 @@ def _fold(runs: dict[str, RunChanges], change: Change, gone: set[str]) -> None:
         case RunRemoved(uid=uid):
             runs[uid] = RunChanges(anew=True)
             gone.add(uid)
+        case ItemPut(item=item):
+            others.items[type(item).__name__, item.key] = item
+        case ItemRemoved(kind=kind, key=key):
+            others.items[kind, key] = None
+        case Archived(workflow=workflow):
+            others.archived.append(workflow)
         case _:
             assert_never(change)

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from tiphys.journal.batch import RunChanges, folded
-from tiphys.journal.protocol import Entry, Logged, Rows, RunRows, summary
+from tiphys.journal.protocol import ArchivedRun, Entry, Logged, Rows, RunRows, archived_run, summary
+from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.spec.workflows import Workflow
 
 
 class _Kept:
@@ -31,10 +33,20 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._runs: dict[str, _Kept] = {}
+        self._items: dict[tuple[str, str], Item] = {}
+        self._archive: dict[str, Workflow] = {}
 
     async def record(self, entries: Sequence[Entry]) -> None:
         """Keep a batch."""
-        for uid, changes in folded(entries).items():
+        runs, others = folded(entries)
+        for key, item in others.items.items():
+            if item is None:
+                self._items.pop(key, None)
+            else:
+                self._items[key] = item
+        for workflow in others.archived:
+            self._archive[workflow.metadata.uid] = workflow
+        for uid, changes in runs.items():
             if changes.anew:
                 self._runs.pop(uid, None)
             if changes.run is not None and uid not in self._runs:
@@ -44,12 +56,27 @@ class MemoryJournal:
 
     async def load(self) -> Rows:
         """All rows."""
-        return Rows(runs=tuple(_rows(kept) for kept in self._runs.values()))
+        return Rows(runs=tuple(_rows(kept) for kept in self._runs.values()), items=tuple(self._items.values()))
 
     async def events(self, uid: str) -> Sequence[Logged]:
         """A run's log."""
         kept = self._runs.get(uid)
         return () if kept is None else tuple(kept.log)
+
+    async def archive(self) -> Sequence[ArchivedRun]:
+        """The archive."""
+        return tuple(archived_run(workflow) for workflow in reversed(self._archive.values()))
+
+    async def archived(self, uid: str) -> Workflow | None:
+        """One of it."""
+        return self._archive.get(uid)
+
+    async def forget_archived(self, uid: str) -> None:
+        """Without one."""
+        self._archive.pop(uid, None)
+
+    async def tidy(self, archived_before: float, free_share: float) -> None:
+        """Nothing to tidy: memory keeps no dates."""
 
 
 def _rows(kept: _Kept) -> RunRows:

@@ -16,8 +16,8 @@ from tiphys.errors import StateRefused
 from tiphys.journal import queries
 
 APPLICATION_ID = 0x54695068  # "TiPh"
-VERSION = 1
-MIGRATIONS: dict[int, str] = {}
+VERSION = 2
+MIGRATIONS: dict[int, str] = {1: "to_2"}
 """From version (the key) to the next: the name of a script in this package."""
 BUSY_MILLISECONDS = 5000
 SYNCHRONOUS = {"": "FULL", "full": "FULL", "normal": "NORMAL"}
@@ -105,7 +105,7 @@ def _ready(connection: apsw.Connection, path: Path, synchronous: str) -> None:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", synchronous)
     connection.pragma("wal_autocheckpoint", 0)
-    scripts = ["schema"] if empty else [MIGRATIONS[step] for step in range(version, VERSION)]
+    scripts = [*(["schema"] if empty else []), *(MIGRATIONS[step] for step in range(1 if empty else version, VERSION))]
     with connection:
         for script in scripts:
             connection.execute(queries.script(script)).fetchall()

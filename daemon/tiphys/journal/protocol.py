@@ -8,7 +8,9 @@ import msgspec
 from tiphys.errors import TiphysError
 from tiphys.scheduler.decision import Adopt, Command, Decision, Launch, NodePut, NodeRemoved, Refusal, RunPut, SetTimer, StopAttempt
 from tiphys.scheduler.events import Event
+from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.spec.workflows import Workflow
 
 
 class RecordFailed(TiphysError):
@@ -58,6 +60,35 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     """All rows; the runs in the order of their submission."""
 
     runs: tuple[RunRows, ...] = ()
+    items: tuple[Item, ...] = ()
+
+
+class ArchivedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of the archive shows of a run. Times are as in the Workflow object."""
+
+    uid: str
+    name: str
+    namespace: str
+    phase: str
+    created_at: str
+    started_at: str
+    finished_at: str
+    labels: dict[str, str]
+
+
+def archived_run(workflow: Workflow) -> ArchivedRun:
+    """A Workflow's line in the archive."""
+    meta, status = workflow.metadata, workflow.status
+    return ArchivedRun(
+        uid=meta.uid,
+        name=meta.name,
+        namespace=meta.namespace,
+        phase=str(status.phase) if status is not None else "",
+        created_at=meta.creation_timestamp or "",
+        started_at=(status.started_at if status is not None else None) or "",
+        finished_at=(status.finished_at if status is not None else None) or "",
+        labels=dict(meta.labels or {}),
+    )
 
 
 class Journal(Protocol):
@@ -77,6 +108,22 @@ class Journal(Protocol):
 
     async def events(self, uid: str) -> Sequence[Logged]:
         """Everything that happened to a run, in order; empty for an unknown one. Raises StateRefused if it is damaged."""
+        ...
+
+    async def archive(self) -> Sequence[ArchivedRun]:
+        """The archive, the newest first."""
+        ...
+
+    async def archived(self, uid: str) -> Workflow | None:
+        """One archived run, as it was shown last."""
+        ...
+
+    async def forget_archived(self, uid: str) -> None:
+        """Take a run out of the archive. Raises RecordFailed."""
+        ...
+
+    async def tidy(self, archived_before: float, free_share: float) -> None:
+        """Drop archived runs older than that (seconds since 1970), and make the store smaller where this share of it is free."""
         ...
 
 

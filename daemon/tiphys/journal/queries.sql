@@ -57,3 +57,31 @@ SELECT number, sum, event, summary FROM events WHERE number > ? AND number <= ? 
 
 -- name: last
 SELECT (SELECT max(number) FROM nodes WHERE number BETWEEN ? AND ?), (SELECT max(number) FROM events WHERE number BETWEEN ? AND ?);
+
+-- name: put_item
+INSERT INTO items (kind, key, sum, row) VALUES (?, ?, ?, ?)
+ON CONFLICT (kind, key) DO UPDATE SET sum = excluded.sum, row = excluded.row;
+
+-- name: remove_item
+DELETE FROM items WHERE kind = ? AND key = ?;
+
+-- name: items
+SELECT kind, key, sum, row FROM items ORDER BY kind, key;
+
+-- name: put_archive
+INSERT INTO archive (uid, name, namespace, phase, created_at, started_at, finished_at, labels, archived_at, sum, row)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, started_at = excluded.started_at, finished_at = excluded.finished_at,
+labels = excluded.labels, archived_at = excluded.archived_at, sum = excluded.sum, row = excluded.row;
+
+-- name: archived
+SELECT uid, name, namespace, phase, created_at, started_at, finished_at, labels FROM archive ORDER BY number DESC;
+
+-- name: archived_one
+SELECT sum, row FROM archive WHERE uid = ?;
+
+-- name: remove_archived
+DELETE FROM archive WHERE uid = ?;
+
+-- name: prune_archive
+DELETE FROM archive WHERE archived_at < ?;

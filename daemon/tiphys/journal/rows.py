@@ -8,6 +8,7 @@ import msgspec
 from tiphys.journal.protocol import Entry, Summary, summary
 from tiphys.scheduler.decision import Decision, ManifestPut
 from tiphys.scheduler.events import Event, Submitted
+from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.spec.workflows import ARGO_API_VERSION, Workflow
 
@@ -20,6 +21,8 @@ run = msgspec.msgpack.Decoder(Run)
 manifest = msgspec.msgpack.Decoder(Manifest)
 event = msgspec.msgpack.Decoder(Event)
 brief = msgspec.msgpack.Decoder(Summary)
+item = msgspec.msgpack.Decoder(Item)
+workflow = msgspec.msgpack.Decoder(Workflow)
 
 ELSEWHERE = Workflow(api_version=ARGO_API_VERSION)
 """Stands in an event for a workflow whose definitions are a row of their own."""

@@ -4,6 +4,8 @@ With `synchronous: normal` a commit is a write into the page cache (some 20 µs)
 disk, so it goes to a thread.
 """
 
+import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -15,13 +17,16 @@ import anyio.to_thread
 import apsw
 
 from tiphys.journal import opening, queries, rows
-from tiphys.journal.batch import RunChanges, folded
+from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
-from tiphys.journal.protocol import Entry, Logged, RecordFailed, Rows, RunRows
+from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
+from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node
 from tiphys.settings import JournalSettings
+from tiphys.spec.workflows import Workflow
 
 RUN_SHIFT = 32
+LEAST_FREE_PAGES = 1024
 PAGE = 5000  # events read in one transaction: a long one would keep the WAL from being begun anew
 SQL = queries.named()
 Result = TypeVar("Result")
@@ -111,10 +116,11 @@ class SQLiteJournal:
         try:
             if self._checkpoints.failure is not None:
                 raise self._checkpoints.failure
-            changes = folded(entries)
+            changes, others = folded(entries)
             self._execute("BEGIN IMMEDIATE")
             for uid, of in changes.items():
                 self._store(uid, of)
+            self._store_others(others)
             self._execute("COMMIT")
         except Exception as error:
             self._failure = error
@@ -152,6 +158,19 @@ class SQLiteJournal:
             last_event += len(of.entries)
         self._last[run] = last_node, last_event
 
+    def _store_others(self, others: OtherChanges) -> None:
+        for (kind, key), item in others.items.items():
+            if item is None:
+                self._execute(SQL["remove_item"], (kind, key))
+            else:
+                data = rows.encode(item)
+                self._execute(SQL["put_item"], (kind, key, rows.checksum(data), data))
+        for workflow in others.archived:
+            line, data = archived_run(workflow), rows.encode(workflow)
+            times = (line.created_at, line.started_at, line.finished_at)
+            cells = (line.uid, line.name, line.namespace, line.phase, *times, json.dumps(line.labels), time.time())
+            self._execute(SQL["put_archive"], (*cells, rows.checksum(data), data))
+
     def _remove(self, uid: str, run: int) -> None:
         first, last = _range(run)
         self._execute(SQL["remove_workflow"], (run,))
@@ -172,7 +191,7 @@ class SQLiteJournal:
         async with self._turn:
             try:
                 return await anyio.to_thread.run_sync(function)
-            except (apsw.CorruptError, rows.Damaged) as error:
+            except (apsw.CorruptError, rows.Damaged, TypeError) as error:  # a damaged cell may even be of another type
                 raise opening.damaged(self._path, error) from error
 
     def _load(self) -> Rows:
@@ -191,7 +210,56 @@ class SQLiteJournal:
             if number >> RUN_SHIFT not in nodes:
                 raise rows.Damaged(f"nodes, row {number}: it belongs to no workflow")
             nodes[number >> RUN_SHIFT].append(node)
-        return Rows(runs=tuple(RunRows(manifest=manifests[number], run=run, nodes=tuple(nodes[number])) for number, run in runs.items()))
+        items: list[Item] = []
+        for kind, key, total, row in cast("Iterable[tuple[str, str, int, bytes]]", self._execute(SQL["items"])):
+            item = _checked(f"items ({kind} {key})", 0, rows.item, total, row)
+            if (type(item).__name__, item.key) != (kind, key):
+                raise rows.Damaged(f"items: {kind} {key} holds another item")
+            items.append(item)
+        made = (RunRows(manifest=manifests[number], run=run, nodes=tuple(nodes[number])) for number, run in runs.items())
+        return Rows(runs=tuple(made), items=tuple(items))
+
+    async def archive(self) -> Sequence[ArchivedRun]:
+        """The archive, the newest first."""
+        return await self._read(self._archive)
+
+    def _archive(self) -> Sequence[ArchivedRun]:
+        found = cast("Iterable[tuple[str, str, str, str, str, str, str, str]]", self._execute(SQL["archived"]))
+        names = ("uid", "name", "namespace", "phase", "created_at", "started_at", "finished_at")
+        return [ArchivedRun(**dict(zip(names, cells[:-1], strict=True)), labels=json.loads(cells[-1])) for cells in found]
+
+    async def archived(self, uid: str) -> Workflow | None:
+        """One archived run."""
+
+        def read() -> Workflow | None:
+            for total, row in cast("Iterable[tuple[int, bytes]]", self._execute(SQL["archived_one"], (uid,))):
+                return _checked("archive", 0, rows.workflow, total, row)
+            return None
+
+        return await self._read(read)
+
+    async def forget_archived(self, uid: str) -> None:
+        """Take a run out of the archive."""
+        await self._write(lambda: self._execute(SQL["remove_archived"], (uid,)).fetchall())
+
+    async def tidy(self, archived_before: float, free_share: float) -> None:
+        """Drop old archived runs; make the file smaller where much of it is free."""
+
+        def tidy() -> None:
+            self._execute(SQL["prune_archive"], (archived_before,)).fetchall()
+            free, pages = self._connection.pragma("freelist_count"), self._connection.pragma("page_count")
+            if free > LEAST_FREE_PAGES and free > pages * free_share:
+                self._execute("VACUUM").fetchall()
+
+        await self._write(tidy)
+
+    async def _write(self, function: Callable[[], object]) -> None:
+        """Do something that is no batch. Raises RecordFailed."""
+        async with self._turn:
+            try:
+                await anyio.to_thread.run_sync(function)
+            except apsw.Error as error:
+                raise RecordFailed(f"{self._path}: the journal could not be written: {error}") from error
 
     def _page(self, run: int, after: int) -> list[Logged]:
         first, last = _range(run)

@@ -2,10 +2,10 @@
 
 from msgspec import structs
 
-from tiphys.scheduler import attempts, decision, nodes, todo
+from tiphys.scheduler import attempts, decision, nodes, retention, todo
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.events import Resume, SetNode
+from tiphys.scheduler.events import Delete, Resume, SetNode
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.scheduler.working import DEADLINE_PASSED
 from tiphys.spec.parameters import Parameter
@@ -20,9 +20,9 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
     if run.shutdown is Shutdown.TERMINATE or run.shutdown is strategy:
         return Refusal(reason=f"workflow {run.name} is being shut down already: {run.shutdown}")
     draft.change_run(shutdown=strategy, suspended=False)
-    if run.wanting:
+    if run.wanting or run.postponed:
         message = f"Stopped with strategy '{strategy}'"
-        draft.change_run(phase=Phase.FAILED, message=message, finished_at=draft.at, wanting=(), waiting_for="")
+        draft.change_run(phase=Phase.FAILED, message=message, finished_at=draft.at, wanting=(), waiting_for="", postponed=False)
         draft.command(decision.Finish(uid=run.uid))
         return None
     for node in list(draft.all_nodes()):
@@ -30,6 +30,16 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
             continue
         _end(draft, node, f"workflow shutdown with strategy:  {strategy}", f"Stopped with strategy '{strategy}'")
     _release(draft)
+    return None
+
+
+def delete(draft: Draft, wish: Delete) -> Refusal | None:
+    """Delete the run; one that goes on is terminated, and goes when it has ended."""
+    if draft.run.phase.completed:
+        return retention.delete(draft, wish)
+    draft.change_run(deleting=True)
+    if draft.run.shutdown is not Shutdown.TERMINATE:
+        return shut_down(draft, Shutdown.TERMINATE)
     return None
 
 

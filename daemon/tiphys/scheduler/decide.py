@@ -4,31 +4,69 @@ from typing import assert_never
 
 from tiphys.scheduler import (
     attempts,
+    closing,
     concluding,
     controls,
+    crons,
     dag,
+    definitions,
     ending,
     entering,
     events,
     hooks,
+    items,
     locks,
+    notices,
     recovery,
     redoing,
+    retention,
     room,
     starting,
     submitting,
     todo,
 )
-from tiphys.scheduler.decision import Decision, ManifestPut, Refusal
+from tiphys.scheduler.decision import Decision, ItemPut, ItemRemoved, ManifestPut, Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Shutdown
 from tiphys.scheduler.state import State
 
+OfRun = (
+    events.Started
+    | events.Reported
+    | events.Exited
+    | events.TimerFired
+    | events.Asked
+    | events.DaemonStarted
+    | events.Woken
+    | events.ArtifactsDeleted
+)
+"""Facts about a run that is there."""
+
 
 def decide(state: State, event: events.Event) -> Decision | Refusal:
     """What follows from `event`. The state is only read; `State.apply` takes the decision in."""
-    if isinstance(event, events.Submitted):
-        return _submitted(state, event)
+    match event:
+        case events.Submitted():
+            return _submitted(state, event)
+        case events.Defined():
+            return definitions.defined(state, event)
+        case events.Ticked():
+            return crons.ticked(state, event)
+        case events.Notified():
+            return notices.notified(state, event)
+        case events.Forgotten(key=key):
+            return _forgotten(state, key)
+        case _:
+            return _of_run(state, event)
+
+
+def _forgotten(state: State, key: str) -> Decision | Refusal:
+    if key not in state.shared.registry.claims:
+        return Refusal(reason=f"no submission has the key {key}")
+    return Decision(changes=(ItemRemoved(kind="Claim", key=key),))
+
+
+def _of_run(state: State, event: OfRun) -> Decision | Refusal:
     run = state.runs.get(event.uid)
     if run is None:
         return Refusal(reason=f"no workflow has the uid {event.uid}")
@@ -37,19 +75,25 @@ def decide(state: State, event: events.Event) -> Decision | Refusal:
     if refusal is not None:
         return refusal
     work(draft)
+    closing.look(draft)
     return draft.decision()
 
 
 def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
     if event.uid in state.runs:
         return Refusal(reason=f"a workflow with the uid {event.uid} is there already")
+    if event.key and event.key in state.shared.registry.claims:
+        return Refusal(reason=f"the submission {event.key} was made before")
     draft = Draft(submitting.first_state(event, state.shared), event.at)
     manifest = submitting.submitted(draft)
     work(draft)
+    closing.look(draft)
+    if event.key:
+        draft.also(ItemPut(item=items.Claim(key=event.key, uid=event.uid, at=event.at)))
     return draft.decision(ManifestPut(manifest=manifest))
 
 
-def _take(draft: Draft, event: events.Event) -> Refusal | None:
+def _take(draft: Draft, event: OfRun) -> Refusal | None:
     match event:
         case events.Started():
             return attempts.started(draft, event)
@@ -59,6 +103,8 @@ def _take(draft: Draft, event: events.Event) -> Refusal | None:
             return attempts.exited(draft, event)
         case events.TimerFired(key=""):
             return controls.deadline(draft)
+        case events.TimerFired(key=retention.TTL):
+            return retention.expired(draft)
         case events.TimerFired(key=key):
             node = draft.find(key)
             return Refusal(reason=f"no node has the id {key}") if node is None else attempts.woken(draft, node)
@@ -70,8 +116,8 @@ def _take(draft: Draft, event: events.Event) -> Refusal | None:
         case events.DaemonStarted():
             recovery.go_on(draft)
             return None
-        case events.Submitted():
-            return Refusal(reason=f"a workflow with the uid {event.uid} is there already")
+        case events.ArtifactsDeleted():
+            return retention.artifacts_deleted(draft, event)
         case _:
             assert_never(event)
 
@@ -90,6 +136,8 @@ def _asked(draft: Draft, wish: events.Wish) -> Refusal | None:
             return controls.set_node(draft, wish)
         case events.Retry():
             return redoing.retry(draft, wish)
+        case events.Delete():
+            return controls.delete(draft, wish)
         case _:
             assert_never(wish)
 

@@ -5,7 +5,11 @@ from datetime import datetime
 import msgspec
 
 from tiphys.scheduler.calls import Call
+from tiphys.scheduler.events import Event
+from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.spec.artifacts import Artifact
+from tiphys.spec.workflows import Workflow
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -44,7 +48,26 @@ class RunRemoved(Words, frozen=True):
     uid: str
 
 
-Change = ManifestPut | RunPut | NodePut | NodeRemoved | RunRemoved
+class Archived(Words, frozen=True):
+    """A run's record goes into the archive, as Argo would show the run."""
+
+    workflow: Workflow
+
+
+class ItemPut(Words, frozen=True):
+    """A row that belongs to no single run is now this."""
+
+    item: Item
+
+
+class ItemRemoved(Words, frozen=True):
+    """Such a row is gone; `kind` is its struct's name."""
+
+    kind: str
+    key: str
+
+
+Change = ManifestPut | RunPut | NodePut | NodeRemoved | RunRemoved | Archived | ItemPut | ItemRemoved
 
 
 class Launch(Words, frozen=True):
@@ -121,13 +144,44 @@ class Finish(Words, frozen=True):
     uid: str
 
 
-Command = Launch | Adopt | StopAttempt | SetTimer | Wake | Measure | ReleaseClaims | Finish
+class Clean(Words, frozen=True):
+    """Delete what ended attempts left (podGC), after a delay. `orders` are the attempts' ids."""
+
+    uid: str
+    orders: tuple[str, ...]
+    delay_seconds: float
+
+
+class DeleteArtifacts(Words, frozen=True):
+    """Delete output artifacts, and tell `ArtifactsDeleted`."""
+
+    uid: str
+    artifacts: tuple[Artifact, ...]
+
+
+class Erase(Words, frozen=True):
+    """The run is deleted: nothing that is on disk because of it is needed any more."""
+
+    uid: str
+
+
+class Refresh(Words, frozen=True):
+    """Definitions are others now: whoever keeps something made from them looks again."""
+
+
+class Deliver(Words, frozen=True):
+    """There are new notifications to deliver."""
+
+
+Command = (
+    Launch | Adopt | StopAttempt | SetTimer | Wake | Measure | ReleaseClaims | Finish | Clean | DeleteArtifacts | Erase | Refresh | Deliver
+)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
     recovery derives from the rows: `bumps` move counters by key, `unparked` takes so many calls from the fronts of queues, `parked`
-    adds calls to them.
+    adds calls to them. `follows` are facts that this one brings about in other runs: they are decided next, and recorded together with it.
     """
 
     uid: str = ""
@@ -136,6 +190,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     bumps: tuple[tuple[tuple[str, ...], int], ...] = ()
     parked: tuple[tuple[str, Call], ...] = ()
     unparked: tuple[tuple[str, int], ...] = ()
+    follows: tuple[Event, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

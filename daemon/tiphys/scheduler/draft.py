@@ -11,9 +11,10 @@ from msgspec import structs
 
 from tiphys.expressions.chance import Chance
 from tiphys.scheduler import decision
+from tiphys.scheduler.events import Event
 from tiphys.scheduler.queues import Queue
 from tiphys.scheduler.records import Node, Role, Run
-from tiphys.scheduler.state import LOCK, Key, RunState, effects
+from tiphys.scheduler.state import Key, RunState, effects, run_effects
 from tiphys.scheduler.todo import Todo
 from tiphys.spec import names
 from tiphys.spec.status import Phase
@@ -27,8 +28,11 @@ class Draft:
         "_bumps",
         "_commands",
         "_effects",
+        "_erased",
+        "_follows",
         "_fresh",
         "_ids",
+        "_items",
         "_nodes",
         "_owned",
         "_queues",
@@ -51,6 +55,9 @@ class Draft:
         self._effects: dict[Key, int] = {}
         self._queues: dict[str, Queue] = {}
         self._commands: list[decision.Command] = []
+        self._items: list[decision.Change] = []
+        self._follows: list[Event] = []
+        self._erased = False
         self._todo: deque[Todo] = deque()
         self._fresh: list[Todo] = []
 
@@ -64,10 +71,10 @@ class Draft:
     def change_run(self, **changes: object) -> None:
         """Change fields of the run's row."""
         old, new = self.run, structs.replace(self.run, **changes)
-        for lock in old.holding:
-            self._effect((LOCK, lock), -1)
-        for lock in new.holding:
-            self._effect((LOCK, lock), 1)
+        for key, amount in run_effects(old):
+            self._effect(key, -amount)
+        for key, amount in run_effects(new):
+            self._effect(key, amount)
         self._run = new
 
     def chance(self, name: str) -> Chance:
@@ -200,6 +207,23 @@ class Draft:
         """Let something be done once this is recorded."""
         self._commands.append(command)
 
+    def also(self, change: decision.Change) -> None:
+        """Change a row that is not of this run's nodes."""
+        self._items.append(change)
+
+    def follow(self, event: Event) -> None:
+        """Let a fact follow for another run, or for this one once this decision is applied."""
+        self._follows.append(event)
+
+    @property
+    def erased(self) -> bool:
+        """Whether the run goes."""
+        return self._erased
+
+    def erase(self) -> None:
+        """Let the run go, with all that is its."""
+        self._erased = True
+
     def withdraw(self, node_id: str) -> None:
         """Let nothing be done for a node that was made in this very decision and ended in it."""
         self._commands = [command for command in self._commands if getattr(command, "node_id", "") != node_id]
@@ -218,10 +242,15 @@ class Draft:
         """What differs now; `first` goes before the rest."""
         uid = self.run.uid
         changes: list[decision.Change] = list(first)
+        if self._erased:
+            changes += [*self._items, decision.RunRemoved(uid=uid)]
+            commands = (decision.Finish(uid=uid), decision.Erase(uid=uid))
+            return decision.Decision(uid=uid, changes=tuple(changes), commands=commands, follows=tuple(self._follows))
         if self._run is not None:
             changes.append(decision.RunPut(run=self._run))
         changes.extend(decision.NodeRemoved(uid=uid, node_id=node_id) for node_id in self._removed)
         changes.extend(decision.NodePut(uid=uid, node=node) for node in self._nodes.values())
+        changes.extend(self._items)
         return decision.Decision(
             uid=uid,
             changes=tuple(changes),
@@ -229,4 +258,5 @@ class Draft:
             bumps=tuple((key, amount) for key, amount in self._bumps.items() if amount),
             parked=tuple((name, entry[2]) for name, queue in self._queues.items() for entry in queue.added),
             unparked=tuple((name, queue.taken) for name, queue in self._queues.items() if queue.taken),
+            follows=tuple(self._follows),
         )

@@ -1,6 +1,6 @@
 """A node is over: exports, hooks, and then word to its owner."""
 
-from tiphys.scheduler import containers, daemons, dag, giving, hooks, measuring, retrying, steps, todo
+from tiphys.scheduler import containers, daemons, dag, giving, hooks, measuring, retention, retrying, steps, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType
@@ -14,6 +14,7 @@ def over(draft: Draft, node: Node) -> None:
         daemons.dismiss(draft, node)
     elif node.type is NodeType.POD:
         containers.over(draft, node)
+        retention.pod_over(draft, node)
     if node.role is Role.ATTEMPT:
         draft.later(todo.Settle(node.id))  # the next attempt comes before those that wait for this one's room
     if node.type is not NodeType.STEP_GROUP:

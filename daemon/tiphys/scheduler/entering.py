@@ -10,7 +10,7 @@ from tiphys.errors import TiphysError
 from tiphys.expressions import durations, tags
 from tiphys.expressions.scope import ChainScope, FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import binding, bodies, locks, nodes, sources, submitting, todo, working
+from tiphys.scheduler import binding, bodies, locks, nodes, places, sources, submitting, todo, working
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role
@@ -45,9 +45,13 @@ def enter(draft: Draft, node_id: str) -> None:
 
 def _enter_run(draft: Draft) -> None:
     run = draft.run
-    if not run.wanting or run.phase.completed:
+    if run.phase.completed or not (run.wanting or run.postponed):
         return
     try:
+        if run.postponed:
+            if places.take(draft) and submitting.lock(draft):
+                draft.later(todo.GoOn())
+            return
         if locks.take_for_run(draft, run.wanting):
             draft.later(todo.GoOn())
     except TiphysError as error:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from tiphys.scheduler.items import Definable
 from tiphys.scheduler.records import Manifest
 from tiphys.spec.status import Phase
 from tiphys.spec.work import Handle, Outcome, Report
@@ -16,11 +17,12 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
 
 
 class Submitted(Fact, frozen=True):
-    """A workflow was accepted. `seed` is its chance: everything random in it comes from here."""
+    """A workflow was accepted. `seed` is its chance: everything random in it comes from here. `key`: the same submission has the same."""
 
     uid: str
     seed: str
     manifest: Manifest
+    key: str = ""
 
 
 class Started(Fact, frozen=True):
@@ -92,7 +94,13 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
     parameters: dict[str, str] = {}
 
 
-Wish = Suspend | Resume | Stop | Terminate | SetNode | Retry
+class Delete(msgspec.Struct, frozen=True, tag=True):
+    """Delete the run; one that goes on is terminated first. `force`: artifacts that were to be deleted with it stay."""
+
+    force: bool = False
+
+
+Wish = Suspend | Resume | Stop | Terminate | SetNode | Retry | Delete
 
 
 class Asked(Fact, frozen=True):
@@ -115,4 +123,69 @@ class Woken(Fact, frozen=True):
     uid: str
 
 
-Event = Submitted | Started | Reported | Exited | TimerFired | Asked | DaemonStarted | Woken
+class ArtifactsDeleted(Fact, frozen=True):
+    """What a run's artifactGC had to delete is deleted, or (`error`) could not be."""
+
+    uid: str
+    error: str = ""
+
+
+class Defined(Fact, frozen=True):
+    """The documents in force that come from `source` are now these and no others."""
+
+    source: str
+    digest: str = ""
+    documents: tuple[Definable, ...] = ()
+    uid: str = ""
+
+
+class Ticked(Fact, frozen=True):
+    """A moment of a CronWorkflow's schedule has come, or somebody wants it to run now (`manual`).
+
+    `manifest` is the workflow that it would start, with the uid `child`; None: it cannot be made, `error` says why.
+    `missed`: the moment has passed and nothing is to be started for it; why.
+    """
+
+    namespace: str
+    name: str
+    scheduled_at: datetime
+    child: str
+    seed: str
+    manifest: Manifest | None = None
+    error: str = ""
+    missed: str = ""
+    manual: bool = False
+    uid: str = ""
+
+
+class Forgotten(Fact, frozen=True):
+    """The submission with this key will not be made again."""
+
+    key: str
+    uid: str = ""
+
+
+class Notified(Fact, frozen=True):
+    """A notification was tried. `error`: why it is not delivered; `again_at`: when it is tried again (None: never)."""
+
+    notice_id: str
+    error: str = ""
+    again_at: datetime | None = None
+    uid: str = ""
+
+
+Event = (
+    Submitted
+    | Started
+    | Reported
+    | Exited
+    | TimerFired
+    | Asked
+    | DaemonStarted
+    | Woken
+    | ArtifactsDeleted
+    | Defined
+    | Ticked
+    | Forgotten
+    | Notified
+)

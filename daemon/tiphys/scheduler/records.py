@@ -130,6 +130,8 @@ class Manifest(Record, frozen=True, kw_only=True):
 class Run(Record, frozen=True, kw_only=True):
     """One workflow's own row. `generation` counts its retries in place. `holding` and `wanting` are its own locks.
 
+    `key`: under which it was submitted, so that it is submitted once. `postponed`: it waits until fewer workflows run. `deleting`: it goes
+    when it has ended. `artifact_gc_error`: why its artifactGC could not delete artifacts.
     `metrics_error`: why a custom metric could not be computed. `estimated_seconds`: how long it will take, which is as long as the run
     `estimated_from` took.
     """
@@ -158,3 +160,7 @@ class Run(Record, frozen=True, kw_only=True):
     metrics_error: str = ""
     estimated_from: str = ""
     estimated_seconds: int = 0
+    key: str = ""
+    postponed: bool = False
+    deleting: bool = False
+    artifact_gc_error: str = ""

@@ -1,6 +1,6 @@
 """Going on from rows: after a restart, and after a retry of the whole workflow. Recovery is an event, not a second code path."""
 
-from tiphys.scheduler import attempts, decision, hooks, submitting, todo
+from tiphys.scheduler import attempts, decision, hooks, retention, submitting, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType, Phase
@@ -12,8 +12,9 @@ def go_on(draft: Draft) -> None:
     """Take up everything that is outstanding: adopt what lives, launch what never started, count again, set timers."""
     run = draft.run
     if run.phase.completed:
+        retention.go_on(draft)
         return
-    if run.wanting:
+    if run.wanting or run.postponed:
         draft.later(todo.Enter(""))
         return
     if run.deadline_at is not None and not run.deadline_passed:
@@ -21,6 +22,7 @@ def go_on(draft: Draft) -> None:
     for node in list(draft.all_nodes()):
         if not node.settled or (node.daemoned and not node.phase.fulfilled):
             _take_up(draft, node)
+    retention.clean_again(draft)
     entry = draft.find(run.name)
     if entry is None:
         submitting.begin(draft)

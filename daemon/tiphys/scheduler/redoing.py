@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import structs
 
 from tiphys.errors import TiphysError
-from tiphys.scheduler import recovery, submitting
+from tiphys.scheduler import places, recovery, submitting
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Retry
@@ -42,7 +42,7 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         parameters=parameters,
     )
     try:
-        if submitting.lock(draft):
+        if places.take(draft) and submitting.lock(draft):
             recovery.go_on(draft)
     except TiphysError as error:
         submitting.refuse(draft, f"Failed to acquire the synchronization lock. {error}")

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from msgspec import structs
-
 from tiphys.scheduler import decision as words
 from tiphys.scheduler import queues
+from tiphys.scheduler.items import Item, Rules
 from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.scheduler.registry import Crowd, Registry
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
 
@@ -26,6 +26,9 @@ Key = tuple[str, ...]
 ("deps", dag, task); ("daemons",) and ("daemons", boundary): those that are up."""
 
 LOCK = "lock"
+RUNS = "runs"
+"""How many runs have a place: all of them, and those of a namespace."""
+SHARED = frozenset({LOCK, RUNS})
 ORIGINS = tuple(f"workflows.argoproj.io/{name}" for name in ("workflow-template", "cluster-workflow-template", "cron-workflow"))
 
 
@@ -44,15 +47,18 @@ class Waiter(NamedTuple):
 
 
 class Shared:
-    """What runs have in common, derived from all their rows: locks held (counters), who waits for them, memos, and the last run of each
-    origin that succeeded.
+    """What runs have in common, derived from all their rows: locks held and places taken (counters), who waits for them, memos, the
+    last run of each origin that succeeded; and what is in force for all of them.
 
     A memo is a node that succeeded with a memo key: when it ended, its id and its outputs.
     """
 
-    __slots__ = ("_turn", "counters", "memos", "queues", "succeeded")
+    __slots__ = ("_turn", "counters", "crowd", "memos", "queues", "registry", "rules", "succeeded")
 
     def __init__(self) -> None:
+        self.registry = Registry()
+        self.crowd = Crowd()
+        self.rules = Rules()
         self.counters: dict[Key, int] = {}
         self.queues: dict[str, list[Waiter]] = {}
         self.succeeded: dict[tuple[str, ...], RunState] = {}
@@ -107,6 +113,20 @@ def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
             yield ("active", node.boundary), 1
     elif node.phase.failed_or_error and node.boundary:
         yield ("failed", node.boundary), 1
+
+
+def run_effects(run: Run) -> Iterable[tuple[Key, int]]:
+    """What a run's own row adds to the counters that are sums over records."""
+    for lock in run.holding:
+        yield (LOCK, lock), 1
+    if has_place(run):
+        yield (RUNS,), 1
+        yield (RUNS, run.namespace), 1
+
+
+def has_place(run: Run) -> bool:
+    """Whether the run counts among those that go on at once."""
+    return run.phase is not Phase.UNKNOWN and not run.phase.completed and not run.postponed
 
 
 def _measured(manifest: Manifest) -> bool:
@@ -173,11 +193,13 @@ class RunState:
 
     def set_run(self, run: Run) -> None:
         """Take the run's own row in, new or changed."""
-        for lock in self.run.holding if self.run is not run else ():
-            self.bump((LOCK, lock), -1)
-        for lock in run.holding:
-            self.bump((LOCK, lock), 1)
-        self._queue("", self.run.wanting if self.run is not run else (), run.wanting)
+        old = self.run if self.run is not run else None
+        for key, amount in run_effects(old) if old is not None else ():
+            self.bump(key, -amount)
+        for key, amount in run_effects(run):
+            self.bump(key, amount)
+        self._queue("", old.wanting if old is not None else (), run.wanting)
+        self.shared.crowd.put(self.rank, old, run)
         self.run = run
         self.globals = None
         if run.phase is Phase.SUCCEEDED and (key := origin(run.namespace, run.labels)):
@@ -208,7 +230,7 @@ class RunState:
 
     def bump(self, key: Key, amount: int) -> None:
         """Move a counter; one at zero is not kept."""
-        counters = self.shared.counters if key[0] == LOCK else self.counters
+        counters = self.shared.counters if key[0] in SHARED else self.counters
         value = counters.get(key, 0) + amount
         if value:
             counters[key] = value
@@ -217,7 +239,7 @@ class RunState:
 
     def counted(self, key: Key) -> int:
         """A counter's value."""
-        return (self.shared.counters if key[0] == LOCK else self.counters).get(key, 0)
+        return (self.shared.counters if key[0] in SHARED else self.counters).get(key, 0)
 
 
 class State:
@@ -236,6 +258,11 @@ class State:
             state.put(node)
         self.runs[run.uid] = state
 
+    def load_items(self, items: Iterable[Item]) -> None:
+        """Take the rows in that belong to no single run."""
+        for item in items:
+            self.shared.registry.put(item)
+
     def apply(self, decision: words.Decision) -> None:
         """Make the state what the decision says; the only way it ever changes."""
         removed = [change.node_id for change in decision.changes if isinstance(change, words.NodeRemoved)]
@@ -251,10 +278,13 @@ class State:
         run = self.runs.pop(uid, None)
         if run is not None:
             run.remove(list(run.nodes))
-            key = origin(run.run.namespace, run.run.labels)
-            if self.shared.succeeded.get(key) is run:
-                del self.shared.succeeded[key]
-            run.set_run(structs.replace(run.run, holding=(), wanting=()))
+            origin_ = origin(run.run.namespace, run.run.labels)
+            if self.shared.succeeded.get(origin_) is run:
+                del self.shared.succeeded[origin_]
+            for key, amount in run_effects(run.run):
+                run.bump(key, -amount)
+            run._queue("", run.run.wanting, ())  # noqa: SLF001 - the state and its runs are one
+            self.shared.crowd.remove(run.rank, run.run)
 
     def _change(self, change: words.Change) -> None:
         match change:
@@ -271,6 +301,12 @@ class State:
                 pass  # done before: what is removed may be put again in the same decision
             case words.RunRemoved(uid=uid):
                 self._forget(uid)
+            case words.ItemPut(item=item):
+                self.shared.registry.put(item)
+            case words.ItemRemoved(kind=kind, key=key):
+                self.shared.registry.remove(kind, key)
+            case words.Archived():
+                pass  # the archive is on disk alone
             case _:
                 assert_never(change)
 

@@ -11,7 +11,7 @@ from tiphys.expressions import environment, expr, tags
 from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import decision, estimates, locks, measuring, sources, todo
+from tiphys.scheduler import decision, estimates, locks, measuring, places, sources, todo
 from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
@@ -38,6 +38,7 @@ def first_state(event: Submitted, shared: Shared) -> RunState:
         seed=event.seed,
         labels=dict(meta.labels or {}),
         annotations=dict(meta.annotations or {}),
+        key=event.key,
     )
     return RunState(run, event.manifest, shared)
 
@@ -68,7 +69,7 @@ def submitted(draft: Draft) -> Manifest:
     draft.state.manifest = manifest
     draft.change_run(parameters=parameters, suspended=bool(spec.suspend))
     try:
-        if lock(draft):
+        if places.take(draft) and lock(draft):
             begin(draft)
     except TiphysError as error:
         refuse(draft, f"Failed to acquire the synchronization lock. {error}")

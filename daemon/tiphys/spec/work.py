@@ -5,7 +5,7 @@ Secret values are not in an order: it names Secret keys, and the executor resolv
 """
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, dataclass_transform
 
@@ -269,6 +269,14 @@ class Executor(Protocol):
 
     async def remove(self, order_id: str) -> None:
         """Forget a finished attempt and delete what it left."""
+        ...
+
+    async def remove_run(self, workflow_uid: str) -> None:
+        """Forget all attempts of a run and delete what they left; none of them goes on."""
+        ...
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Delete what runs left whose uids are not among these."""
         ...
 
     def supports(self, template: Template) -> Sequence[Finding]:

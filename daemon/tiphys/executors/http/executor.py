@@ -7,7 +7,7 @@ attempt that was on its way is sent again, with the same idempotency key. aiohtt
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -133,6 +133,14 @@ class HTTPExecutor:
     async def remove(self, order_id: str) -> None:
         """Forget the attempt and its answer."""
         self._attempts.pop(order_id, None)
+
+    async def remove_run(self, workflow_uid: str) -> None:
+        """Forget the attempts of a run."""
+        for order_id in [order_id for order_id in self._attempts if order_id.startswith(f"{workflow_uid}/")]:
+            del self._attempts[order_id]
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Nothing is left on disk."""
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """An http template gives its answer's body as `outputs.result` and nothing else."""

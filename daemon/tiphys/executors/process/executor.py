@@ -6,7 +6,7 @@ gets a record when the step has ended. Everything about an attempt is found agai
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,17 +78,16 @@ class ProcessExecutor:
 
     async def launch(self, order: WorkOrder) -> Handle:
         """Start the attempt, or find it started. Waits for one of the machine's slots."""
-        handle = self._handle(order.id)
         if order.id in self._early or order.id in self._plans:
-            return handle
+            return self._handle(order.id)
         try:
             pod = pods.pod_of(order)
         except CommandError as error:
             self._early[order.id] = outcomes.error(str(error))
-            return handle
+            return self._handle(order.id)
         if pod is None:
             self._early[order.id] = outcomes.error("the process executor runs templates with containers only")
-            return handle
+            return self._handle(order.id)
         await self._slots.acquire_on_behalf_of(order.id)
         self._link.when_ended(order.id, self._release)
         try:
@@ -101,7 +100,7 @@ class ProcessExecutor:
             self._release(order.id)
         else:
             self._states.began(order, pod)
-        return handle
+        return self._handle(order.id)
 
     async def _start(self, order: WorkOrder, pod: Pod) -> Outcome | None:
         """Stage in and spawn; an Outcome where it did not come to that."""
@@ -286,13 +285,14 @@ class ProcessExecutor:
         message = outcomes.not_on_host(container.name or "main", program, container.image, "No such file or directory")
         return outcomes.failed(message, outcomes.NOT_STARTED)
 
-    async def adopt(self, order: WorkOrder, handle: Handle | None) -> Handle | None:  # noqa: ARG002 (the id is the handle)
+    async def adopt(self, order: WorkOrder, handle: Handle | None) -> Handle | None:
         """Find the attempt again; it takes a slot if it still runs, however many are taken."""
         if order.id in self._early or order.id in self._plans:
             return self._handle(order.id)
         pod = pods.pod_of(order)
         if pod is None or not await self._link.find(order.id):
-            return None
+            # Started, and nobody knows it any more: `wait` calls that interrupted. What never came to the host is launched.
+            return handle if handle is not None and handle.host else None
         self._plans[order.id], _ = await self._plan(order, pod)
         self._states.began(order, pod)
         return self._handle(order.id)
@@ -369,7 +369,16 @@ class ProcessExecutor:
         for order_id in [*self._plans, *self._early]:
             if order_id.startswith(prefix):
                 await self.remove(order_id)
+        self._link.forget_run(prefix)
         await anyio.to_thread.run_sync(_delete, self._directories.group(prefix))
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Delete the folders of runs that nobody knows: they were deleted, and the daemon was killed before their folders were."""
+        kept = {places.place(f"{uid}/").group for uid in known}
+        for folder in await anyio.to_thread.run_sync(_folders, self._directories.root):
+            if folder.name not in kept and not folder.name.startswith("."):
+                self._link.forget_run(f"{folder.name}/")
+                await anyio.to_thread.run_sync(_delete, folder)
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """What this executor cannot do of a template, and what it need not."""
@@ -393,7 +402,8 @@ class ProcessExecutor:
             return  # an adopted attempt holds no slot
 
     def _handle(self, order_id: str) -> Handle:
-        return Handle(executor=NAME, text=order_id, host=self._link.boot)
+        """The attempt's handle; without a host where it never came to one."""
+        return Handle(executor=NAME, text=order_id, host="" if order_id in self._early else self._link.boot)
 
 
 def order_id_of(handle: Handle) -> str:
@@ -417,6 +427,10 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, onerror=_open_up)
     else:
         path.unlink(missing_ok=True)
+
+
+def _folders(root: Path) -> list[Path]:
+    return [path for path in root.iterdir() if path.is_dir() and not path.is_symlink()]
 
 
 def _open_up(remove: Callable[[str], object], text: str, _error: object) -> None:

@@ -122,6 +122,10 @@ class Link:
         self._after.pop(order_id, None)
         self._send({"op": "forget", "id": order_id, "group": places.place(order_id).group})
 
+    def forget_run(self, order_prefix: str) -> None:
+        """Nobody will ask for any attempt of a run again; its folder is about to go."""
+        self._send({"op": "forget_run", "group": places.place(order_prefix).group})
+
     async def prepare(self, entries: Iterable[Any]) -> str:
         """Let the launcher make directories and files; returns its error."""
         answer = await self._ask({"op": "prepare", "entries": list(entries)})

@@ -1,0 +1,129 @@
+"""The rows that belong to no single run: definitions, cron workflows and their ticks, and what is remembered of submissions."""
+
+from datetime import datetime
+
+import msgspec
+
+from tiphys.scheduler.records import Record
+from tiphys.spec.notices import Notice
+from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, CronWorkflow, Document, WorkflowTemplate
+
+Definable = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap
+"""Documents that stay in force. A Secret is never one: its values are in no row."""
+
+
+class Definition(Record, frozen=True, kw_only=True, tag=True):
+    """A document in force. `source` is the file it came from, with the `digest` of its bytes, or "api"."""
+
+    document: Definable
+    source: str
+    digest: str = ""
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """Its kind, namespace and name."""
+        return definition_key(self.document)
+
+
+class Cron(Record, frozen=True, kw_only=True, tag=True):
+    """How far a CronWorkflow is (semantics 2.20). `last_used` are the schedules at its last tick, `stopped` that its stopStrategy said so.
+
+    `succeeded` and `failed` count its workflows that ended; `error` is why it cannot run, `error_kind` the condition's type.
+    """
+
+    namespace: str
+    name: str
+    last_scheduled_at: datetime | None = None
+    last_used: str = ""
+    stopped: bool = False
+    succeeded: int = 0
+    failed: int = 0
+    error: str = ""
+    error_kind: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its namespace and name."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Tick(Record, frozen=True, kw_only=True, tag=True):
+    """A moment of a schedule, and what became of it: the workflow `uid` was started, or it was `skipped` for a reason."""
+
+    namespace: str
+    name: str
+    scheduled_at: datetime
+    at: datetime
+    uid: str = ""
+    workflow: str = ""
+    skipped: str = ""
+    manual: bool = False
+
+    @property
+    def key(self) -> str:
+        """The cron workflow, and when."""
+        return f"{self.namespace}/{self.name}/{self.scheduled_at.isoformat()}"
+
+
+class Claim(Record, frozen=True, kw_only=True, tag=True):
+    """A submission that may be made again (its file lies where it did): the run that it became."""
+
+    key: str
+    uid: str
+    at: datetime
+
+
+class Outbox(Record, frozen=True, kw_only=True, tag=True):
+    """A notification that is not delivered yet."""
+
+    notice: Notice
+
+    @property
+    def key(self) -> str:
+        """The notice's own."""
+        return self.notice.id
+
+
+Item = Definition | Cron | Tick | Claim | Outbox
+
+
+def definition_key(document: Definable) -> str:
+    """What tells a definition from every other."""
+    namespace = "" if isinstance(document, ClusterWorkflowTemplate) else document.metadata.namespace
+    return f"{type(document).__name__}/{namespace}/{document.metadata.name}"
+
+
+def is_definable(document: Document) -> bool:
+    """Whether a document is one that stays in force."""
+    return isinstance(document, Definable)
+
+
+class Target(Record, frozen=True, kw_only=True):
+    """Who is told of phases: of which, in which namespaces (empty: all), of runs whose labels the selector matches."""
+
+    name: str
+    phases: frozenset[str]
+    namespaces: frozenset[str] = frozenset()
+    selector: str = ""
+
+
+class Rules(Record, frozen=True, kw_only=True):
+    """What settings say about all runs together; they may change while runs go on. 0: no limit.
+
+    `completed`, `failed`, `errored`: how many of the newest that ended so are kept.
+    """
+
+    parallelism: int = 0
+    namespace_parallelism: int = 0
+    namespaces: dict[str, int] = msgspec.field(default_factory=dict)
+    completed: int = 0
+    failed: int = 0
+    errored: int = 0
+    archive: bool = True
+    pod_gc_delay_seconds: float = 5.0
+    targets: tuple[Target, ...] = ()
+
+    def limit(self, namespace: str) -> int:
+        """How many workflows of a namespace may run at once."""
+        return self.namespaces.get(namespace, self.namespace_parallelism)
