@@ -20,6 +20,7 @@ from tiphys.journal import opening, queries, rows
 from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
+from tiphys.scheduler.events import Event
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node
 from tiphys.settings import JournalSettings
@@ -267,7 +268,7 @@ class SQLiteJournal:
         definitions: Manifest | None = None
         page = []
         for number, total, event, summary in found:
-            fact = _checked("events", number, rows.event, total, event, summary)
+            fact = _event(number, total, event, summary)
             if rows.is_lean(fact):
                 definitions = definitions or self._definitions(run)
                 fact = rows.whole(fact, definitions)
@@ -292,7 +293,14 @@ def _node_row(number: int, run: int, node: Node) -> tuple[int, int, str, int, by
 
 def _event_row(number: int, entry: Entry) -> tuple[int, int, bytes, bytes]:
     event, summary = rows.logged(entry)
-    return number, rows.checksum(event, summary), event, summary
+    return number, rows.checksum(event, summary, b"%d" % number), event, summary
+
+
+def _event(number: int, total: int, event: bytes, summary: bytes) -> "Event":
+    """A row's event. Its checksum covers its number too; version 1 left that out."""
+    more = () if rows.checksum(event, summary) == total else (b"%d" % number,)
+    found: Event = _checked("events", number, rows.event, total, event, summary, *more)
+    return found
 
 
 def _checked(table: str, number: int, decoder: "rows.Decoder[Result]", total: int, *data: bytes) -> Result:
