@@ -13,10 +13,24 @@ EXAMPLE ?= examples/fan-out.yaml
 ARGS ?=
 FUZZ_SECONDS ?= 600
 
-.PHONY: help run setup aws test check format conformance fuzz bench clean
+# Where `make install` puts things; DESTDIR goes in front of all of it.
+DESTDIR ?=
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+LIBDIR := $(PREFIX)/lib/tiphys
+BINDIR := $(PREFIX)/bin
+DOCDIR := $(PREFIX)/share/doc/tiphys
+# systemd looks below these two only, whatever the prefix is.
+SHARED := $(if $(filter /usr,$(PREFIX)),/usr/lib,/usr/local/lib)
+UNITDIR ?= $(SHARED)/systemd/system
+USER_UNITDIR ?= $(SHARED)/systemd/user
+SYSTEM_UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
+USER_UNITS := tiphysd.service tiphysd.socket
+
+.PHONY: help run setup aws test check format conformance fuzz bench clean install uninstall install-user uninstall-user program units
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(READY) ## set up if need be, then run the main example (EXAMPLE=FILE, ARGS='-p k=v')
 	@$(BIN)/tiphys run $(EXAMPLE) $(ARGS)
@@ -76,6 +90,78 @@ bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
 	for script in tests/bench/bench_*.py; do found=1; echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done; \
 	[ $$found = 1 ] || echo "this release has no benchmarks"
+
+install: program units ## the daemon for the whole machine, as root: PREFIX (/usr/local), DESTDIR for packagers
+	@install -d $(DESTDIR)$(SHARED)/sysusers.d $(DESTDIR)$(SHARED)/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tiphys $(DESTDIR)$(DOCDIR)/as-root
+	@install -m 644 systemd/tiphys.sysusers $(DESTDIR)$(SHARED)/sysusers.d/tiphys.conf
+	@install -m 644 systemd/tiphys.tmpfiles $(DESTDIR)$(SHARED)/tmpfiles.d/tiphys.conf
+	@install -m 644 systemd/README.md $(DESTDIR)$(DOCDIR)/README.md
+	@install -m 644 systemd/as-root/*.conf $(DESTDIR)$(DOCDIR)/as-root
+	@test -e $(DESTDIR)$(SYSCONFDIR)/tiphys/tiphys.yaml || install -m 644 config/tiphys.yaml $(DESTDIR)$(SYSCONFDIR)/tiphys/tiphys.yaml
+	@printf '%s\n' 'Tiphys is installed; its settings are in $(SYSCONFDIR)/tiphys/tiphys.yaml. Next, as root:' \
+	    '  systemd-sysusers && systemd-tmpfiles --create tiphys.conf' \
+	    '  systemctl daemon-reload' \
+	    '  systemctl enable --now tiphysd.socket tiphys-launcher tiphysd' \
+	    '  usermod --append --groups tiphys NAME    # who may use it, from the next login on' \
+	    'After an upgrade: systemctl daemon-reload && systemctl restart tiphysd (running steps go on; leave tiphys-launcher alone).'
+
+uninstall: ## take it away again; settings and state stay
+	@rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+	@rm -f $(addprefix $(DESTDIR)$(BINDIR)/,tiphys tiphysd)
+	@rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(SYSTEM_UNITS)) $(addprefix $(DESTDIR)$(USER_UNITDIR)/,$(USER_UNITS))
+	@rm -f $(DESTDIR)$(SHARED)/sysusers.d/tiphys.conf $(DESTDIR)$(SHARED)/tmpfiles.d/tiphys.conf
+	@printf '%s\n' 'Tiphys is uninstalled. What still runs of it ends with' \
+	    '  systemctl stop tiphysd.socket tiphysd tiphys-launcher; systemctl daemon-reload' \
+	    'What it kept is still there: $(SYSCONFDIR)/tiphys, /var/lib/tiphys, and the user tiphys.'
+
+# A user's own daemon; nothing of it needs root.
+HOME_PREFIX := $(HOME)/.local
+HOME_UNITDIR := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/systemd/user
+
+install-user: ## the daemon for you alone, without root: ~/.local and ~/.config/systemd/user
+	@$(MAKE) --no-print-directory program units PREFIX=$(HOME_PREFIX) UNITDIR= USER_UNITDIR=$(HOME_UNITDIR)
+	@printf '%s\n' 'Tiphys is installed in $(HOME_PREFIX). Next:' \
+	    '  systemctl --user daemon-reload' \
+	    '  systemctl --user enable --now tiphysd.socket tiphysd' \
+	    '  loginctl enable-linger    # else it ends when you log out, and starts when you log in' \
+	    'Settings, if you need any: ~/.config/tiphys/tiphys.yaml (config/tiphys.yaml has all of them).'
+
+uninstall-user: ## take that away again; settings and state stay
+	@rm -rf $(DESTDIR)$(HOME_PREFIX)/lib/tiphys
+	@rm -f $(addprefix $(DESTDIR)$(HOME_PREFIX)/bin/,tiphys tiphysd) $(addprefix $(DESTDIR)$(HOME_UNITDIR)/,$(USER_UNITS))
+	@echo 'What still runs ends with: systemctl --user stop tiphysd.socket tiphysd; systemctl --user daemon-reload'
+
+# An environment of its own, made beside the one in use and put in its place at the end, from a copy of the sources, so that nothing
+# left over from an earlier build comes along. The two commands find it next to themselves, else where it was installed.
+program:
+	@case "$$(realpath "$$(command -v $(PYTHON))")" in /root/*|/home/*) [ -n "$(filter $(HOME_PREFIX),$(PREFIX))" ] || \
+	    echo "warning: $(PYTHON) lies in a home, where the user tiphys cannot run it; name another with PYTHON=/usr/bin/python3" >&2;; esac
+	@umask 022; set -e; new=$(DESTDIR)$(LIBDIR).new; rm -rf $$new; install -d $$(dirname $$new) $(DESTDIR)$(BINDIR); \
+	echo "installing into $(DESTDIR)$(LIBDIR) ..."; \
+	$(PYTHON) -m venv $$new; \
+	sources=$$(mktemp -d); trap 'rm -rf $$sources' EXIT; \
+	tar -c --exclude __pycache__ --exclude '*.egg-info' pyproject.toml README.md daemon | tar -x -C $$sources; \
+	$$new/bin/python -I -m pip install --quiet --disable-pip-version-check $$sources; \
+	rm -rf $(DESTDIR)$(LIBDIR).old; \
+	if [ -e $(DESTDIR)$(LIBDIR) ]; then mv $(DESTDIR)$(LIBDIR) $(DESTDIR)$(LIBDIR).old; fi; \
+	mv $$new $(DESTDIR)$(LIBDIR); rm -rf $(DESTDIR)$(LIBDIR).old
+	@for name in tiphys tiphysd; do \
+	    printf '%s\n' '#!/bin/sh' 'home=$${0%/*}/../lib/tiphys' '[ -x "$$home/bin/python" ] || home=$(LIBDIR)' \
+	        "exec \"\$$home/bin/python\" -I -c 'import sys; from tiphys.__main__ import $$name; sys.exit($$name())' \"\$$@\"" \
+	        >$(DESTDIR)$(BINDIR)/$$name && chmod 755 $(DESTDIR)$(BINDIR)/$$name || exit 1; \
+	done
+
+# The units, with this installation's paths in them. An empty directory: none of that kind.
+units: program
+	@set -e; launcher=$$(cd $(DESTDIR)$(LIBDIR) && ls lib/python*/site-packages/tiphys/launcher.py); \
+	render() { \
+	    sed -e 's,@BINDIR@,$(BINDIR),g' -e 's,@PREFIX@,$(PREFIX),g' -e 's,@PYTHON@,$(LIBDIR)/bin/python,g' \
+	        -e "s,@LAUNCHER@,$(LIBDIR)/$$launcher,g" $$1 >$$2 && chmod 644 $$2; \
+	}; \
+	if [ -n "$(UNITDIR)" ]; then install -d $(DESTDIR)$(UNITDIR); \
+	    for unit in $(SYSTEM_UNITS); do render systemd/$$unit $(DESTDIR)$(UNITDIR)/$$unit; done; fi; \
+	install -d $(DESTDIR)$(USER_UNITDIR); \
+	for unit in $(USER_UNITS); do render systemd/user/$$unit $(DESTDIR)$(USER_UNITDIR)/$$unit; done
 
 clean: ## remove caches and builds, keep the virtual environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache daemon/tiphys.egg-info

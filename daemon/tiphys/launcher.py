@@ -1,6 +1,7 @@
 """The launcher: a tiny process that is the parent of every step, so that the daemon need not be.
 
-It outlives a daemon that dies (`--mode daemon`), or makes sure that nothing outlives a foreground run (`--mode run`). It starts
+It outlives a daemon that dies (`--mode daemon`; `--mode service` is the same with systemd as the one who starts and ends it), or makes
+sure that nothing outlives a foreground run (`--mode run`). It starts
 steps with posix_spawn, reaps them with wait4, copies what they print into files, kills what they leave behind, enforces their
 deadlines, and writes each start and end to a journal, so that whoever asks later gets the true end. It imports nothing but the
 standard library, runs as `python -I -S launcher.py`, and never decides what a step is: its client composes every command.
@@ -1219,6 +1220,14 @@ def keep() -> None:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
+def tell_systemd(text: str) -> None:
+    """sd_notify(3), where a service manager listens; the steps' environment never holds its address."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] in {"/", "@"}:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+            manager.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
 def main() -> int:
     """Become the launcher of a runtime directory, unless there is one."""
     words = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
@@ -1276,12 +1285,13 @@ def main() -> int:
         listener.listen(16)
         listener.setblocking(False)
         launcher.watch(listener.fileno(), lambda _events: launcher.accept(listener))
+        tell_systemd("READY=1")
         launcher.run()
         for root in launcher.roots:
             launcher.drop(root)
         with contextlib.suppress(OSError):
             os.unlink(place)
-        if launcher.over or not launcher.clients:
+        if options.mode != "service" and (launcher.over or not launcher.clients):  # a service's directory is its manager's
             launcher.tidy_up()
     return 0
 

@@ -120,4 +120,5 @@ async def connect(directories: Directories, mode: str, started: Started, report:
                 return wire
             await anyio.sleep(wait)
             wait = min(wait * 1.5, 0.2)
-    raise LauncherUnreachable(f"no launcher answers at {directories.socket}; its words are in {directories.runtime / 'launcher.log'}")
+    words = f"in {directories.runtime / 'launcher.log'}" if mode != "service" else "what `systemctl status tiphys-launcher` shows"
+    raise LauncherUnreachable(f"no launcher answers at {directories.socket}; its words are {words}")

@@ -187,7 +187,7 @@ class Link:
         waiting.known.set()
 
     async def _connect(self) -> None:
-        with anyio.move_on_after(connection.CONNECT_SECONDS):
+        with anyio.move_on_after(2 * connection.CONNECT_SECONDS):  # a launcher that cannot be reached at all is said so before
             while True:
                 wire = await connection.connect(self.directories, self.mode, self._started, self._report)
                 self._wire = wire
