@@ -14,3 +14,7 @@ class StateRefused(TiphysError):
 
 class InvalidSettings(TiphysError):
     """The settings file is not valid; exit code 2."""
+
+
+class Busy(TiphysError):
+    """Not now."""

@@ -39,10 +39,17 @@ class Secrets:
 
     def __init__(self, documents: Iterable[Document] = (), *, directory: Path | None = None, credentials: Path | None = None) -> None:
         self._documents: dict[Key, Mapping[str, bytes]] = {}
+        self._kept: dict[Key, Mapping[str, bytes]] = {}
         self._directory = directory
         self._credentials = credentials
         for document in documents:
-            self._add(document)
+            self._add(document, self._documents)
+
+    def keep(self, documents: Iterable[Document]) -> None:
+        """Have these ConfigMaps in place of those kept before; they come after the documents given at the beginning."""
+        self._kept.clear()
+        for document in documents:
+            self._add(document, self._kept)
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._documents)} documents, directory {self._directory}, credentials {self._credentials}>"
@@ -54,6 +61,7 @@ class Secrets:
         """The same sources, with the Secrets and ConfigMaps among `documents` in front."""
         wider = Secrets(documents, directory=self._directory, credentials=self._credentials)
         wider._documents = {**self._documents, **wider._documents}
+        wider._kept = self._kept
         return wider
 
     async def secret(self, namespace: str, name: str, key: str) -> str | None:
@@ -95,23 +103,26 @@ class Secrets:
             raise self.missing(kind, namespace, selector.name, selector.key)
         return value
 
-    def _add(self, document: Document) -> None:
+    def _add(self, document: Document, to: dict[Key, Mapping[str, bytes]]) -> None:
         match document:
             case Secret():
                 values = {key: _decoded(SECRET, document.metadata.name, key, text) for key, text in (document.data or {}).items()}
                 values |= {key: text.encode() for key, text in (document.string_data or {}).items()}
-                self._documents[SECRET, document.metadata.namespace, document.metadata.name] = values
+                to[SECRET, document.metadata.namespace, document.metadata.name] = values
             case ConfigMap():
                 binary = document.binary_data or {}
                 values = {key: _decoded(CONFIG_MAP, document.metadata.name, key, text) for key, text in binary.items()}
                 values |= {key: text.encode() for key, text in (document.data or {}).items()}
-                self._documents[CONFIG_MAP, document.metadata.namespace, document.metadata.name] = values
+                to[CONFIG_MAP, document.metadata.namespace, document.metadata.name] = values
             case _:
                 pass
 
     def _document(self, kind: str, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        found = self._documents.get((kind, namespace, name))
-        return self._documents.get((kind, "", name)) if found is None else found
+        for documents in (self._documents, self._kept):
+            found = documents.get((kind, namespace, name), documents.get((kind, "", name)))
+            if found is not None:
+                return found
+        return None
 
     async def _value(self, kind: str, namespace: str, name: str, key: str) -> str | None:
         found = (self._document(kind, namespace, name) or {}).get(key)

@@ -25,10 +25,12 @@ def manifest(
     *,
     defaults: Workflow | None = None,
     configured: Mapping[str, object] | None = None,
+    known: Sequence[Document] = (),
 ) -> Manifest:
     """The manifest of a new run, with a uid of its own. Raises Rejected where it refers to something that is not there.
 
     `chosen`: what settings say of runs; `defaults`: what lies below every workflow; `configured`: artifact repositories by name.
+    `known`: definitions in force, whose ConfigMaps may be repositories.
     """
     templates = tuple(d for d in documents if isinstance(d, WorkflowTemplate))
     clustered = tuple(d for d in documents if isinstance(d, ClusterWorkflowTemplate))
@@ -38,7 +40,8 @@ def manifest(
     meta = structs.replace(meta, uid=uid, name=meta.name or _name(meta), namespace=meta.namespace or namespace)
     try:
         workflow = effective.workflow(structs.replace(submitted, metadata=meta), templates, clustered, defaults)
-        chosen = repositories.chosen(chosen, workflow, config_maps, configured or {})
+        near = [d for d in known if isinstance(d, ConfigMap) and d.metadata.namespace == meta.namespace]
+        chosen = repositories.chosen(chosen, workflow, [*config_maps, *near], configured or {})
     except TiphysError as error:
         raise Rejected(f"workflow {meta.name}: {error}") from error
     return Manifest(uid=uid, workflow=workflow, templates=templates, cluster_templates=clustered, config_maps=config_maps, chosen=chosen)

@@ -1,5 +1,7 @@
 """Arguments become inputs (semantics 2.4)."""
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import structs
 
@@ -9,12 +11,16 @@ from tiphys.expressions.chance import Chance
 from tiphys.expressions.scope import ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler.globals import parameters_json
-from tiphys.scheduler.records import Manifest
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.parameters import Parameter, ValueFrom
 from tiphys.spec.templates import Arguments, Inputs, Outputs, Template
+from tiphys.spec.workflows import ConfigMap
 
 LOCATIONS = ("s3", "git", "http", "artifactory", "hdfs", "raw", "oss", "gcs", "azure", "plugin")
+
+
+FindConfigMap = Callable[[str], ConfigMap | None]
+"""A ConfigMap of the run's namespace by its name."""
 
 
 class BindingError(TiphysError):
@@ -32,7 +38,7 @@ def placed(artifact: Artifact, at: Artifact) -> Artifact:
 
 
 def bind(
-    template: Template, arguments: Arguments | None, absent: tuple[str, ...], outer: Scope, manifest: Manifest, chance: Chance
+    template: Template, arguments: Arguments | None, absent: tuple[str, ...], outer: Scope, config_map: FindConfigMap, chance: Chance
 ) -> Inputs | None:
     """The template's inputs with the caller's arguments in them; `outer` is the scope of workflow.* and the node's own names.
 
@@ -42,7 +48,7 @@ def bind(
     if declared is None:
         return None
     given = {} if arguments is None else {p.name: p for p in arguments.parameters}
-    parameters = tuple(_parameter(p, given.get(p.name), p.name in absent, outer, manifest, chance) for p in declared.parameters)
+    parameters = tuple(_parameter(p, given.get(p.name), p.name in absent, outer, config_map, chance) for p in declared.parameters)
     if any("{{" in (p.value or "") for p in parameters):
         own = ChainScope(FlatScope({f"inputs.parameters.{p.name}": p.value or "" for p in parameters}), outer)
         parameters = tuple(
@@ -57,14 +63,16 @@ def bind(
     return Inputs(parameters=parameters, artifacts=artifacts)
 
 
-def _parameter(declared: Parameter, given: Parameter | None, absent: bool, outer: Scope, manifest: Manifest, chance: Chance) -> Parameter:
+def _parameter(
+    declared: Parameter, given: Parameter | None, absent: bool, outer: Scope, config_map: FindConfigMap, chance: Chance
+) -> Parameter:
     value = declared.value if declared.value is not None else declared.default
     source = declared.value_from
     if given is not None and not absent:
         value = given.value
         source = source if given.value is not None else given.value_from
     if source is not None and (value is None or source.config_map_key_ref is not None):
-        value = _from(declared.name, source, outer, manifest, chance)
+        value = _from(declared.name, source, outer, config_map, chance)
     if value is None:
         if absent:
             raise BindingError(
@@ -76,13 +84,13 @@ def _parameter(declared: Parameter, given: Parameter | None, absent: bool, outer
     return structs.replace(declared, value=value, value_from=None)
 
 
-def _from(name: str, source: ValueFrom, outer: Scope, manifest: Manifest, chance: Chance) -> str | None:
+def _from(name: str, source: ValueFrom, outer: Scope, config_map: FindConfigMap, chance: Chance) -> str | None:
     reference = source.config_map_key_ref
     if reference is None:
         return source.default
     wanted = tags.render_plain(reference.name, outer, Unresolved.KEEP, chance)
     key = tags.render_plain(reference.key, outer, Unresolved.KEEP, chance)
-    found = next((m for m in manifest.config_maps if m.metadata.name == wanted), None)
+    found = config_map(wanted)
     if found is not None and found.data is not None and key in found.data:
         return found.data[key]
     if source.default is not None:

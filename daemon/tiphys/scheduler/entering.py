@@ -98,7 +98,7 @@ def _remembered(draft: Draft, node: Node, source: sources.Source, given: Memoize
 
 def _preloaded(draft: Draft, cache: str, key: str) -> tuple[datetime, str, Outputs | None] | None:
     """A memo from a ConfigMap that came with the submission."""
-    found = next((m for m in draft.state.manifest.config_maps if m.metadata.name == cache), None)
+    found = draft.state.config_map(cache)
     if found is None:
         return None
     if (found.metadata.labels or {}).get(CACHE_LABEL) != "Cache":

@@ -58,8 +58,7 @@ def limit(draft: Draft, lock: str) -> int:
             raise BindingError(f"failed to initialize semaphore {lock} with limit: the setting semaphores has no {rest!r}")
         return set_
     name, _, key = rest.partition("/")
-    found = draft.state.shared.registry.config_map(lock.partition("/")[0], name)
-    found = found or next((given for given in draft.state.manifest.config_maps if given.metadata.name == name), None)
+    found = draft.state.config_map(name, lock.partition("/")[0])
     if found is None and set_:
         return set_
     text = (found.data or {}).get(key, "") if found is not None else ""

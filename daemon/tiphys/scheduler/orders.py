@@ -57,6 +57,7 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
         idempotency_key=attempts.key_of(draft, node),
         daemon=bool(template.daemon),
         template=template,
+        config_maps=state.manifest.config_maps,
     )
 
 

@@ -35,7 +35,7 @@ def start(draft: Draft, call: Call) -> None:
         return
     outer = ChainScope(FlatScope(bodies.own_names(draft, call.name, call.task, found)), GlobalScope(draft))
     try:
-        inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.manifest, draft.chance(call.name))
+        inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.config_map, draft.chance(call.name))
     except TiphysError as error:
         nodes.fail(draft, call, str(error))
         return

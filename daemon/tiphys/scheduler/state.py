@@ -16,6 +16,7 @@ from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.scheduler.registry import Crowd, Registry
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
+from tiphys.spec.workflows import ConfigMap
 
 if TYPE_CHECKING:
     from tiphys.scheduler.plans import Plan
@@ -172,6 +173,13 @@ class RunState:
         self.plans: dict[str, Plan] = {}
         self.aggregates: dict[tuple[str, str, int], dict[str, object] | str] = {}
         self.globals: dict[str, str] | None = None
+
+    def config_map(self, name: str, namespace: str = "") -> ConfigMap | None:
+        """A ConfigMap by its name: one that came with the submission, else one in force in the namespace (the run's own)."""
+        for found in self.manifest.config_maps:
+            if found.metadata.name == name:
+                return found
+        return self.shared.registry.config_map(namespace or self.run.namespace, name)
 
     def put(self, node: Node) -> None:
         """Take a record in, new or changed."""

@@ -48,7 +48,7 @@ def submitted(draft: Draft) -> Manifest:
     manifest = draft.state.manifest
     spec = manifest.workflow.spec
     try:
-        parameters = tuple(_parameter(p, manifest) for p in (spec.arguments or Arguments()).parameters)
+        parameters = tuple(_parameter(p, draft.state) for p in (spec.arguments or Arguments()).parameters)
     except TiphysError as error:
         return _refused(draft, manifest, f"failed to set global parameters: {error}")
     draft.change_run(parameters=parameters)
@@ -134,14 +134,14 @@ def _refused(draft: Draft, manifest: Manifest, message: str, phase: Phase = Phas
     return manifest
 
 
-def _parameter(parameter: Parameter, manifest: Manifest) -> Parameter:
+def _parameter(parameter: Parameter, state: RunState) -> Parameter:
     """A workflow argument with its value (argo-variables 1)."""
     if parameter.value is not None:
         return parameter
     source = parameter.value_from
     if source is not None and source.config_map_key_ref is not None:
         reference = source.config_map_key_ref
-        found = next((m for m in manifest.config_maps if m.metadata.name == reference.name), None)
+        found = state.config_map(reference.name)
         value = (found.data or {}).get(reference.key) if found is not None else None
         if value is None:
             value = source.default

@@ -14,6 +14,7 @@ import msgspec
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.containers import Container, Volume
 from tiphys.spec.templates import HTTP, Data, Template
+from tiphys.spec.workflows import ConfigMap
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -111,6 +112,7 @@ class WorkOrder(Words):
     `deadline`: absolute UTC time at which the attempt is stopped (None: never); `deadline_message` is the Failed message then.
     `grace_seconds`: between SIGTERM and SIGKILL. `idempotency_key`: the node id, stable across retries. `daemon`: it stays up until it
     is stopped, and its executor reports when it is ready. `template`: all of it with tags replaced, for the variable ARGO_TEMPLATE.
+    `config_maps`: those that came with the submission, which go before all others.
     """
 
     id: str
@@ -130,6 +132,7 @@ class WorkOrder(Words):
     idempotency_key: str = ""
     daemon: bool = False
     template: Template = Template()
+    config_maps: tuple[ConfigMap, ...] = ()
 
 
 class OutcomeKind(enum.StrEnum):

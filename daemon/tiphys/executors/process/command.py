@@ -112,9 +112,9 @@ class Environment:
         self._secrets = secrets
         self._progress_file = progress_file
 
-    def at(self, progress_file: str) -> "Environment":
-        """The same for an attempt that says how far it is in this file."""
-        return Environment(self.base, self._secrets, progress_file)
+    def at(self, progress_file: str, secrets: Secrets) -> "Environment":
+        """The same for an attempt that says how far it is in this file, and that sees these Secrets and ConfigMaps."""
+        return Environment(self.base, secrets, progress_file)
 
     async def line(self, order: WorkOrder, container: Container, argv: Sequence[str]) -> Line:
         """The command line and environment of an attempt. CommandError: a value is missing or too large."""

@@ -131,7 +131,8 @@ class ProcessExecutor:
         """The attempt's place and the launcher's request. No place: without isolation the command is looked for first, and is not there."""
         plan, script = await self._plan(order, pod)
         prepare = [*plan.prepare, ("dir", self._state(order.id), 0o700, *(self._user.owner or (-1, -1)))]
-        place = self._environment.at(isolation.progress_file() if plan.view.private else f"{self._state(order.id)}/{pods.PROGRESS_FILE}")
+        progress_file = isolation.progress_file() if plan.view.private else f"{self._state(order.id)}/{pods.PROGRESS_FILE}"
+        place = self._environment.at(progress_file, self._seen(order))
         in_view = isolation.SCRIPT if plan.view.private else script
         if pod.source:
             prepare.append(("file", script, 0o755, pod.source))
@@ -188,6 +189,10 @@ class ProcessExecutor:
             request["limits"] = limits
         return plan, request
 
+    def _seen(self, order: WorkOrder) -> Secrets:
+        """The Secrets and ConfigMaps that an attempt sees."""
+        return self._secrets.with_documents(order.config_maps) if order.config_maps else self._secrets
+
     def _state(self, order_id: str) -> str:
         """Where the attempt says how far it is. Isolated, on disk: what a step can write must not fill the host's memory."""
         top = self._scratch if self._fence is None else self._states_on_disk
@@ -224,7 +229,7 @@ class ProcessExecutor:
         for volume in filled:
             folder = f"{top}/{places.safe(volume.name)}"
             entries.append(("dir", folder, 0o755, *owner))
-            for path, mode, text in await volumes.files(order, volume, self._secrets):
+            for path, mode, text in await volumes.files(order, volume, self._seen(order)):
                 place = Path(folder, path)
                 entries += [("tree", str(place.parent)), ("file", str(place), mode, text, *(self._user.owner or ()))]
         return entries

@@ -1,0 +1,256 @@
+"""The verbs of a daemon, beyond those of a single run: definitions, cron workflows, runs by their names, and when work is refused."""
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import structs
+
+from tiphys.engine import snapshots, submissions
+from tiphys.engine.engine import Refused
+from tiphys.engine.inbox import now
+from tiphys.engine.operations import Operations
+from tiphys.engine.submissions import Rejected
+from tiphys.errors import Busy, TiphysError
+from tiphys.manifests import parameters as overriding
+from tiphys.scheduler import events
+from tiphys.scheduler.items import Cron, Definable, Tick, is_definable
+from tiphys.scheduler.records import Manifest, Run
+from tiphys.spec import names
+from tiphys.spec.templates import Arguments
+from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, Document, ObjectMeta, Secret, Workflow
+
+LABELS = "workflows.argoproj.io/"
+
+
+class NotThere(TiphysError):
+    """There is no such thing."""
+
+
+class Taken(Rejected):
+    """A name that is in use."""
+
+
+def takes_work() -> str:
+    """The answer of a daemon that refuses nothing."""
+    return ""
+
+
+class House(Operations):
+    """A daemon's operations. `refuses`, set by the app, says why no new work is taken now; "": it is."""
+
+    refuses: Callable[[], str] = staticmethod(takes_work)
+
+    # submissions
+
+    async def submit(
+        self,
+        documents: Sequence[Document],
+        *,
+        key: str = "",
+        source: str = "",
+        parameters: Mapping[str, str] | None = None,
+        who: str = "",
+    ) -> Sequence[str]:
+        """Start the Workflows among the documents, the others are there for them; their uids. Raises Rejected or Busy, starting none.
+
+        The same `key` again starts nothing and gives the first call's uids. A name that is taken gets five letters more where the work
+        comes from a file (`source`), and is rejected elsewhere. `who` asked, if that is known.
+        """
+        claims = self._engine.registry.claims
+        workflows = [document for document in documents if isinstance(document, Workflow)]
+        keys = [f"{key}/{index}" if key else "" for index in range(len(workflows))]
+        made: dict[int, Manifest] = {}
+        for index, workflow in enumerate(workflows):
+            if not key or keys[index] not in claims:
+                named = self._named(workflow, renames=bool(source), who=who)
+                made[index] = self._snapshot(overridden(named, parameters or {}), documents)
+        if made and (why := self.refuses()):
+            raise Busy(why)
+        uids = []
+        for index in range(len(workflows)):
+            claim = claims.get(keys[index]) if key else None
+            uids.append(claim.uid if claim is not None else await self._taken_in(made[index], keys[index]))
+        return uids
+
+    async def _taken_in(self, manifest: Manifest, key: str) -> str:
+        try:
+            return await self._engine.submit(manifest, key)
+        except Refused as error:
+            raise Rejected(str(error)) from error
+
+    def _named(self, submitted: Workflow, *, renames: bool, who: str) -> Workflow:
+        """The workflow with a namespace, a name that nobody has, and who asked. Raises Taken."""
+        meta = submitted.metadata
+        namespace = meta.namespace or self._namespace
+        if meta.name and self._engine.named(namespace, meta.name) is not None:
+            if not renames:
+                raise Taken(f'workflows.argoproj.io "{meta.name}" already exists')
+            meta = structs.replace(meta, name=names.generated(f"{meta.name}-", uuid.uuid4().bytes))
+        if who:
+            meta = structs.replace(meta, labels={**(meta.labels or {}), f"{LABELS}creator": creator_label(who)})
+        return structs.replace(submitted, metadata=structs.replace(meta, namespace=namespace))
+
+    def _snapshot(self, workflow: Workflow, own: Sequence[Document]) -> Manifest:
+        """The manifest with what it can reach of the definitions in force. Raises Rejected."""
+        if any(isinstance(document, Secret) for document in own):
+            raise Rejected("Secrets are not taken along with work, since they would be recorded; put them into the secrets directory")
+        known = self._engine.registry.documents()
+        reached = snapshots.reachable([workflow], own, known, self._namespace)
+        made = submissions.manifest(
+            workflow, [*own, *reached], self._chosen, self._namespace, defaults=self._defaults, configured=self._repositories, known=known
+        )
+        self._judge(made)
+        return made
+
+    def known(self, key: str) -> bool:
+        """Whether a submission with this key was recorded and is not forgotten."""
+        return f"{key}/0" in self._engine.registry.claims
+
+    async def forget(self, key: str) -> None:
+        """The key will not come again. One that is not known is no error."""
+        index = 0
+        while (claim := f"{key}/{index}") in self._engine.registry.claims:
+            await self._told(events.Forgotten(at=now(), key=claim))
+            index += 1
+
+    # definitions
+
+    async def define(self, documents: Sequence[Document], *, source: str, digest: str = "") -> None:
+        """The definitions that come from `source` are now exactly these. Raises Rejected or Busy, leaving the former ones in force."""
+        if why := self.refuses():
+            raise Busy(why)
+        made: list[Definable] = []
+        for document in documents:
+            if not is_definable(document):
+                raise Rejected(f"a {type(document).__name__} is no definition that stays")
+            assert not isinstance(document, Workflow | Secret)
+            if not document.metadata.name:
+                raise Rejected(f"a {type(document).__name__} without a name cannot stay")
+            namespace = "" if isinstance(document, ClusterWorkflowTemplate) else document.metadata.namespace or self._namespace
+            made.append(structs.replace(document, metadata=structs.replace(document.metadata, namespace=namespace)))
+        try:
+            await self._engine.tell(events.Defined(at=now(), source=source, digest=digest, documents=tuple(made)))
+        except Refused as error:
+            raise Rejected(str(error)) from error
+
+    async def undefine(self, source: str) -> None:
+        """Nothing comes from `source` any more."""
+        if self._engine.registry.of_source(source):
+            await self._told(events.Defined(at=now(), source=source))
+
+    def definition_sources(self) -> Mapping[str, str]:
+        """Each source with the digest that its definitions were last made from."""
+        return {found.source: found.digest for found in self._engine.registry.definitions.values()}
+
+    def definitions(self) -> Sequence[Document]:
+        """All definitions in force."""
+        return self._engine.registry.documents()
+
+    def when_definitions_change(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called after each change of definitions."""
+        self._engine.refreshed.append(tell)
+
+    # cron workflows
+
+    def cron_workflows(self) -> Sequence[tuple[CronWorkflow, Cron | None]]:
+        """The CronWorkflows in force, each with how far it is."""
+        registry = self._engine.registry
+        found = [document for document in registry.documents() if isinstance(document, CronWorkflow)]
+        return [(cron, registry.crons.get(f"{cron.metadata.namespace}/{cron.metadata.name}")) for cron in found]
+
+    def ticks(self, namespace: str, name: str) -> Sequence[Tick]:
+        """The last ticks of a CronWorkflow, in their order."""
+        return sorted(self._engine.registry.ticks.get(f"{namespace}/{name}", {}).values(), key=lambda tick: tick.scheduled_at)
+
+    async def tick(
+        self, namespace: str, name: str, scheduled_at: datetime, shown: str, *, missed: str = "", manual: bool = False, who: str = ""
+    ) -> Tick:
+        """A moment of a schedule has come, or was `missed`; or somebody wants it to run now (`manual`): what became of it.
+
+        `shown`: the moment as the annotation scheduled-time has it. Raises NotThere, Refused (it has ticked then), and for `manual` also
+        Rejected and Busy.
+        """
+        cron = self._engine.registry.cron_workflow(namespace, name)
+        if cron is None:
+            raise NotThere(f'cronworkflows.argoproj.io "{name}" not found')
+        manifest, error = None, ""
+        if not missed:
+            try:
+                if why := self.refuses():
+                    raise Busy(why)
+                manifest = self._snapshot(child(cron, scheduled_at, shown, manual=manual, who=who), ())
+            except (Rejected, Busy) as reason:
+                if manual:
+                    raise
+                error = str(reason)
+        event = events.Ticked(
+            at=now(),
+            namespace=namespace,
+            name=name,
+            scheduled_at=scheduled_at,
+            child=manifest.uid if manifest is not None else "",
+            seed=secrets.token_hex(16),
+            manifest=manifest,
+            error=error,
+            missed=missed,
+            manual=manual,
+        )
+        await self._engine.tell(event)
+        key = f"{namespace}/{name}"
+        return self._engine.registry.ticks[key][f"{key}/{scheduled_at.isoformat()}"]
+
+    # runs by their names
+
+    def find(self, namespace: str, name: str) -> str:
+        """The uid of the newest run of a name. Raises NotThere."""
+        if uid := self._engine.named(namespace, name):
+            return uid
+        raise NotThere(f'workflows.argoproj.io "{name}" not found')
+
+    def runs(self) -> Sequence[Run]:
+        """Every run's own row."""
+        return self._engine.runs()
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of what names none."""
+        return self._namespace
+
+    async def _told(self, event: events.Event) -> None:
+        try:
+            await self._engine.tell(event)
+        except Refused:
+            return  # it is so already
+
+
+def overridden(workflow: Workflow, parameters: Mapping[str, str]) -> Workflow:
+    """The workflow with these arguments in place of its own."""
+    if not parameters:
+        return workflow
+    arguments = workflow.spec.arguments or Arguments()
+    arguments = structs.replace(arguments, parameters=overriding.override(arguments.parameters, parameters))
+    return structs.replace(workflow, spec=structs.replace(workflow.spec, arguments=arguments))
+
+
+def creator_label(who: str) -> str:
+    """A label's value from who asked, as Argo makes one."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in who)[:63].strip("-_.")
+
+
+def child(cron: CronWorkflow, at: datetime, shown: str, *, manual: bool = False, who: str = "") -> Workflow:
+    """The workflow of a tick (semantics 2.20): its name says when it was scheduled; one that somebody wanted gets five letters."""
+    name = cron.metadata.name
+    extra = cron.spec.workflow_metadata or ObjectMeta()
+    labels = {**(extra.labels or {}), f"{LABELS}cron-workflow": name}
+    if who:
+        labels[f"{LABELS}creator"] = creator_label(who)
+    metadata = ObjectMeta(
+        name=names.generated(f"{name}-", uuid.uuid4().bytes) if manual else f"{name}-{int(at.timestamp())}",
+        namespace=cron.metadata.namespace,
+        labels=labels,
+        annotations={**(extra.annotations or {}), f"{LABELS}scheduled-time": shown},
+        owner_references=[{"apiVersion": ARGO_API_VERSION, "kind": "CronWorkflow", "name": name, "controller": True}],
+    )
+    return Workflow(api_version=ARGO_API_VERSION, metadata=metadata, spec=cron.spec.workflow_spec)
