@@ -1,0 +1,333 @@
+"""The drop folder: a workflow put there runs once, definitions put there hold as long as they lie there.
+
+The kernel tells of files that come, and the folder is looked through now and then whatever it tells, so that nothing depends on being
+told. One round at a time: look at names, judge them in batches in a thread, put definitions in force, then claim and submit work,
+while the next batch is judged. Nothing of this is kept but the folders themselves and what the daemon recorded.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio import CapacityLimiter, to_thread
+from anyio.abc import TaskStatus
+
+from tiphys.settings import DropSettings, LimitSettings
+from tiphys.spec.workflows import Document
+from tiphys.triggers import candidates, claims, hearing, looking, names, patience, standing, taking
+from tiphys.triggers.candidates import BATCH, Candidate, Judged, Same
+from tiphys.triggers.claims import Claim, NoFolder
+from tiphys.triggers.looking import Entry, Kind, Rules, Stamp
+from tiphys.triggers.port import Daemon
+from tiphys.triggers.told import Told
+from tiphys.triggers.verdicts import Bad, Defined, Judge, Work
+
+log = structlog.get_logger()
+
+THREADS = 2  # one judges while another moves files; more would only contend for the interpreter
+BATCHES = 2  # being submitted at once: 128 files at most
+YIELD = 500  # names looked at between two turns of the loop
+PATIENCE_ROUNDS = 10
+
+
+class DropFolder:
+    """Watches `folder`. `adjust` gives a document as it will be judged when submitted, with the defaults below it; `secrets` is where
+    people are told to put Secrets.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        folder: Path,
+        settings: DropSettings,
+        limits: LimitSettings,
+        *,
+        adjust: Callable[[Document], Document] = lambda document: document,
+        secrets: str = "the secrets directory (the setting secrets_directory)",
+    ) -> None:
+        self._daemon = daemon
+        self._folder = folder
+        self._settings = settings
+        self._judge = Judge(limits=limits, adjust=adjust, timezones=candidates.timezones, secrets=secrets)
+        self._claims = claims.Claims(folder)
+        self._told = Told()
+        self._threads = CapacityLimiter(THREADS)
+        self._patience = patience.Patience(settings.settle_seconds)
+        self._standing = standing.Standing(daemon, self._claims, self._told, self._threads)
+        self._taking = taking.Taking(daemon, self._claims, self._told, self._threads)
+        self._rules: Rules | None = None
+        self._rounds = anyio.Lock()
+        self._wake = anyio.Event()
+        self._heard: set[str] = set()
+        self._closed: set[str] = set()
+        self._lost = False
+        self._held: dict[str, Stamp] = {}
+
+    async def run(self) -> None:
+        """Take what comes, for ever. Raises NoFolder where the folder cannot be used at all."""
+        await self._prepared()
+        async with anyio.create_task_group() as group:
+            await group.start(self._listen)
+            while True:
+                await self._sweep()
+                await self._between_sweeps()
+
+    async def settle(self) -> None:
+        """Look through the folder now, and again at what waits to be left alone; done when nothing waits, or would wait too long."""
+        await self._prepared()
+        await self._sweep()
+        until = anyio.current_time() + PATIENCE_ROUNDS * self._settings.settle_seconds
+        while self._patience.next() <= until:
+            await anyio.sleep(max(0.0, self._patience.next() - anyio.current_time()))
+            await self._glance(self._patience.due(anyio.current_time()))
+
+    # ------------------------------------------------------------------------------------------------------ beginning
+    async def _prepared(self) -> Rules:
+        if self._rules is None:
+            self._rules = await to_thread.run_sync(self._prepare, limiter=self._threads)
+            await self._forget_accepted()
+        return self._rules
+
+    def _prepare(self) -> Rules:
+        self._claims.prepare()
+        owners, unknown = looking.owners(self._settings.owners)
+        for user in unknown:
+            self._told.once(f"owner {user}", "drop.owners names a user that there is not", user=user)
+        leases = looking.has_leases(self._claims.claimed)
+        return Rules(owners=owners, limit=self._judge.limits.file_bytes, leases=leases)
+
+    async def _forget_accepted(self) -> None:
+        """Forget the keys of files that were put away just before the daemon ended."""
+        try:
+            keys = await to_thread.run_sync(self._claims.accepted_keys, limiter=self._threads)
+        except OSError as error:
+            raise NoFolder(f"{self._claims.accepted}: {error.strerror}") from error
+        for turn, key in enumerate(keys):
+            if self._daemon.known(key):
+                await self._taking.forget(key)
+            elif turn % YIELD == 0:
+                await anyio.lowlevel.checkpoint()
+
+    # -------------------------------------------------------------------------------------------------------- hearing
+    async def _listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Note what the kernel tells. Without a watch the sweeps go on alone, and a new one is tried with each."""
+        begun = False
+        while True:
+            try:
+                with hearing.listening(self._folder) as inotify:
+                    self._told.over("watch")
+                    if begun:
+                        self._note(hearing.Heard())  # nobody listened until now
+                    else:
+                        begun = True
+                        task_status.started()
+                    async for heard in hearing.heard(inotify):
+                        self._note(heard)
+            except OSError as error:
+                self._told.once("watch", "drop folder is only looked through now and then", reason=hearing.reason(error))
+            if not begun:
+                begun = True
+                task_status.started()
+            await anyio.sleep(self._settings.sweep_seconds)
+
+    def _note(self, heard: hearing.Heard) -> None:
+        if not heard.name:
+            self._lost = True
+        elif names.is_parameters(heard.name):
+            self._heard.update(names.manifests_of(heard.name))
+        elif not names.is_manifest(heard.name):
+            return
+        elif heard.came:
+            self._heard.add(heard.name)
+            self._closed.add(heard.name)
+        elif self._standing.has(heard.name):
+            self._heard.add(heard.name)
+        else:
+            return
+        self._wake.set()
+
+    async def _between_sweeps(self) -> None:
+        """Look at files that were heard of, or whose time has come, until it is time for the next sweep."""
+        sweep = anyio.current_time() + self._settings.sweep_seconds
+        while not self._lost:
+            wait = min(sweep, self._patience.next()) - anyio.current_time()
+            if not self._heard and wait > 0:
+                with anyio.move_on_after(wait):
+                    await self._wake.wait()
+            self._wake = anyio.Event()
+            now = anyio.current_time()
+            if now >= sweep:
+                break
+            wanted = self._heard | self._patience.due(now)
+            self._heard = set()
+            if wanted:
+                await self._glance(wanted)
+        self._lost = False
+
+    # --------------------------------------------------------------------------------------------------------- rounds
+    async def _sweep(self) -> None:
+        """Look at everything there is."""
+        async with self._rounds:
+            surveyed = await to_thread.run_sync(self._survey, limiter=self._threads)
+            if surveyed is None:
+                return
+            waiting, entries, every = surveyed
+            self._taking.begin()
+            await self._resume(waiting)
+            if not self._taking.busy:
+                self._held.clear()
+            self._patience.keep(entries)
+            self._standing.keep(entries)
+            await self._round(entries)
+            await self._absent(self._standing.absent([name for name, entry in entries.items() if entry.ours]))
+            await self._standing.tidy(claims.unreported(every))
+            self._taking.end()
+
+    def _survey(self) -> tuple[Sequence[Claim], dict[str, Entry], frozenset[str]] | None:
+        """The claims that wait, the manifests, and all names; None where the folder is not to be used as it is."""
+        try:
+            self._claims.prepare_below()
+            exposed = looking.exposed(self._folder)
+            if not exposed:
+                self._told.over("folder")
+                return self._claims.waiting(), *looking.listing(self._folder)
+        except NoFolder as error:
+            self._told.once("folder", "drop folder cannot be used", reason=str(error))
+        except OSError as error:
+            self._told.once("folder", "drop folder cannot be used", folder=str(self._folder), reason=error.strerror)
+        else:
+            reason = "everybody may write there, without the sticky bit: chmod o-w or chmod +t"
+            self._told.once("folder", "drop folder cannot be used", folder=str(self._folder), reason=reason)
+        return None
+
+    async def _glance(self, wanted: Collection[str]) -> None:
+        """Look at some names."""
+        async with self._rounds:
+            try:
+                entries = await to_thread.run_sync(self._entries, wanted, limiter=self._threads)
+            except OSError as error:
+                self._told.once("folder", "drop folder cannot be used", folder=str(self._folder), reason=error.strerror)
+                return
+            if entries is None:
+                return  # the next sweep tells
+            await self._round(entries)
+            here = [name for name, entry in entries.items() if entry.ours]
+            sources = self._daemon.definition_sources()
+            await self._absent({name for name in wanted if name not in here and names.source(name) in sources})
+
+    def _entries(self, wanted: Collection[str]) -> dict[str, Entry] | None:
+        return None if looking.exposed(self._folder) else looking.entries(self._folder, wanted)
+
+    async def _absent(self, missing: Collection[str]) -> None:
+        """Withdraw what files gave that are missing for longer than an editor takes to put a new one in the place of the old."""
+        for name in missing:
+            now = anyio.current_time()
+            if self._standing.missed(name, now) >= self._settings.settle_seconds:
+                await self._standing.withdraw(name)
+            else:
+                self._patience.absent(name, now)
+
+    async def _resume(self, waiting: Sequence[Claim]) -> None:
+        """Go on with what was claimed: by an earlier process, or before the daemon was busy."""
+        recorded = [claim for claim in waiting if self._daemon.known(claim.key)]
+        for start in range(0, len(recorded), BATCH):
+            await self._taking.put_away([taking.Ending(claim=claim) for claim in recorded[start : start + BATCH]])
+        done = set(recorded)
+        left = [claim for claim in waiting if claim not in done]
+        first = 1  # while the daemon is busy, one is enough to learn it
+        while left and not self._taking.busy:
+            judged = await self._judged([self._claimed(claim) for claim in left[:first]], sources={})
+            ready = [
+                (claim, one.verdict)
+                for claim, one in zip(left, judged, strict=False)
+                if isinstance(one.verdict, Work | Bad | Defined) and one.kind in (Kind.FILE, Kind.UNFIT)
+            ]
+            await self._taking.settle(ready)
+            left = left[len(judged) :]
+            first = BATCH
+
+    def _claimed(self, claim: Claim) -> Candidate:
+        return Candidate(name=claim.name, path=self._claims.claimed / claim.file, parameters=(claim.file + names.PARAMETERS,))
+
+    async def _round(self, entries: Mapping[str, Entry]) -> None:
+        """Judge the files whose time has come, and do what follows."""
+        closed, self._closed = self._closed, set()
+        ready = await self._ready(entries, closed)
+        places = anyio.Semaphore(BATCHES)
+        async with anyio.create_task_group() as group:
+            while ready:
+                found = await self._judged([candidates.dropped(self._folder, name) for name in ready[:BATCH]], self._standing.sources())
+                ready = ready[len(found) :]
+                leaving = [one for one in found if await self._leaves(one)]
+                if leaving:
+                    await places.acquire()
+                    group.start_soon(self._take, leaving, places)
+
+    async def _take(self, leaving: Sequence[Judged], places: anyio.Semaphore) -> None:
+        try:
+            await self._taking.take(leaving)
+            for one in leaving:
+                self._patience.forget(one.name)
+        finally:
+            places.release()
+
+    async def _ready(self, entries: Mapping[str, Entry], closed: Collection[str]) -> list[str]:
+        """The files to judge now."""
+        beside = self._standing.beside()
+        now = anyio.current_time()
+        ready = []
+        self._told.keep("other ", {f"other {name}" for name, entry in entries.items() if not entry.ours})
+        for turn, (name, entry) in enumerate(entries.items()):
+            if turn % YIELD == YIELD - 1:
+                await anyio.lowlevel.checkpoint()
+            if not entry.ours:
+                self._told.once(f"other {name}", "neither a file nor a link: ignored", name=names.shown(name))
+                continue
+            self._standing.returned([name])
+            waits = self._taking.busy and self._held.get(name) == entry.stamp
+            known = name not in closed and self._standing.settled(name, entry.stamp, beside)
+            if not waits and not known and self._patience.ready(name, entry.stamp, now, closed=name in closed):
+                ready.append(name)
+        return ready
+
+    async def _judged(self, batch: Sequence[Candidate], sources: Mapping[str, str]) -> Sequence[Judged]:
+        """What the first of the files are, and what is to become of them."""
+        rules, known = await self._prepared(), self._daemon.definitions()
+        return await to_thread.run_sync(candidates.judge, batch, rules, self._judge, known, sources, limiter=self._threads)
+
+    async def _leaves(self, one: Judged) -> bool:
+        """Do what a file asks for that stays; whether it is one that leaves the folder."""
+        name = one.name
+        if one.kind is Kind.WRITING:
+            self._patience.written(name)
+            return False
+        if one.kind is Kind.FAILED:
+            self._told.once("looking", "files cannot be read and wait", reason=one.trouble, file=names.shown(name))
+            return False
+        self._told.over("looking")
+        if one.verdict is None or one.stamp is None:
+            self._patience.forget(name)
+            return False
+        match one.verdict:
+            case Same():
+                await self._standing.good(name, one.stamp)
+            case Defined():
+                refused = await self._standing.define(name, one.verdict)
+                if refused is None:
+                    await self._standing.good(name, one.stamp)
+                elif refused:
+                    await self._bad(name, one.stamp, f"{names.shown(name)}: error: {refused}")
+            case Bad(stays=True):
+                await self._bad(name, one.stamp, one.verdict.why)
+            case Bad():
+                return self._patience.final(name, anyio.current_time())
+            case Work():
+                if self._taking.busy:
+                    self._held[name] = one.stamp
+                return not self._taking.busy
+        return False
+
+    async def _bad(self, name: str, stamp: Stamp, why: str) -> None:
+        if self._patience.final(name, anyio.current_time()):
+            await self._standing.bad(name, stamp, why)
