@@ -8,6 +8,7 @@ All of it blocks and belongs in a thread; all of it raises OSError where the dis
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -109,7 +110,11 @@ class Claims:
 
     def unreport(self, name: str) -> None:
         """Nothing is wrong with it any more."""
-        (self.folder / (name + names.WHY)).unlink(missing_ok=True)
+        try:
+            (self.folder / (name + names.WHY)).unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # then there never was one
+                raise
 
     def _write(self, path: Path, text: str) -> None:
         """Whole or not at all, and never through a link that somebody put there."""

@@ -177,6 +177,8 @@ class DropFolder:
             await self._resume(waiting)
             if not self._taking.busy:
                 self._held.clear()
+            self._told.keep("other ", {f"other {name}" for name, entry in entries.items() if not entry.ours})
+            self._told.keep("writing ", {f"writing {name}" for name in entries})
             self._patience.keep(entries)
             self._standing.keep(entries)
             await self._round(entries)
@@ -277,12 +279,11 @@ class DropFolder:
         beside = self._standing.beside()
         now = anyio.current_time()
         ready = []
-        self._told.keep("other ", {f"other {name}" for name, entry in entries.items() if not entry.ours})
         for turn, (name, entry) in enumerate(entries.items()):
             if turn % YIELD == YIELD - 1:
                 await anyio.lowlevel.checkpoint()
             if not entry.ours:
-                self._told.once(f"other {name}", "neither a file nor a link: ignored", name=names.shown(name))
+                self._told.once(f"other {name}", "neither a file nor a link: ignored", file=names.shown(name))
                 continue
             self._standing.returned([name])
             waits = self._taking.busy and self._held.get(name) == entry.stamp
@@ -300,7 +301,8 @@ class DropFolder:
         """Do what a file asks for that stays; whether it is one that leaves the folder."""
         name = one.name
         if one.kind is Kind.WRITING:
-            self._patience.written(name)
+            if self._patience.written(name, anyio.current_time()):
+                self._told.once(f"writing {name}", "file waits until it is closed: a program writes to it", file=names.shown(name))
             return False
         if one.kind is Kind.FAILED:
             self._told.once("looking", "files cannot be read and wait", reason=one.trouble, file=names.shown(name))

@@ -128,7 +128,7 @@ def look(path: Path, rules: Rules) -> Seen:
 
 def _unopened(path: Path, error: OSError) -> Seen:
     match error.errno:
-        case errno.ENOENT:
+        case errno.ENOENT | errno.ENAMETOOLONG:  # names of parameters can be too long to exist
             return Seen(kind=Kind.GONE)
         case errno.ENXIO | errno.ENODEV:
             return Seen(kind=Kind.OTHER)

@@ -39,9 +39,18 @@ class Patience:
         self.again[name] = seen.since + self._seconds
         return False
 
-    def written(self, name: str) -> None:
-        """Somebody still writes to it: it begins anew with the next sight of it."""
+    def written(self, name: str, now: float) -> bool:
+        """Somebody writes to it still: it begins anew, with the next sight of it. Whether that is news.
+
+        It is not if it was just closed: the kernel tells so a moment before it takes the writer off its books.
+        """
+        seen = self._seen.get(name)
         self.forget(name)
+        if seen is None or seen.since > -math.inf:
+            return True
+        self._seen[name] = Sighting(seen.stamp, now)
+        self.again[name] = now + self._seconds
+        return False
 
     def final(self, name: str, now: float) -> bool:
         """The file was found bad: whether that was so before, and long enough ago, so that what it lacks will not come any more."""

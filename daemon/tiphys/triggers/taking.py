@@ -110,16 +110,15 @@ class Taking:
         if not endings:
             return
         done = await to_thread.run_sync(self._move, endings, limiter=self._threads)
-        for ending in done:
-            file, key = names.shown(ending.claim.name), ending.claim.key
-            if ending.why:
-                log.warning("file rejected", file=file, claim=key, why=ending.why.split("\n", 1)[0])
-            else:
-                log.info("file accepted", file=file, claim=key, uids=list(ending.uids))
         async with anyio.create_task_group() as group:
             for ending in done:
-                if not ending.why:
-                    group.start_soon(self.forget, ending.claim.key)
+                file, key = names.shown(ending.claim.name), ending.claim.key
+                if ending.why:
+                    log.warning("file rejected", file=file, claim=key, why=ending.why.split("\n", 1)[0])
+                else:
+                    log.info("file accepted", file=file, claim=key, uids=list(ending.uids))
+                    group.start_soon(self.forget, key)
+                await anyio.lowlevel.checkpoint()
 
     async def forget(self, key: str) -> None:
         """A file is among the accepted: should this fail, the next start does it."""
