@@ -16,6 +16,10 @@ from tiphys.triggers.port import Busy, Daemon, Rejected
 SETTLE = 0.05
 
 
+class KilledError(Exception):
+    """The process ends here."""
+
+
 class Twin:
     """What a daemon would have recorded; it outlives the DropFolders that talk to it."""
 
@@ -28,6 +32,7 @@ class Twin:
         self.changes: list[tuple[str, str]] = []
         self.busy = False
         self.unwanted = ""
+        self.dies = False
         self.together = self.most_together = self.submissions = 0
         self._numbers = itertools.count(1)
 
@@ -39,12 +44,16 @@ class Twin:
         self.together -= 1
         if self.busy:
             raise Busy("the disk is nearly full")
-        if key not in self.uids:
-            workflows = [document for document in documents if isinstance(document, Workflow)]
-            for workflow in workflows:
-                self._judge(workflow)
-            self.started += [(source, workflow, dict(parameters)) for workflow in workflows]
-            self.uids[key] = [f"uid-{next(self._numbers)}" for _ in workflows]
+        workflows = [document for document in documents if isinstance(document, Workflow)]
+        recorded = self.uids.get(key, [])
+        for workflow in workflows[len(recorded) :]:
+            self._judge(workflow)
+        for workflow in workflows[len(recorded) :]:
+            self.started.append((source, workflow, dict(parameters)))
+            self.uids.setdefault(key, []).append(f"uid-{next(self._numbers)}")
+            if self.dies:
+                raise KilledError
+            await anyio.lowlevel.checkpoint()
         return self.uids[key]
 
     def known(self, key: str) -> bool:
@@ -61,6 +70,9 @@ class Twin:
             raise Busy
         for document in documents:
             self._judge(document)
+            for other, found in self.documents.items():
+                if other != source and any(type(one) is type(document) and one.metadata.name == document.metadata.name for one in found):
+                    raise Rejected(f'"{document.metadata.name}" is defined by {other} already')
         self.sources[source] = digest
         self.documents[source] = list(documents)
         self.changes.append(("define", source))

@@ -350,6 +350,36 @@ async def test_definitions_that_wait_for_others_are_looked_at_when_those_come(tw
     assert not (folder / "a.yaml.why").exists()
 
 
+@pytest.mark.parametrize("running_meanwhile", [True, False])
+async def test_a_file_of_definitions_may_be_renamed(twin, folder, running_meanwhile) -> None:
+    put(folder, "old.yaml", template())
+    if running_meanwhile:
+        async with running(opened(twin, folder, sweep=60)):
+            await until(lambda: twin.sources)
+            (folder / "old.yaml").rename(folder / "new.yaml")
+            await until(lambda: list(twin.sources) == ["drop/new.yaml"], 3)
+            await until(lambda: not (folder / "new.yaml.why").exists(), 3)
+    else:
+        await opened(twin, folder).settle()
+        (folder / "old.yaml").rename(folder / "new.yaml")
+        await opened(twin, folder).settle()
+        assert list(twin.sources) == ["drop/new.yaml"]
+
+
+async def test_the_second_file_with_a_definition_is_told_so_until_the_first_goes(twin, folder) -> None:
+    put(folder, "a.yaml", template())
+    drop = opened(twin, folder)
+    await drop.settle()
+    put(folder, "b.yaml", template())
+    await drop.settle()
+    assert list(twin.sources) == ["drop/a.yaml"]
+    assert "is defined by drop/a.yaml already" in (folder / "b.yaml.why").read_text()
+    (folder / "a.yaml").unlink()
+    await drop.settle()
+    assert list(twin.sources) == ["drop/b.yaml"]
+    assert not (folder / "b.yaml.why").exists()
+
+
 async def test_a_file_of_definitions_that_becomes_a_workflow_runs_and_is_withdrawn(twin, folder) -> None:
     drop = opened(twin, folder)
     put(folder, "x.yaml", template("x"))
@@ -657,6 +687,21 @@ async def test_a_crash_while_a_file_was_rejected_rejects_it_again(twin, folder) 
     assert inside(folder, "rejected") == ["bad.yaml", "bad.yaml.why"]
     assert "apiVersion" in read(folder, "rejected", "bad.yaml.why")
     assert list((folder / "claimed").iterdir()) == []
+
+
+async def test_a_crash_between_the_workflows_of_a_file_starts_the_rest(twin, folder) -> None:
+    put(folder, "both.yaml", workflow("first") + "---\n" + calling("second", "library"))
+    put(folder, "library.yaml", template())
+    twin.dies = True
+    with pytest.raises(ExceptionGroup):
+        await opened(twin, folder).settle()
+    assert twin.names == ["first"]
+    twin.dies = False
+    (folder / "library.yaml").unlink()  # what was good when it was taken stays good
+    await opened(twin, folder).settle()
+    assert twin.names == ["first", "second"]
+    assert inside(folder, "accepted") == ["both.yaml"]
+    assert len(twin.forgotten) == 1
 
 
 async def test_what_is_not_a_claim_is_left_among_the_claims(twin, folder) -> None:

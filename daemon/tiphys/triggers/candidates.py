@@ -21,11 +21,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A file to look at: its name for people, the file itself, and the names beside it that its parameters may have."""
+    """A file to look at: its name for people, the file itself, the names beside it that its parameters may have, and whether any of it
+    was submitted before.
+    """
 
     name: str
     path: Path
     parameters: Sequence[str]
+    recorded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +120,11 @@ def _text(candidate: Candidate, seen: Seen, beside: tuple[str, Seen] | None, sou
     if standing and verdicts.digest(seen.data) == sources[source]:
         return Same()
     if beside is None:
-        return Text(name=name, data=seen.data, standing=standing)
+        return Text(name=name, data=seen.data, standing=standing, recorded=candidate.recorded)
     file, parameters = names.shown(beside[0]), beside[1]
     if parameters.kind is Kind.FILE:
-        return Text(name=name, data=seen.data, parameters=(file, parameters.data), standing=standing)
+        given = (file, parameters.data)
+        return Text(name=name, data=seen.data, parameters=given, standing=standing, recorded=candidate.recorded)
     return Bad(why=f"{file}: error: {parameters.why or 'it is not a file'}", stays=standing)
 
 

@@ -181,8 +181,8 @@ class DropFolder:
             self._told.keep("writing ", {f"writing {name}" for name in entries})
             self._patience.keep(entries)
             self._standing.keep(entries)
-            await self._round(entries)
             await self._absent(self._standing.absent([name for name, entry in entries.items() if entry.ours]))
+            await self._round(entries)
             await self._standing.tidy(claims.unreported(every))
             self._taking.end()
 
@@ -213,10 +213,10 @@ class DropFolder:
                 return
             if entries is None:
                 return  # the next sweep tells
-            await self._round(entries)
-            here = [name for name, entry in entries.items() if entry.ours]
-            sources = self._daemon.definition_sources()
+            here = {name for name, entry in entries.items() if entry.ours}
+            sources = self._standing.sources()
             await self._absent({name for name in wanted if name not in here and names.source(name) in sources})
+            await self._round(entries)
 
     def _entries(self, wanted: Collection[str]) -> dict[str, Entry] | None:
         return None if looking.exposed(self._folder) else looking.entries(self._folder, wanted)
@@ -233,24 +233,32 @@ class DropFolder:
     async def _resume(self, waiting: Sequence[Claim]) -> None:
         """Go on with what was claimed: by an earlier process, or before the daemon was busy."""
         recorded = [claim for claim in waiting if self._daemon.known(claim.key)]
-        for start in range(0, len(recorded), BATCH):
-            await self._taking.put_away([taking.Ending(claim=claim) for claim in recorded[start : start + BATCH]])
-        done = set(recorded)
-        left = [claim for claim in waiting if claim not in done]
-        first = 1  # while the daemon is busy, one is enough to learn it
-        while left and not self._taking.busy:
-            judged = await self._judged([self._claimed(claim) for claim in left[:first]], sources={})
-            ready = [
-                (claim, one.verdict)
-                for claim, one in zip(left, judged, strict=False)
-                if isinstance(one.verdict, Work | Bad | Defined) and one.kind in (Kind.FILE, Kind.UNFIT)
-            ]
-            await self._taking.settle(ready)
-            left = left[len(judged) :]
-            first = BATCH
+        fresh = [claim for claim in waiting if not self._daemon.known(claim.key)]
+        while recorded:
+            recorded = recorded[await self._resume_some(recorded[:BATCH], recorded=True) :]
+        some = 1  # while the daemon is busy, one is enough to learn it
+        while fresh and not self._taking.busy:
+            fresh = fresh[await self._resume_some(fresh[:some], recorded=False) :]
+            some = BATCH
 
-    def _claimed(self, claim: Claim) -> Candidate:
-        return Candidate(name=claim.name, path=self._claims.claimed / claim.file, parameters=(claim.file + names.PARAMETERS,))
+    async def _resume_some(self, waiting: Sequence[Claim], *, recorded: bool) -> int:
+        """Submit claims again, of which those `recorded` are put away whatever became of the file; how many were looked at."""
+        judged = await self._judged([self._claimed(claim, recorded=recorded) for claim in waiting], sources={})
+        ready: list[tuple[Claim, Work | Bad | Defined]] = []
+        spoilt: list[taking.Ending] = []
+        for claim, one in zip(waiting, judged, strict=False):
+            if one.kind in (Kind.FILE, Kind.UNFIT) and isinstance(one.verdict, Work | Bad | Defined):
+                if recorded and not isinstance(one.verdict, Work):
+                    spoilt.append(taking.Ending(claim=claim))
+                else:
+                    ready.append((claim, one.verdict))
+        await self._taking.settle(ready)
+        await self._taking.put_away(spoilt)
+        return len(judged)
+
+    def _claimed(self, claim: Claim, *, recorded: bool) -> Candidate:
+        path = self._claims.claimed / claim.file
+        return Candidate(name=claim.name, path=path, parameters=(claim.file + names.PARAMETERS,), recorded=recorded)
 
     async def _round(self, entries: Mapping[str, Entry]) -> None:
         """Judge the files whose time has come, and do what follows."""
@@ -265,6 +273,8 @@ class DropFolder:
                 if leaving:
                     await places.acquire()
                     group.start_soon(self._take, leaving, places)
+        for name in self._standing.stale():
+            self._patience.soon(name, anyio.current_time())
 
     async def _take(self, leaving: Sequence[Judged], places: anyio.Semaphore) -> None:
         try:

@@ -69,6 +69,10 @@ class Patience:
         self.forget(name)
         self.again[name] = now + self._seconds
 
+    def soon(self, name: str, now: float) -> None:
+        """Something that the file depends on has changed."""
+        self.again[name] = now
+
     def due(self, now: float) -> set[str]:
         """The files whose time has come; each is named once."""
         found = {name for name, at in self.again.items() if at <= now}

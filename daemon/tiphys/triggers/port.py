@@ -20,13 +20,14 @@ class Daemon(Protocol):
     async def submit(self, documents: Sequence[Document], *, key: str, source: str, parameters: Mapping[str, str]) -> Sequence[str]:
         """Start the Workflows among the documents, the others are there for them; their uids.
 
-        Idempotent on `key`: the same key again starts nothing and gives the first call's uids, whatever comes with it. Raises
-        Rejected or Busy, starting none.
+        Idempotent on `key` and a Workflow's place among the documents: the same again starts nothing and gives the first call's uids.
+        A call that was cut short may have started some, and the same call again starts the rest. Raises Rejected or Busy, starting
+        none of the rest.
         """
         ...
 
     def known(self, key: str) -> bool:
-        """Whether a submission with this key was recorded and is not forgotten."""
+        """Whether any of a submission with this key was recorded and is not forgotten."""
         ...
 
     async def forget(self, key: str) -> None:
@@ -34,8 +35,9 @@ class Daemon(Protocol):
         ...
 
     async def define(self, documents: Sequence[Document], *, source: str, digest: str) -> None:
-        """The definitions that come from `source` are now exactly these, made from content with this digest. Raises Rejected or
-        Busy, leaving the former ones in force.
+        """The definitions that come from `source` are now exactly these, made from content with this digest.
+
+        Raises Rejected (also where another source defines the same) or Busy, leaving the former ones in force.
         """
         ...
 

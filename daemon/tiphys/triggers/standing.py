@@ -52,6 +52,11 @@ class Standing:
         """Whether the file is one that defines things, as far as was seen."""
         return name in self._looks
 
+    def stale(self) -> list[str]:
+        """The bad files that may be good by now, since other definitions are in force than at the last look."""
+        beside = self.beside()
+        return [name for name, look in self._looks.items() if look.beside not in (None, beside)]
+
     def beside(self) -> int:
         """A number that differs when other definitions are in force."""
         return hash(frozenset(self._daemon.definition_sources().items()))

@@ -30,12 +30,15 @@ NOTHING = "the file holds nothing to run and no definition: a Workflow, or one o
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A file to be judged. `parameters` are the name and bytes of what lies beside it; `standing`: it gave definitions before."""
+    """A file to be judged. `parameters` are the name and bytes of what lies beside it; `standing`: it gave definitions before;
+    `recorded`: it was submitted before, so it was good then, and may not be refused by what is in force now.
+    """
 
     name: str
     data: bytes
     parameters: tuple[str, bytes] | None = None
     standing: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ class Judge:
             good = still
         force = _beside(good, force)
         for draft in drafts:
-            if draft.ok and not draft.defines:
+            if draft.ok and not draft.defines and not draft.text.recorded:
                 draft.check(force)
         return [draft.verdict() for draft in drafts]
 
