@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,10 @@ from tiphys.spec.work import Executor, Finding
 from tiphys.spec.workflows import Document
 
 if TYPE_CHECKING:
+    from tiphys.artifacts.store import Artifacts
     from tiphys.cli.port import OpenEngine
-    from tiphys.engine.operations import Operations
+    from tiphys.engine.operations import Folders, Operations
+    from tiphys.scheduler.records import Settled
     from tiphys.secrets import Secrets
 
 JOURNAL = "journal.db"
@@ -66,45 +68,71 @@ async def foreground(
     from tiphys.engine.operations import Operations
     from tiphys.journal.sqlite import SQLiteJournal
     from tiphys.manifests import defaults
-    from tiphys.scheduler.records import Settled
 
     settings = loaded.settings
     async with AsyncExitStack() as stack:
         kept = replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
         journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
-        secrets = _secrets(loaded, documents)
-        executors, notices = await _executors(stack, loaded, secrets, state, executor)
-        room = {"process": settings.process.parallelism or PER_CORE * (os.cpu_count() or 1), "http": settings.http.parallelism}
-        engine = await stack.enter_async_context(open_engine(journal, executors, room))
-        chosen = Settled(
-            executor=executor,
-            key_format=settings.artifacts.key_format,
-            grace_seconds=settings.process.grace_seconds,
-            archive_logs=settings.artifacts.archive_logs,
-            semaphores=dict(settings.semaphores),
-        )
-        folders = {name: made for name, made in executors.items() if name == "process"}
+        made = await open_executors(stack, loaded, find_secrets(loaded, documents), state, executor)
+        engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings)))
         yield Operations(
             engine,
-            chosen,
+            chosen(settings, executor),
             settings.namespace,
-            folders,  # type: ignore[arg-type] # the process executor has folder and log
-            notices,
+            made.folders,
+            made.notices,
             defaults=defaults.read(settings.workflow_defaults, settings.limits),
             repositories=settings.artifacts.repositories,
         )
 
 
-def _secrets(loaded: configuration.Configuration, documents: Sequence[Document]) -> "Secrets":
+def room(settings: Settings) -> dict[str, int]:
+    """How many attempts each executor runs at once."""
+    return {"process": settings.process.parallelism or PER_CORE * (os.cpu_count() or 1), "http": settings.http.parallelism}
+
+
+def chosen(settings: Settings, executor: str) -> "Settled":
+    """What the settings say of a run that begins now."""
+    from tiphys.scheduler.records import Settled
+
+    return Settled(
+        executor=executor,
+        key_format=settings.artifacts.key_format,
+        grace_seconds=settings.process.grace_seconds,
+        archive_logs=settings.artifacts.archive_logs,
+        semaphores=dict(settings.semaphores),
+    )
+
+
+@dataclass(frozen=True)
+class Executors:
+    """The executors by name, those that keep folders people may look into, and what to tell people; `artifacts` where there are any."""
+
+    executors: dict[str, Executor]
+    folders: "dict[str, Folders]"
+    notices: list[str]
+    artifacts: "Artifacts | None" = None
+
+
+def find_secrets(loaded: configuration.Configuration, documents: Sequence[Document]) -> "Secrets":
+    """Where Secrets are found: in these documents, the secrets directory, systemd's credentials."""
     from tiphys.secrets import Secrets
 
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     return Secrets(documents, directory=configuration.secrets_directory(loaded), credentials=Path(credentials) if credentials else None)
 
 
-async def _executors(
-    stack: AsyncExitStack, loaded: configuration.Configuration, secrets: "Secrets", state: Path, wanted: str
-) -> tuple[dict[str, Executor], list[str]]:
+async def open_executors(
+    stack: AsyncExitStack,
+    loaded: configuration.Configuration,
+    secrets: "Secrets",
+    state: Path,
+    wanted: str,
+    *,
+    mode: str = "run",
+    runtime: Path | None = None,
+) -> Executors:
+    """The executors, which the stack closes. `mode` and `runtime`: whose the launcher of steps is, and where it is reached."""
     from tiphys.artifacts.store import Artifacts
     from tiphys.executors.http import HTTPExecutor
 
@@ -112,14 +140,14 @@ async def _executors(
     if wanted == "scripted":
         from tiphys.executors.scripted import ScriptedExecutor
 
-        return {"scripted": ScriptedExecutor()}, ["rehearsal: nothing is run, every step is taken to succeed"]
+        return Executors({"scripted": ScriptedExecutor()}, {}, ["rehearsal: nothing is run, every step is taken to succeed"])
     if wanted != "process":
         raise TiphysError(f"there is no executor {wanted!r}; there are process and scripted")
     from tiphys.executors.listing import ListingExecutor
     from tiphys.executors.plugin import PluginExecutor
     from tiphys.executors.process.executor import open_process
 
-    artifacts = await stack.enter_async_context(Artifacts(settings.artifacts, state / ARTIFACTS, secrets, durable=False))
+    artifacts = await stack.enter_async_context(Artifacts(settings.artifacts, state / ARTIFACTS, secrets, durable=mode != "run"))
     hidden = [state]
     folder = configuration.secrets_directory(loaded)
     if folder is not None:
@@ -131,14 +159,16 @@ async def _executors(
             secrets=secrets,
             artifacts=artifacts,
             root=state / ATTEMPTS,
+            mode=mode,
+            runtime=runtime,
             hidden=hidden,
-            visible=[Path.home()],
+            visible=[Path.home()] if mode == "run" else (),
         )
     )
     http = await stack.enter_async_context(HTTPExecutor(settings.http, secrets, environment=dict(os.environ)))
     plugin = await stack.enter_async_context(PluginExecutor(settings.plugins))
     made: dict[str, Executor] = {"process": process, "http": http, "data": ListingExecutor(artifacts), "plugin": plugin}
-    return made, list(process.notices)
+    return Executors(made, {"process": process}, list(process.notices), artifacts)
 
 
 def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[Template], Sequence[Finding]]:

@@ -160,6 +160,8 @@ class Engine:
             self._group.start_soon(executor.sweep, {run.run.uid for run in rows.runs})
         if self.registry.outbox:
             self.outgoing.set()
+        if self._inbox.is_empty:
+            self.recovered.set()
 
     async def run(self) -> None:
         """Decide, apply, record, act; for ever."""
@@ -173,6 +175,8 @@ class Engine:
                     self._perform(answer)
                 if receipt is not None:
                     receipt.settle(answer)
+            if self._inbox.is_empty and not self.recovered.is_set():
+                self.recovered.set()
 
     def _decide(
         self, batch: Iterable[tuple[events.Event, Receipt | None]]

@@ -57,6 +57,11 @@ class Inbox:
         self._arrived.set()
         return await receipt.wait()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be decided."""
+        return not self._facts
+
     async def batches(self) -> AsyncIterator[list[tuple[Event, Receipt | None]]]:
         """Everything that has come since the last batch, again and again."""
         while True:

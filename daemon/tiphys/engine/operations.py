@@ -45,6 +45,10 @@ class Operations:
         self._defaults = defaults
         self._repositories = repositories or {}
 
+    def configure(self, chosen: Settled, namespace: str, defaults: Workflow | None) -> None:
+        """What runs that begin from now on get of the settings."""
+        self._chosen, self._namespace, self._defaults = chosen, namespace, defaults
+
     def uids(self) -> Sequence[str]:
         """The uids of the runs there are."""
         return self._engine.uids()

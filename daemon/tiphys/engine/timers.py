@@ -10,6 +10,9 @@ import anyio
 from tiphys.engine.inbox import now
 from tiphys.scheduler.events import TimerFired
 
+LOOK_SECONDS = 15.0
+"""The wall clock may be set: it is looked at again after so long."""
+
 
 class Timers:
     """Absolute times by workflow and key; a later time for the same key replaces the earlier one."""
@@ -47,7 +50,7 @@ class Timers:
                 continue
             wait = (at - now()).total_seconds()
             if wait > 0:
-                return wait
+                return min(wait, LOOK_SECONDS)
             heapq.heappop(self._heap)
             del self._due[uid, key]
             self._post(TimerFired(at=now(), uid=uid, key=key))

@@ -44,6 +44,10 @@ class Senders:
         self._webhooks: Webhooks | None = None
         self._amazon: Amazon | None = None
 
+    def configure(self, entries: Mapping[str, NotificationEntry]) -> None:
+        """Other entries are in force from the next try on."""
+        self._entries = entries
+
     async def __aenter__(self) -> Self:
         """Nothing is opened before the first notification."""
         return self

@@ -1,0 +1,303 @@
+"""`tiphysd`: the engine with everything around it that takes work in, in one exit stack, until somebody ends it."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+
+import tiphys
+from tiphys import app, configuration
+from tiphys.cli.defaulting import over_defaults
+from tiphys.configuration import Configuration
+from tiphys.engine.engine import Engine, open_engine
+from tiphys.engine.house import House
+from tiphys.engine.outbox import Outbox
+from tiphys.errors import InvalidSettings, TiphysError
+from tiphys.journal.sqlite import SQLiteJournal
+from tiphys.manifests import defaults
+from tiphys.notices import checking
+from tiphys.notices.senders import Senders
+from tiphys.scheduler import decision
+from tiphys.scheduler.items import Rules, Target
+from tiphys.service import locations, sockets
+from tiphys.service import logging as service_logging
+from tiphys.service.notify import Notifier, keep_alive
+from tiphys.settings import Settings
+from tiphys.triggers.cron import CronTrigger
+from tiphys.triggers.dropfolder import DropFolder
+
+DROP = "drop"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+TIDY_SECONDS = 3600.0
+STATUS_SECONDS = 10.0
+DISK_SECONDS = 1.0
+RELOADED = frozenset({"daemon", "retention", "notifications", "semaphores", "workflow_defaults", "namespace"})
+"""Parts of the settings that a reload puts into force; the others wait for a restart."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a daemon lives: its environment, and how its settings are read (again)."""
+
+    environ: Mapping[str, str]
+    home: Path
+    root: bool
+    explicit: Path | None = None
+
+    def load(self) -> Configuration:
+        """The settings as they are now. Raises InvalidSettings."""
+        loaded = configuration.load(self.explicit, self.environ, self.home)
+        wrong = checking.findings(loaded.settings.notifications)
+        if wrong:
+            raise InvalidSettings("\n".join(wrong))
+        return loaded
+
+    def state(self, settings: Settings) -> Path:
+        """The state directory."""
+        return configuration.state_directory(settings, self.environ, self.home, root=self.root)
+
+    def drop(self, settings: Settings) -> Path:
+        """The drop folder."""
+        return Path(settings.drop.directory).expanduser() if settings.drop.directory else self.state(settings) / DROP
+
+
+def rules(settings: Settings) -> Rules:
+    """What the settings say of all runs together."""
+    daemon, retention = settings.daemon, settings.retention
+    targets = (
+        Target(name=name, phases=frozenset(entry.phases), namespaces=frozenset(entry.namespaces), selector=entry.selector)
+        for name, entry in settings.notifications.items()
+    )
+    return Rules(
+        parallelism=daemon.parallelism,
+        namespace_parallelism=daemon.namespace_parallelism,
+        namespaces=dict(daemon.namespaces),
+        completed=retention.completed,
+        failed=retention.failed,
+        errored=retention.errored,
+        archive=retention.archive,
+        pod_gc_delay_seconds=retention.pod_gc_delay_seconds,
+        targets=tuple(targets),
+    )
+
+
+async def run(place: Place, loaded: Configuration) -> None:
+    """Be the daemon until SIGTERM or SIGINT. Raises a TiphysError that says why it cannot begin or go on."""
+    with Notifier.from_environment(place.environ) as notifier, anyio.open_signal_receiver(*SIGNALS) as signals:
+        async with anyio.create_task_group() as group:
+            group.start_soon(keep_alive, notifier)
+            async with AsyncExitStack() as stack:
+                daemon = Daemon(place, loaded, notifier)
+                await daemon.open(stack)
+                async with anyio.create_task_group() as serving:
+                    serving.start_soon(daemon.serve)
+                    await _until_ended(daemon, signals)
+                    notifier.stopping()
+                    notifier.status("stopping; steps that run go on")
+                    serving.cancel_scope.cancel()
+            group.cancel_scope.cancel()
+    log.info("stopped")
+
+
+async def _until_ended(daemon: "Daemon", signals: AsyncIterator[signal.Signals]) -> None:
+    """Wait for a signal that ends the daemon; one that reloads its settings does that."""
+    async for number in signals:
+        if number == signal.SIGHUP:
+            await daemon.reload()
+        else:
+            log.info("stopping", signal=signal.Signals(number).name)
+            return
+
+
+class Daemon:
+    """One daemon: what it opened, and the tasks that keep it going."""
+
+    def __init__(self, place: Place, loaded: Configuration, notifier: Notifier) -> None:
+        self._place = place
+        self._loaded = loaded
+        self._notifier = notifier
+        self._state = place.state(loaded.settings)
+        self._free = (0.0, "")
+        self._engine: Engine
+        self._house: House
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Open everything, in the order in which it is needed."""
+        settings = self._loaded.settings
+        began = time.monotonic()
+        self._notifier.extend(120)
+        await anyio.to_thread.run_sync(lambda: self._state.mkdir(mode=0o700, parents=True, exist_ok=True))
+        journal = await stack.enter_async_context(SQLiteJournal(self._state / app.JOURNAL, settings.journal))
+        self._sockets = await anyio.to_thread.run_sync(self._listen)
+        secrets = app.find_secrets(self._loaded, ())
+        runtime = self._place.environ.get("TIPHYS_LAUNCHER_RUNTIME", "")
+        made = await app.open_executors(
+            stack,
+            self._loaded,
+            secrets,
+            self._state,
+            settings.executor,
+            mode="service" if runtime else "daemon",
+            runtime=Path(runtime) if runtime else None,
+        )
+        self._artifacts = made.artifacts
+        self._senders = await stack.enter_async_context(Senders(settings.notifications, secrets, self._place.environ))
+        self._notifier.status("reading what there is")
+        self._notifier.extend(300)
+        opened = time.monotonic()
+        self._engine = await stack.enter_async_context(
+            open_engine(journal, made.executors, app.room(settings), rules=rules(settings), collector=self._collect)
+        )
+        self._house = House(
+            self._engine,
+            app.chosen(settings, settings.executor),
+            settings.namespace,
+            made.folders,
+            made.notices,
+            defaults=defaults.read(settings.workflow_defaults, settings.limits),
+            repositories=settings.artifacts.repositories,
+        )
+        self._house.refuses = self._refuses
+        self._house.when_definitions_change(lambda: secrets.keep(self._house.definitions()))
+        secrets.keep(self._house.definitions())
+        for notice in made.notices:
+            log.warning("notice", text=notice)
+        runs = self._house.runs()
+        log.info(
+            "state read",
+            workflows=len(runs),
+            unfinished=sum(not run.phase.completed for run in runs),
+            opening_seconds=round(opened - began, 3),
+            reading_seconds=round(time.monotonic() - opened, 3),
+        )
+
+    async def serve(self) -> None:
+        """Take work in from everywhere, until cancelled."""
+        settings = self._loaded.settings
+        folder = self._place.drop(settings)
+        drop = DropFolder(
+            self._house,
+            folder,
+            settings.drop,
+            settings.limits,
+            adjust=over_defaults(self._loaded),
+            secrets=str(configuration.secrets_directory(self._loaded) or "the setting secrets_directory"),
+        )
+        cron = CronTrigger(self._house, settings.daemon.timezone)
+        outbox = Outbox(self._engine, self._senders.send, self._patience)
+        async with anyio.create_task_group() as group:
+            await self._engine.recovered.wait()
+            group.start_soon(drop.run)
+            group.start_soon(cron.run)
+            group.start_soon(outbox.run)
+            group.start_soon(self._tidy)
+            group.start_soon(self._tell_status)
+            self._notifier.ready()
+            seconds = round(time.monotonic() - _process_began(), 3)
+            log.info("ready", version=tiphys.__version__, state=str(self._state), drop=str(folder), seconds=seconds)
+
+    async def reload(self) -> None:
+        """Read the settings again (SIGHUP). A mistake in them leaves the present ones in force."""
+        self._notifier.reloading()
+        try:
+            loaded = await anyio.to_thread.run_sync(self._place.load)
+            below = defaults.read(loaded.settings.workflow_defaults, loaded.settings.limits)
+        except InvalidSettings as error:
+            log.error("settings not reloaded", reason=str(error))  # noqa: TRY400 - the text says it all
+            self._notifier.ready()
+            return
+        old, new = self._loaded.settings, loaded.settings
+        self._loaded = loaded
+        self._engine.configure(rules(new))
+        self._senders.configure(new.notifications)
+        self._house.configure(app.chosen(new, new.executor), new.namespace, below)
+        service_logging.configure(new.daemon.log_level, new.daemon.log_format, sys.stderr, self._place.environ)
+        waiting = [one.name for one in fields(new) if getattr(old, one.name) != getattr(new, one.name) and one.name not in RELOADED]
+        log.info("settings reloaded", waits_for_restart=waiting)
+        self._notifier.ready()
+
+    def _listen(self) -> list[socket.socket]:
+        settings = self._loaded.settings.daemon
+        given = sockets.listen_fds(self._place.environ)
+        if given:
+            return given
+        path = locations.socket_path(settings, self._place.environ, self._place.home, root=self._place.root)
+        return [sockets.unix_listener(path, settings.socket_group)]
+
+    def _refuses(self) -> str:
+        """Why no new work is taken now; looked at once a second at most."""
+        at = time.monotonic()
+        if at >= self._free[0]:
+            least = self._loaded.settings.daemon.low_disk_bytes
+            found = os.statvfs(self._state)
+            free = found.f_bavail * found.f_frsize
+            why = f"the disk of {self._state} has {free >> 20} MiB free, less than daemon.low_disk_bytes ({least >> 20} MiB)"
+            if free < least and not self._free[1]:
+                log.warning("no new work is taken", reason=why)
+            self._free = at + DISK_SECONDS, why if free < least else ""
+        return self._free[1]
+
+    def _patience(self) -> dict[str, float]:
+        return {name: entry.give_up_seconds for name, entry in self._loaded.settings.notifications.items()}
+
+    async def _collect(self, namespace: str, command: decision.DeleteArtifacts) -> None:
+        """Delete artifacts; all of them are tried. Raises a TiphysError that names those that stayed."""
+        if self._artifacts is None:
+            return
+        wrong = []
+        for artifact in command.artifacts:
+            try:
+                await self._artifacts.delete(artifact, namespace)
+            except TiphysError as error:
+                wrong.append(f"{artifact.name}: {error}")
+        if wrong:
+            raise TiphysError("; ".join(wrong))
+
+    async def _tidy(self) -> None:
+        """Now and then: drop what the archive keeps too long, and make the database smaller where much of it is free."""
+        while True:
+            retention = self._loaded.settings.retention
+            before = datetime.now(UTC).timestamp() - retention.archive_seconds if retention.archive_seconds else 0.0
+            busy = any(not run.phase.completed for run in self._house.runs())
+            await self._engine.journal.tidy(before, 2.0 if busy else retention.vacuum_free_share)
+            await anyio.sleep(TIDY_SECONDS)
+
+    async def _tell_status(self) -> None:
+        """One line for `systemctl status`."""
+        last = ""
+        while True:
+            runs = self._house.runs()
+            going = sum(not run.phase.completed for run in runs)
+            text = f"{going} of {len(runs)} workflows going on" + (f"; {self._free[1]}" if self._refuses() else "")
+            if text != last:
+                self._notifier.status(text)
+                last = text
+            await anyio.sleep(STATUS_SECONDS)
+
+
+def _process_began() -> float:
+    """When this process started, on the monotonic clock."""
+    ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def main(explicit: Path | None, environ: Mapping[str, str]) -> int:
+    """The daemon, as a command; its exit code. Raises InvalidSettings and StateRefused."""
+    place = Place(environ=environ, home=Path.home(), root=os.geteuid() == 0, explicit=explicit)
+    loaded = place.load()
+    settings = loaded.settings.daemon
+    service_logging.configure(settings.log_level, settings.log_format, sys.stderr, environ)
+    anyio.run(run, place, loaded)
+    return 0
