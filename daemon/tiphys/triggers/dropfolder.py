@@ -278,8 +278,9 @@ class DropFolder:
 
     async def _take(self, leaving: Sequence[Judged], places: anyio.Semaphore) -> None:
         try:
-            await self._taking.take(leaving)
-            for one in leaving:
+            going = [one for one in leaving if not self._holds(one)]  # the daemon may have become busy since they were judged
+            await self._taking.take(going)
+            for one in going:
                 self._patience.forget(one.name)
         finally:
             places.release()
@@ -335,10 +336,15 @@ class DropFolder:
             case Bad():
                 return self._patience.final(name, anyio.current_time())
             case Work():
-                if self._taking.busy:
-                    self._held[name] = one.stamp
-                return not self._taking.busy
+                return not self._holds(one)
         return False
+
+    def _holds(self, one: Judged) -> bool:
+        """Whether a file stays where it is because the daemon takes no work now."""
+        if not isinstance(one.verdict, Work) or one.stamp is None or not self._taking.busy:
+            return False
+        self._held[one.name] = one.stamp
+        return True
 
     async def _bad(self, name: str, stamp: Stamp, why: str) -> None:
         if self._patience.final(name, anyio.current_time()):
