@@ -199,6 +199,7 @@ class Daemon:
         outbox = Outbox(self._engine, self._senders.send, self._patience)
         async with anyio.create_task_group() as group:
             await self._engine.recovered.wait()
+            await drop.prepare()
             group.start_soon(drop.run)
             group.start_soon(cron.run)
             group.start_soon(outbox.run)

@@ -51,3 +51,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -73,6 +73,10 @@ class DropFolder:
                 await self._sweep()
                 await self._between_sweeps()
 
+    async def prepare(self) -> None:
+        """See that the folder is there; `run` does it otherwise. Raises NoFolder."""
+        await self._prepared()
+
     async def settle(self) -> None:
         """Look through the folder now, and again at what waits to be left alone; done when nothing waits, or would wait too long."""
         await self._prepared()
