@@ -24,8 +24,7 @@ DOCDIR := $(PREFIX)/share/doc/tiphys
 SHARED := $(if $(filter /usr,$(PREFIX)),/usr/lib,/usr/local/lib)
 UNITDIR ?= $(SHARED)/systemd/system
 USER_UNITDIR ?= $(SHARED)/systemd/user
-SYSTEM_UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
-USER_UNITS := tiphysd.service tiphysd.socket
+UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
 
 .PHONY: help run setup aws test check format conformance fuzz bench clean install uninstall install-user uninstall-user program units
 
@@ -108,7 +107,7 @@ install: program units ## the daemon for the whole machine, as root: PREFIX (/us
 uninstall: ## take it away again; settings and state stay
 	@rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
 	@rm -f $(addprefix $(DESTDIR)$(BINDIR)/,tiphys tiphysd)
-	@rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(SYSTEM_UNITS)) $(addprefix $(DESTDIR)$(USER_UNITDIR)/,$(USER_UNITS))
+	@rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(addprefix $(DESTDIR)$(USER_UNITDIR)/,$(UNITS))
 	@rm -f $(DESTDIR)$(SHARED)/sysusers.d/tiphys.conf $(DESTDIR)$(SHARED)/tmpfiles.d/tiphys.conf
 	@printf '%s\n' 'Tiphys is uninstalled. What still runs of it ends with' \
 	    '  systemctl stop tiphysd.socket tiphysd tiphys-launcher; systemctl daemon-reload' \
@@ -122,14 +121,14 @@ install-user: ## the daemon for you alone, without root: ~/.local and ~/.config/
 	@$(MAKE) --no-print-directory program units PREFIX=$(HOME_PREFIX) UNITDIR= USER_UNITDIR=$(HOME_UNITDIR)
 	@printf '%s\n' 'Tiphys is installed in $(HOME_PREFIX). Next:' \
 	    '  systemctl --user daemon-reload' \
-	    '  systemctl --user enable --now tiphysd.socket tiphysd' \
+	    '  systemctl --user enable --now tiphysd.socket tiphys-launcher tiphysd' \
 	    '  loginctl enable-linger    # else it ends when you log out, and starts when you log in' \
 	    'Settings, if you need any: ~/.config/tiphys/tiphys.yaml (config/tiphys.yaml has all of them).'
 
 uninstall-user: ## take that away again; settings and state stay
 	@rm -rf $(DESTDIR)$(HOME_PREFIX)/lib/tiphys
-	@rm -f $(addprefix $(DESTDIR)$(HOME_PREFIX)/bin/,tiphys tiphysd) $(addprefix $(DESTDIR)$(HOME_UNITDIR)/,$(USER_UNITS))
-	@echo 'What still runs ends with: systemctl --user stop tiphysd.socket tiphysd; systemctl --user daemon-reload'
+	@rm -f $(addprefix $(DESTDIR)$(HOME_PREFIX)/bin/,tiphys tiphysd) $(addprefix $(DESTDIR)$(HOME_UNITDIR)/,$(UNITS))
+	@echo 'What still runs ends with: systemctl --user stop tiphysd.socket tiphysd tiphys-launcher; systemctl --user daemon-reload'
 
 # An environment of its own, made beside the one in use and put in its place at the end, from a copy of the sources, so that nothing
 # left over from an earlier build comes along. The two commands find it next to themselves, else where it was installed.
@@ -159,9 +158,9 @@ units: program
 	        -e "s,@LAUNCHER@,$(LIBDIR)/$$launcher,g" $$1 >$$2 && chmod 644 $$2; \
 	}; \
 	if [ -n "$(UNITDIR)" ]; then install -d $(DESTDIR)$(UNITDIR); \
-	    for unit in $(SYSTEM_UNITS); do render systemd/$$unit $(DESTDIR)$(UNITDIR)/$$unit; done; fi; \
+	    for unit in $(UNITS); do render systemd/$$unit $(DESTDIR)$(UNITDIR)/$$unit; done; fi; \
 	install -d $(DESTDIR)$(USER_UNITDIR); \
-	for unit in $(USER_UNITS); do render systemd/user/$$unit $(DESTDIR)$(USER_UNITDIR)/$$unit; done
+	for unit in $(UNITS); do render systemd/user/$$unit $(DESTDIR)$(USER_UNITDIR)/$$unit; done
 
 clean: ## remove caches and builds, keep the virtual environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache daemon/tiphys.egg-info

@@ -383,8 +383,9 @@ class Launcher:
         elif op == "forget_run":
             self.forget_run(request["group"])
         elif op == "hello":
-            hello = {"version": VERSION, "boot": self.boot, "leaving": self.leaving or self.options.owner != request.get("owner", "")}
-            client.outbox.append(encode({"told": "hello", "tag": request["tag"], "cgroup_error": self.cgroup_error, **hello}))
+            hello = {"version": VERSION, "boot": self.boot, "root": self.options.root, "cgroup_error": self.cgroup_error}
+            hello["leaving"] = self.leaving or self.options.owner != request.get("owner", "")
+            client.outbox.append(encode({"told": "hello", "tag": request["tag"], **hello}))
         elif op == "prepare":
             error = ""
             try:

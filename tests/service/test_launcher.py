@@ -68,3 +68,15 @@ async def test_a_missing_launcher_is_named_with_its_unit(tmp_path, monkeypatch):
     with pytest.raises(connection.LauncherUnreachable, match="systemctl status tiphys-launcher"):
         async with link.Link.opened(directories, "service", 1.0):
             pass
+
+
+async def test_a_launcher_of_another_state_is_not_used(tmp_path):
+    launcher = started(tmp_path)
+    try:
+        other = places.directories(tmp_path / "elsewhere", tmp_path / "run")
+        with pytest.raises(connection.LauncherUnreachable, match=r"attempts.*elsewhere.*state_directory must agree"):
+            async with link.Link.opened(other, "service", 1.0):
+                pass
+    finally:
+        launcher.terminate()
+        launcher.wait(20)

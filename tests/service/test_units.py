@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SYSTEM_UNITS = ("tiphysd.service", "tiphys-launcher.service", "tiphysd.socket")
-USER_UNITS = ("tiphysd.service", "tiphysd.socket")
+UNITS = ("tiphysd.service", "tiphys-launcher.service", "tiphysd.socket")
 WORST_EXPOSURE = 2.0
 INSTALL_SECONDS = 600
 
@@ -54,12 +53,12 @@ def verify(*arguments: str, folder: Path) -> None:
 
 def test_the_systems_units_are_what_systemd_takes(rendered):
     found = sorted(path.name for path in (rendered / "system").iterdir())
-    assert found == sorted(SYSTEM_UNITS)
-    verify(*(str(rendered / "system" / unit) for unit in SYSTEM_UNITS), folder=rendered / "system")
+    assert found == sorted(UNITS)
+    verify(*(str(rendered / "system" / unit) for unit in UNITS), folder=rendered / "system")
 
 
 def test_a_users_units_are_what_systemd_takes(rendered):
-    verify("--user", *(str(rendered / "user" / unit) for unit in USER_UNITS), folder=rendered / "user")
+    verify("--user", *(str(rendered / "user" / unit) for unit in UNITS), folder=rendered / "user")
 
 
 def test_so_are_the_units_of_a_daemon_that_runs_as_root(rendered, project):
@@ -67,7 +66,7 @@ def test_so_are_the_units_of_a_daemon_that_runs_as_root(rendered, project):
         folder = rendered / "system" / f"{source.stem}.service.d"
         folder.mkdir()
         shutil.copy(source, folder / "as-root.conf")
-    verify(*(str(rendered / "system" / unit) for unit in SYSTEM_UNITS), folder=rendered / "system")
+    verify(*(str(rendered / "system" / unit) for unit in UNITS), folder=rendered / "system")
 
 
 def test_a_mistake_in_a_unit_would_be_seen(rendered):
@@ -140,8 +139,8 @@ def test_make_install_puts_a_working_daemon_on_a_machine_and_uninstall_takes_it_
     said = make(project, "install", f"DESTDIR={root}", home=home)
     assert "systemctl daemon-reload" in said
     units, settings = root / "usr/local/lib/systemd", root / "etc/tiphys/tiphys.yaml"
-    expected = {f"usr/local/lib/systemd/system/{unit}" for unit in SYSTEM_UNITS}
-    expected |= {f"usr/local/lib/systemd/user/{unit}" for unit in USER_UNITS}
+    expected = {f"usr/local/lib/systemd/system/{unit}" for unit in UNITS}
+    expected |= {f"usr/local/lib/systemd/user/{unit}" for unit in UNITS}
     expected |= {"usr/local/bin/tiphys", "usr/local/bin/tiphysd", "etc/tiphys/tiphys.yaml"}
     expected |= {"usr/local/lib/sysusers.d/tiphys.conf", "usr/local/lib/tmpfiles.d/tiphys.conf"}
     expected |= {f"usr/local/share/doc/tiphys/{name}" for name in ("README.md", "as-root/tiphysd.conf", "as-root/tiphys-launcher.conf")}
@@ -154,7 +153,7 @@ def test_make_install_puts_a_working_daemon_on_a_machine_and_uninstall_takes_it_
             for word in (word for word in command.split() if word.startswith("/usr/local")):
                 assert (root / word[1:]).exists(), word
         unit.write_text(text.replace("/usr/local/", f"{root}/usr/local/"))  # where the commands are now
-    verify(*(str(units / "system" / unit) for unit in SYSTEM_UNITS), folder=units / "system")
+    verify(*(str(units / "system" / unit) for unit in UNITS), folder=units / "system")
 
     from tiphys import __version__
 
@@ -178,11 +177,11 @@ def test_a_plain_users_installation_stays_in_the_home(project, tmp_path):
     home = tmp_path / "home"
     said = make(project, "install-user", home=home)
     assert "enable-linger" in said
-    expected = {f".config/systemd/user/{unit}" for unit in USER_UNITS} | {".local/bin/tiphys", ".local/bin/tiphysd"}
+    expected = {f".config/systemd/user/{unit}" for unit in UNITS} | {".local/bin/tiphys", ".local/bin/tiphysd"}
     assert installed(home) == expected
     units = home / ".config/systemd/user"
     assert f"ExecStart={home}/.local/bin/tiphysd\n" in (units / "tiphysd.service").read_text()
-    verify("--user", *(str(units / unit) for unit in USER_UNITS), folder=units)
+    verify("--user", *(str(units / unit) for unit in UNITS), folder=units)
     ran = subprocess.run([home / ".local/bin/tiphys", "--version"], capture_output=True, text=True, check=True, cwd="/")
     assert ran.stdout.startswith("tiphys ")
     make(project, "uninstall-user", home=home)

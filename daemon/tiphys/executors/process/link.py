@@ -193,6 +193,9 @@ class Link:
                 self._wire = wire
                 with anyio.move_on_after(5.0):
                     hello = await self._ask({"op": "hello", "owner": str(os.getpid()) if self.mode == "run" else ""}, wire)
+                    if hello and hello.get("root", str(self.directories.root)) != str(self.directories.root):
+                        wire.close()
+                        raise self._of_another_state(hello["root"])
                     if hello and not hello["leaving"]:
                         self.boot, self.cgroup_error = hello["boot"], hello["cgroup_error"]
                         return
@@ -200,6 +203,13 @@ class Link:
                 wire.close()
                 await anyio.sleep(0.05)
         raise LauncherUnreachable(f"the launcher at {self.directories.socket} is leaving and does not end")
+
+    def _of_another_state(self, root: str) -> LauncherUnreachable:
+        ours = f"this state's attempts are in {self.directories.root}"
+        return LauncherUnreachable(
+            f"the launcher at {self.directories.socket} keeps its journals in {root}, but {ours}: "
+            "its --root and the setting state_directory must agree"
+        )
 
     async def _stay_connected(self) -> None:
         while True:
