@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tiphys import faults
 from tiphys.artifacts import locations, packing, trees
 from tiphys.artifacts.errors import ArtifactError, ArtifactMissing
 from tiphys.artifacts.trees import Check
@@ -47,6 +48,7 @@ class LocalRepository:
                     file.flush()
                     if self._durable:
                         os.fsync(file.fileno())
+            faults.point("artifact-written")
             self._appear(halfway, dest)
 
     def keys(self, prefix: str) -> list[str]:

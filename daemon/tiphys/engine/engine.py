@@ -10,7 +10,7 @@ import anyio
 import anyio.abc
 import structlog
 
-from tiphys.engine import faults
+from tiphys import faults
 from tiphys.engine.inbox import Inbox, Receipt, now
 from tiphys.engine.launching import Attempt, Launcher
 from tiphys.engine.measures import Measures
@@ -167,6 +167,8 @@ class Engine:
         """Decide, apply, record, act; for ever."""
         async for batch in self._inbox.batches():
             answers = self._decide(batch)
+            if any(isinstance(event, events.Ticked) for event, _, _ in answers):
+                faults.point("tick-decided")
             faults.point("before-record")
             await self.journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
             faults.point("after-record")
@@ -237,11 +239,13 @@ class Engine:
         """Delete what attempts left; what is cut off is commanded again after a restart."""
         await anyio.sleep(delay_seconds)
         for order in orders:
+            faults.point("cleaning")
             for executor in self.executors.values():
                 await _quietly(executor.remove(order), "not deleted", order=order)
 
     async def _erase(self, uid: str) -> None:
         """Delete what a deleted run left; what is cut off is swept after a restart."""
+        faults.point("erasing")
         for executor in self.executors.values():
             await _quietly(executor.remove_run(uid), "not deleted", uid=uid)
 

@@ -12,6 +12,7 @@ import anyio
 import anyio.abc
 import structlog
 
+from tiphys import faults
 from tiphys.engine.inbox import now
 from tiphys.errors import TiphysError
 from tiphys.scheduler import orders
@@ -149,6 +150,11 @@ class Launcher:
         handle = await executor.adopt(order, node.handle) if attempt.adopt else None
         if handle is None:
             handle = await executor.launch(order)
+            faults.point("launched")
+            if node.in_exit:
+                faults.point("exit-launched")
+        else:
+            faults.point("adopted")
         self._handles[key] = (name, handle)
         if node.handle != handle:
             self._post(Started(at=now(), uid=attempt.uid, node_id=attempt.node_id, attempt=attempt.number, handle=handle))

@@ -8,7 +8,7 @@ import anyio
 import anyio.abc
 import structlog
 
-from tiphys.engine import faults
+from tiphys import faults
 from tiphys.engine.engine import Engine, Refused
 from tiphys.engine.inbox import now
 from tiphys.notices.errors import SendFailed
@@ -56,6 +56,7 @@ class Outbox:
 
     async def _try(self, notice: Notice) -> None:
         error, again_at = "", None
+        faults.point("notifying")
         try:
             await self._send(notice)
         except SendFailed as failure:

@@ -10,6 +10,7 @@ from typing import Protocol
 import anyio.to_thread
 import msgspec
 
+from tiphys import faults
 from tiphys.artifacts import locations, trees
 from tiphys.artifacts.errors import ArtifactError, ArtifactMissing
 from tiphys.artifacts.store import Artifacts
@@ -54,6 +55,7 @@ class StagingError(TiphysError):
 async def stage_in(order: WorkOrder, view: View, artifacts: Artifacts) -> None:
     """Bring all input artifacts in, outer paths before inner ones. A missing optional one is skipped; else StagingError."""
     for artifact in sorted((entry.artifact for entry in order.inputs), key=lambda artifact: artifact.path.count("/")):
+        faults.point("staging-in")
         await _load(artifact, order.workflow.namespace, view, artifacts)
 
 
@@ -88,6 +90,7 @@ async def stage_out(order: WorkOrder, view: View, artifacts: Artifacts, stdout: 
         except StagingError as problem:
             problems.append(problem)
     for output in wanted.artifacts:
+        faults.point("staging-out")
         try:
             saved.extend(await _save(output.artifact, namespace, view, artifacts))
         except StagingError as problem:

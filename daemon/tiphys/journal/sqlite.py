@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import apsw
 
+from tiphys import faults
 from tiphys.journal import opening, queries, rows
 from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
@@ -122,6 +123,7 @@ class SQLiteJournal:
             for uid, of in changes.items():
                 self._store(uid, of)
             self._store_others(others)
+            faults.point("in-transaction")
             self._execute("COMMIT")
         except Exception as error:
             self._failure = error

@@ -9,6 +9,7 @@ import anyio
 import structlog
 from anyio import CapacityLimiter, to_thread
 
+from tiphys import faults
 from tiphys.triggers import names
 from tiphys.triggers.candidates import Judged
 from tiphys.triggers.claims import Claim, Claims
@@ -54,6 +55,7 @@ class Taking:
     async def take(self, found: Sequence[Judged]) -> None:
         """Consume files of the drop folder that were judged good, or bad for good."""
         claimed = await to_thread.run_sync(self._claim, found, limiter=self._threads)
+        faults.point("claimed")
         await self.settle(claimed)
 
     def _claim(self, found: Sequence[Judged]) -> list[tuple[Claim, Work | Bad]]:
@@ -103,6 +105,7 @@ class Taking:
             self._told.once("busy", "definitions and submissions wait", reason=str(error))
             return []
         self._told.over("busy")
+        faults.point("submitted")
         return [Ending(claim=claim, uids=uids)]
 
     async def put_away(self, endings: Sequence[Ending]) -> None:
@@ -110,6 +113,7 @@ class Taking:
         if not endings:
             return
         done = await to_thread.run_sync(self._move, endings, limiter=self._threads)
+        faults.point("put-away")
         async with anyio.create_task_group() as group:
             for ending in done:
                 file, key = names.shown(ending.claim.name), ending.claim.key

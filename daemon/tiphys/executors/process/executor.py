@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from tiphys import faults
 from tiphys.artifacts.store import Artifacts
 from tiphys.executors import staging
 from tiphys.executors.process import command, findings, isolation, logs, opening, outcomes, places, pods, volumes
@@ -119,12 +120,15 @@ class ProcessExecutor:
             if order.inputs:
                 await self._make(plan)
                 await staging.stage_in(order, plan.view, self._artifacts)
+                faults.point("staged-in")
         except staging.StagingError as error:
             return outcomes.error(str(error), transient=error.transient)
         except OSError as error:
             return outcomes.error(f"inputs cannot be brought in: {error}")
         self._plans[order.id] = plan
+        faults.point("spawning")
         await self._link.spawn(request)
+        faults.point("spawned")
         return None
 
     async def _prepared(self, order: WorkOrder, pod: Pod, words: Sequence[str]) -> tuple[Plan | None, dict[str, Any]]:
@@ -307,6 +311,7 @@ class ProcessExecutor:
         if early := self._early.get(order.id):
             return early
         record = await self._link.ended(order.id)
+        faults.point("ended")
         self._states.over(order.id)
         pod = pods.pod_of(order)
         if record is None or pod is None:
@@ -329,6 +334,8 @@ class ProcessExecutor:
             )
         except staging.StagingError as error:
             staged, problem, transient = error.staged, str(error), error.transient
+        if wants_files(order):
+            faults.point("staged-out")
         if order.wanted.container_logs:
             kept, lost = await staging.save_logs(order, self._logs(order.id), self._artifacts)
             staged = msgspec.structs.replace(staged, artifacts=(*staged.artifacts, *kept))
