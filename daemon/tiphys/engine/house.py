@@ -1,5 +1,6 @@
 """The verbs of a daemon, beyond those of a single run: definitions, cron workflows, runs by their names, and when work is refused."""
 
+import copy
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,9 @@ from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
 from tiphys.manifests import parameters as overriding
 from tiphys.scheduler import events
-from tiphys.scheduler.items import Cron, Definable, Tick, is_definable
+from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
 from tiphys.scheduler.records import Manifest, Run
+from tiphys.scheduler.state import RunState
 from tiphys.spec import names
 from tiphys.spec.templates import Arguments
 from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, Document, ObjectMeta, Secret, Workflow
@@ -223,6 +225,36 @@ class House(Operations):
             await self._engine.tell(event)
         except Refused:
             return  # it is so already
+
+    # what others are shown
+
+    @property
+    def recovered(self) -> bool:
+        """Whether everything that was cut off is going on again."""
+        return self._engine.recovered.is_set()
+
+    def still(self, uid: str) -> RunState:
+        """The run as it is now, which nothing changes any more: for a thread to look at. Raises NotThere."""
+        state = self._engine._state.runs.get(uid)  # noqa: SLF001 (the engine shows pictures, and a picture takes too long for the loop)
+        if state is None:
+            raise NotThere(f'workflows.argoproj.io "{uid}" not found')
+        made = copy.copy(state)
+        made.nodes, made.counters = dict(state.nodes), dict(state.counters)
+        made.sources, made.plans, made.aggregates = {}, {}, {}  # caches
+        return made
+
+    def definition_rows(self) -> Sequence[Definition]:
+        """All definitions in force, each with where it is from and since when."""
+        return list(self._engine.registry.definitions.values())
+
+    def cron_state(self, namespace: str, name: str) -> Cron | None:
+        """How far a CronWorkflow is; None: it has not ticked yet."""
+        return self._engine.registry.crons.get(f"{namespace}/{name}")
+
+    def active_of(self, namespace: str, name: str) -> Sequence[Run]:
+        """The unfinished runs of a CronWorkflow."""
+        runs = self._engine._state.shared.crowd.by_cron.get(f"{namespace}/{name}", {})  # noqa: SLF001 (as above)
+        return [run for run in runs.values() if not run.phase.completed]
 
 
 def overridden(workflow: Workflow, parameters: Mapping[str, str]) -> Workflow:

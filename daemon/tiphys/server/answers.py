@@ -1,0 +1,48 @@
+"""JSON answers, whole or pruned to the fields that were asked for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import structs
+
+from tiphys.server import fields
+from tiphys.spec.objects import JSON
+from tiphys.spec.workflows import Workflow
+
+IN_PIECES = 1000
+"""Nodes from which on a workflow is encoded in pieces: the encoder holds the interpreter, and the loop must not wait for it."""
+
+
+def encoded(value: object, wanted: str = "") -> bytes:
+    """JSON text; `wanted` as the query parameter `fields`. May take long: on a thread, where the value may be large."""
+    if wanted:
+        return msgspec.json.encode(fields.pruned(msgspec.to_builtins(value), wanted))
+    if isinstance(value, Workflow):
+        return msgspec.json.encode(raw_nodes(value))
+    return msgspec.json.encode(value)
+
+
+def raw_nodes(workflow: Workflow) -> Workflow:
+    """The same workflow, its nodes already JSON text where they are many."""
+    status = workflow.status
+    if status is None or not status.nodes or len(status.nodes) < IN_PIECES:
+        return workflow
+    raw: Mapping[str, Any] = {key: msgspec.Raw(msgspec.json.encode(node)) for key, node in status.nodes.items()}
+    return structs.replace(workflow, status=structs.replace(status, nodes=raw))
+
+
+def json(body: bytes) -> web.Response:
+    """An answer that is JSON text already."""
+    return web.Response(body=body, content_type="application/json")
+
+
+def value(found: object) -> web.Response:
+    """A small value as an answer."""
+    return json(encoded(found))
+
+
+def listing(kind: str, items: Sequence[object], metadata: Mapping[str, JSON] | None = None) -> dict[str, object]:
+    """A list in Kubernetes' shape."""
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": dict(metadata or {}), "items": list(items)}

@@ -1,0 +1,47 @@
+"""What every handler needs, kept with the aiohttp application."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import anyio
+from aiohttp import web
+
+from tiphys.engine.house import House
+from tiphys.server.peers import Peers
+from tiphys.settings import LimitSettings
+from tiphys.spec.workflows import CronWorkflow, Document
+
+
+def as_it_is(document: Document) -> Document:
+    """Nothing lies below a workflow."""
+    return document
+
+
+def unknown(cron: CronWorkflow) -> datetime | None:
+    """Nobody knows when a schedule comes next."""
+    del cron
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The house that is served, and what belongs to serving it. `adjust` gives a document as it will be with the settings' defaults below
+    it, `next_run` when a schedule comes next. `stopping` is set when streams must end.
+    """
+
+    house: House
+    version: str
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    adjust: Callable[[Document], Document] = as_it_is
+    next_run: Callable[[CronWorkflow], datetime | None] = unknown
+    peers: Peers = field(default_factory=Peers)
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+
+
+KEY = web.AppKey("context", Context)
+
+
+def of(request: web.Request) -> Context:
+    """The context of a request."""
+    return request.app[KEY]

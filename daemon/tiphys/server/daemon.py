@@ -1,0 +1,45 @@
+"""What is asked of the daemon itself: is it well, which version, who am I."""
+
+import platform
+
+from aiohttp import web
+
+from tiphys.server import answers, context
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """GET /healthz, which is ours: "ok", or 503 "recovering" while what was cut off is not going on again yet."""
+    if context.of(request).house.recovered:
+        return web.Response(text="ok")
+    return web.Response(status=503, text="recovering", headers={"Retry-After": "1"})
+
+
+async def version(request: web.Request) -> web.Response:
+    """GET /api/v1/version."""
+    return answers.value(
+        {
+            "version": context.of(request).version,
+            "buildDate": "1970-01-01T00:00:00Z",
+            "gitCommit": "",
+            "gitTag": "",
+            "gitTreeState": "",
+            "goVersion": f"python{platform.python_version()}",
+            "compiler": platform.python_implementation(),
+            "platform": f"{platform.system().lower()}/{platform.machine()}",
+        }
+    )
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /api/v1/info."""
+    return answers.value(
+        {"managedNamespace": "", "links": [], "modals": {}, "navColor": "", "columns": [], "namespace": context.of(request).house.namespace}
+    )
+
+
+async def userinfo(request: web.Request) -> web.Response:
+    """GET /api/v1/userinfo: the user at the other end of the socket."""
+    peer = await context.of(request).peers.peer(request)
+    if peer is None:
+        return answers.value({})
+    return answers.value({"subject": f"uid:{peer.uid}", "name": peer.name})

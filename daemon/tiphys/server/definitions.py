@@ -1,0 +1,133 @@
+"""Definitions in force: workflow templates, cluster workflow templates, and cron workflows with how far they are."""
+
+from collections.abc import Iterator, Mapping
+
+import anyio.to_thread
+from aiohttp import web
+from msgspec import structs
+
+from tiphys.engine.inbox import now
+from tiphys.scheduler.globals import rfc3339
+from tiphys.scheduler.items import Cron, Definition
+from tiphys.server import answers, bodies, context, pictures, queries
+from tiphys.server.context import Context
+from tiphys.server.problems import Problem
+from tiphys.spec.objects import JSON
+from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, WorkflowTemplate
+
+CRON_LABEL = "workflows.argoproj.io/cron-workflow"
+Kind = type[WorkflowTemplate] | type[ClusterWorkflowTemplate] | type[CronWorkflow]
+Shown = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow
+
+
+async def templates(request: web.Request) -> web.Response:
+    """GET /workflow-templates/{namespace}."""
+    return await _listed(request, WorkflowTemplate)
+
+
+async def template(request: web.Request) -> web.Response:
+    """GET /workflow-templates/{namespace}/{name}."""
+    return await _got(request, WorkflowTemplate)
+
+
+async def cluster_templates(request: web.Request) -> web.Response:
+    """GET /cluster-workflow-templates."""
+    return await _listed(request, ClusterWorkflowTemplate)
+
+
+async def cluster_template(request: web.Request) -> web.Response:
+    """GET /cluster-workflow-templates/{name}."""
+    return await _got(request, ClusterWorkflowTemplate)
+
+
+async def crons(request: web.Request) -> web.Response:
+    """GET /cron-workflows/{namespace}."""
+    return await _listed(request, CronWorkflow)
+
+
+async def cron(request: web.Request) -> web.Response:
+    """GET /cron-workflows/{namespace}/{name}."""
+    return await _got(request, CronWorkflow)
+
+
+async def cron_run(request: web.Request) -> web.Response:
+    """POST /cron-workflows/{namespace}/{name}/run, which is ours: a workflow of it starts now, whatever its schedule says."""
+    await bodies.value(request)
+    here = context.of(request)
+    found = _find(request, CronWorkflow)
+    at = now()
+    meta = found.document.metadata
+    tick = await here.house.tick(meta.namespace, meta.name, at, rfc3339(at), manual=True, who=await here.peers.who(request))
+    if not tick.uid:
+        raise Problem(409, f"{meta.name} was not started: {tick.skipped}")
+    return answers.json(await pictures.one(here.house, tick.uid, request.query.get("fields", "")))
+
+
+async def _listed(request: web.Request, kind: Kind) -> web.Response:
+    here = context.of(request)
+    labels = queries.label_selector(request.query)
+    fields = queries.field_selector(request.query.get("listOptions.fieldSelector", ""))
+    pattern = request.query.get("namePattern", "")
+    found = []
+    for one in _all(request, kind):
+        meta = one.document.metadata
+        values = {"metadata.name": meta.name, "metadata.namespace": meta.namespace}
+        if not all((values.get(field.name) == field.value) == field.equal for field in fields) or pattern not in meta.name:
+            continue
+        if labels.matches(meta.labels or {}):
+            found.append(one)
+    items = [await _shown(here, one) for one in sorted(found, key=lambda one: one.key)]
+    listing = answers.listing(f"{kind.__name__}List", items)
+    return answers.json(await anyio.to_thread.run_sync(answers.encoded, listing, request.query.get("fields", "")))
+
+
+async def _got(request: web.Request, kind: Kind) -> web.Response:
+    shown = await _shown(context.of(request), _find(request, kind))
+    return answers.json(await anyio.to_thread.run_sync(answers.encoded, shown, request.query.get("fields", "")))
+
+
+def _all(request: web.Request, kind: Kind) -> Iterator[Definition]:
+    namespace = "" if kind is ClusterWorkflowTemplate else request.match_info.get("namespace", "")
+    for one in context.of(request).house.definition_rows():
+        if isinstance(one.document, kind) and (namespace in queries.EVERYWHERE or one.document.metadata.namespace == namespace):
+            yield one
+
+
+def _find(request: web.Request, kind: Kind) -> Definition:
+    name = request.match_info["name"]
+    for one in _all(request, kind):
+        if one.document.metadata.name == name:
+            return one
+    raise Problem(404, f'{kind.__name__.lower()}s.argoproj.io "{name}" not found')
+
+
+async def _shown(here: Context, one: Definition) -> Shown:
+    document = one.document
+    assert isinstance(document, Shown)
+    meta = structs.replace(document.metadata, creation_timestamp=rfc3339(one.at))
+    if isinstance(document, CronWorkflow):
+        following = await anyio.to_thread.run_sync(here.next_run, document)
+        return structs.replace(document, metadata=meta, status=_status(here, document, rfc3339(following) if following else ""))
+    return structs.replace(document, metadata=meta)
+
+
+def _status(here: Context, cron: CronWorkflow, following: str) -> Mapping[str, JSON]:
+    """A cron workflow's status as Argo shows it, and (ours) when it comes next."""
+    meta = cron.metadata
+    known = here.house.cron_state(meta.namespace, meta.name)
+    row = known or Cron(namespace=meta.namespace, name=meta.name)
+    status: dict[str, JSON] = {
+        "active": [
+            {"apiVersion": ARGO_API_VERSION, "kind": "Workflow", "name": run.name, "namespace": run.namespace, "uid": run.uid}
+            for run in here.house.active_of(meta.namespace, meta.name)
+        ],
+        "conditions": [{"type": row.error_kind, "status": "True", "message": row.error}] if row.error else [],
+        "succeeded": row.succeeded,
+        "failed": row.failed,
+        "phase": "Stopped" if row.stopped else "Active",
+    }
+    if row.last_scheduled_at is not None:
+        status["lastScheduledTime"] = rfc3339(row.last_scheduled_at)
+    if following:
+        status["nextScheduledTime"] = following
+    return status

@@ -1,0 +1,181 @@
+"""What a list or a watch asks for: label selector, field selector, limit, place to go on. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tiphys.scheduler.records import Node, Run
+from tiphys.server.problems import Problem
+from tiphys.spec import selectors
+from tiphys.spec.selectors import Selector
+
+LABELS = "workflows.argoproj.io/"
+EVERYWHERE = frozenset({"", "-"})
+NAME_FILTERS: dict[str, Callable[[str, str], bool]] = {
+    "": str.__eq__,
+    "Exact": str.__eq__,
+    "Contains": str.__contains__,
+    "Prefix": str.startswith,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One part of a field selector."""
+
+    name: str
+    value: str
+    equal: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Which runs, and how many of them. `name_filter` says how metadata.name compares."""
+
+    namespace: str = ""
+    labels: Selector = field(default_factory=Selector)
+    fields: tuple[Field, ...] = ()
+    limit: int = 0
+    offset: int = 0
+    name_filter: str = ""
+    created_after: datetime | None = None
+    finished_before: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The one name it is about; "": any."""
+        exact = [one.value for one in self.fields if one.name == "metadata.name" and one.equal]
+        return exact[0] if exact and self.name_filter in {"", "Exact"} else ""
+
+    def matches(self, run: Run) -> bool:
+        """Whether a run is meant."""
+        if self.namespace not in EVERYWHERE and run.namespace != self.namespace:
+            return False
+        if not all(self._holds(one, run) for one in self.fields):
+            return False
+        if self.created_after is not None and run.created_at <= self.created_after:
+            return False
+        if self.finished_before is not None and (run.finished_at is None or run.finished_at >= self.finished_before):
+            return False
+        return not self.labels.requirements or self.labels.matches(labels(run))
+
+    def chosen(self, runs: Sequence[Run]) -> tuple[list[Run], int]:
+        """The runs of this page, the newest first, and how many there are after it."""
+        found = sorted((run for run in runs if self.matches(run)), key=lambda run: (run.created_at, run.uid), reverse=True)
+        end = self.offset + self.limit if self.limit else len(found)
+        return found[self.offset : end], max(0, len(found) - end)
+
+    def _holds(self, wanted: Field, run: Run) -> bool:
+        match wanted.name:
+            case "metadata.name":
+                return NAME_FILTERS[self.name_filter](run.name, wanted.value) == wanted.equal
+            case "metadata.namespace":
+                return (run.namespace == wanted.value) == wanted.equal
+            case "metadata.uid":
+                return (run.uid == wanted.value) == wanted.equal
+            case _:
+                return (str(run.phase) == wanted.value) == wanted.equal
+
+
+def labels(run: Run) -> Mapping[str, str]:
+    """A run's labels as its object shows them."""
+    found = {**run.labels, f"{LABELS}phase": str(run.phase)}
+    if run.phase.completed:
+        found[f"{LABELS}completed"] = "true"
+    return found
+
+
+def read(namespace: str, query: Mapping[str, str]) -> Query:
+    """The query of a list. Raises Problem."""
+    fields = field_selector(query.get("listOptions.fieldSelector", ""))
+    known = {"metadata.name", "metadata.namespace", "metadata.uid", "status.phase"}
+    for one in fields:
+        if one.name not in known:
+            raise Problem(400, f"field label not supported: {one.name}; there are {', '.join(sorted(known))}")
+    name_filter = query.get("nameFilter", "")
+    if name_filter not in NAME_FILTERS:
+        raise Problem(400, f"nameFilter is {name_filter!r}; there are Exact, Contains, Prefix")
+    return Query(
+        namespace=namespace,
+        labels=label_selector(query),
+        fields=fields,
+        limit=_count(query, "listOptions.limit"),
+        offset=_count(query, "listOptions.continue"),
+        name_filter=name_filter,
+        created_after=_time(query, "createdAfter"),
+        finished_before=_time(query, "finishedBefore"),
+    )
+
+
+def label_selector(query: Mapping[str, str]) -> Selector:
+    """The label selector of a list. Raises Problem."""
+    text = query.get("listOptions.labelSelector", "")
+    try:
+        return selectors.parse_selector(text)
+    except selectors.SelectorError as error:
+        raise Problem(400, f"label selector {text!r}: {error}") from error
+
+
+def field_selector(text: str) -> tuple[Field, ...]:
+    """`a=b,c!=d`. Raises Problem."""
+    made = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, sign, value = part.partition("!=")
+        if not sign:
+            name, sign, value = part.partition("=")
+        if not sign or not name.strip():
+            raise Problem(400, f"invalid field selector: {part!r}; it is written NAME=VALUE or NAME!=VALUE")
+        made.append(Field(name=name.strip(), value=value.removeprefix("=").strip(), equal="!=" not in part))
+    return tuple(made)
+
+
+def matching(text: str, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """The ids of the nodes that a nodeFieldSelector means (semantics 2.13). Raises Problem."""
+    fields = field_selector(text)
+    return tuple(node.id for node in nodes if all((_of(node, one.name) == one.value) == one.equal for one in fields))
+
+
+def _of(node: Node, name: str) -> str | None:
+    match name.split("."):
+        case ["displayName"]:
+            return node.display_name
+        case ["name"]:
+            return node.name
+        case ["id"]:
+            return node.id
+        case ["phase"]:
+            return str(node.phase)
+        case ["templateName"]:
+            return "" if node.reference is not None else node.template
+        case ["templateRef", "name"]:
+            return node.reference.name if node.reference is not None else ""
+        case ["templateRef", "template"]:
+            return node.reference.template if node.reference is not None else ""
+        case ["inputs", "parameters", *middle, "value"] if middle:
+            wanted = ".".join(middle)
+            return next((one.value or "" for one in (node.inputs.parameters if node.inputs else ()) if one.name == wanted), "")
+    raise Problem(
+        400,
+        f"unknown field {name!r} in nodeFieldSelector; there are displayName, name, id, phase, templateName, templateRef.name, "
+        "templateRef.template, inputs.parameters.NAME.value",
+    )
+
+
+def _count(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "") or "0"
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise Problem(400, f"{name} is {text!r}; it must be a whole number, zero or more")
+    return int(text)
+
+
+def _time(query: Mapping[str, str], name: str) -> datetime | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    try:
+        made = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Problem(400, f"{name} is {text!r}; it must be a time as 2006-01-02T15:04:05Z") from error
+    if made.tzinfo is None:
+        raise Problem(400, f"{name} is {text!r}; it must say its time zone, as 2006-01-02T15:04:05Z")
+    return made

@@ -1,0 +1,66 @@
+"""Serve the API on sockets that others opened, until cancelled; requests in flight are finished first."""
+
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import anyio
+from aiohttp import web
+
+from tiphys.engine.house import House
+from tiphys.server import context, problems, routes
+from tiphys.server.context import Context
+from tiphys.settings import LimitSettings
+from tiphys.spec.workflows import CronWorkflow, Document
+
+FINISH_SECONDS = 5.0
+"""How long requests in flight may go on when the daemon stops."""
+
+
+def application(here: Context) -> web.Application:
+    """The aiohttp application."""
+    made = web.Application(client_max_size=here.limits.file_bytes, middlewares=[problems.translated])
+    made[context.KEY] = here
+    made.add_routes(routes.table())
+    made.on_shutdown.append(_end_streams)
+    return made
+
+
+async def _end_streams(made: web.Application) -> None:
+    made[context.KEY].stopping.set()
+
+
+@asynccontextmanager
+async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """The API answers on the sockets while the context is open, and closes them. They must listen."""
+    runner = web.AppRunner(application(here), access_log=None, shutdown_timeout=FINISH_SECONDS, handle_signals=False)
+    await runner.setup()
+    try:
+        for one in sockets:
+            await web.SockSite(runner, one).start()
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+async def serve(
+    house: House,
+    sockets: Sequence[socket.socket],
+    version: str,
+    ready: Callable[[], None],
+    *,
+    limits: LimitSettings = LimitSettings(),  # noqa: B008 (frozen)
+    adjust: Callable[[Document], Document] = context.as_it_is,
+    next_run: Callable[[CronWorkflow], datetime | None] = context.unknown,
+) -> None:
+    """Serve until cancelled. `ready` is called when requests are answered.
+
+    `limits` bound what is sent in; `adjust` gives a document as it will be with the settings' defaults below it; `next_run` says when a
+    schedule comes next (asked on a thread).
+    """
+    here = Context(house=house, version=version, limits=limits, adjust=adjust, next_run=next_run)
+    async with serving(here, sockets):
+        ready()
+        await anyio.sleep_forever()

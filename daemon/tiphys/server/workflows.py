@@ -1,0 +1,142 @@
+"""Workflows: list, get, create, lint, submit, resubmit, delete."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio.to_thread
+from aiohttp import web
+from msgspec import structs
+
+from tiphys.scheduler import events
+from tiphys.server import answers, bodies, context, judging, making, pictures, queries
+from tiphys.server.context import Context
+from tiphys.server.problems import Problem
+from tiphys.spec.workflows import Document, Workflow
+
+
+def find(request: web.Request) -> str:
+    """The uid of the run that the path names (and the query parameter `uid`). Raises NotThere."""
+    house = context.of(request).house
+    namespace, name = request.match_info["namespace"], request.match_info["name"]
+    if uid := request.query.get("uid", ""):
+        return house.still(uid).run.uid
+    if namespace not in queries.EVERYWHERE:
+        return house.find(namespace, name)
+    found = max((run for run in house.runs() if run.name == name), key=lambda run: run.created_at, default=None)
+    return house.find(namespace, name) if found is None else found.uid
+
+
+async def shown(request: web.Request, uid: str) -> web.Response:
+    """A workflow as the answer."""
+    return answers.json(await pictures.one(context.of(request).house, uid, request.query.get("fields", "")))
+
+
+async def listed(request: web.Request) -> web.Response:
+    """GET /workflows/{namespace}."""
+    house = context.of(request).house
+    query = queries.read(request.match_info.get("namespace", ""), request.query)
+    runs = house.runs()
+    page, left = await anyio.to_thread.run_sync(query.chosen, runs)
+    metadata: dict[str, object] = {}
+    if left:
+        metadata = {"continue": str(query.offset + len(page)), "remainingItemCount": left}
+    return answers.json(await pictures.many(house, page, request.query.get("fields", ""), metadata))
+
+
+async def got(request: web.Request) -> web.Response:
+    """GET /workflows/{namespace}/{name}."""
+    return await shown(request, find(request))
+
+
+async def created(request: web.Request) -> web.Response:
+    """POST /workflows/{namespace}. A YAML body may hold other documents, which are there for its one Workflow."""
+    here = context.of(request)
+    documents, dry = await _sent(request, here)
+    return await _started(request, here, documents, dry=dry)
+
+
+async def linted(request: web.Request) -> web.Response:
+    """POST /workflows/{namespace}/lint."""
+    here = context.of(request)
+    documents, _ = await _sent(request, here)
+    await judging.judge(here, documents, _namespace(request, here))
+    return answers.value(_workflow(documents))
+
+
+async def submitted(request: web.Request) -> web.Response:
+    """POST /workflows/{namespace}/submit: from a template or cron workflow that is in force."""
+    here = context.of(request)
+    body = await bodies.value(request)
+    options = body.get("submitOptions") or {}
+    if not isinstance(options, dict):
+        raise Problem(400, "submitOptions must be an object")
+    namespace = _namespace(request, here)
+    source = making.source(here.house.definitions(), bodies.text(body, "resourceKind"), namespace, bodies.text(body, "resourceName"))
+    made = making.chosen(making.of_source(source, namespace), options)
+    dry = bodies.flag(options, "dryRun") or bodies.flag(options, "serverDryRun")
+    return await _started(request, here, [made], dry=dry)
+
+
+async def resubmitted(request: web.Request) -> web.Response:
+    """PUT /workflows/{namespace}/{name}/resubmit."""
+    here = context.of(request)
+    uid = find(request)
+    body = await bodies.value(request)
+    if bodies.flag(body, "memoized"):
+        raise Problem(501, "resubmitting in memoized mode is not there yet; retry goes on from the failed nodes")
+    still = here.house.still(uid)
+    made = making.again(still.run, still.manifest, bodies.pairs(bodies.texts(body, "parameters")))
+    documents = [made, *making.brought(still.manifest, here.house.definitions())]
+    return await _started(request, here, documents)
+
+
+async def deleted(request: web.Request) -> web.Response:
+    """DELETE /workflows/{namespace}/{name}: one that goes on is terminated first."""
+    here = context.of(request)
+    force = request.query.get("force", "").lower() in {"1", "true"}
+    await here.house.ask(find(request), events.Delete(force=force), await here.peers.who(request))
+    return answers.value({})
+
+
+async def _sent(request: web.Request, here: Context) -> tuple[list[Document], bool]:
+    """The documents of a body, its one Workflow in the path's namespace; and whether nothing is to be started."""
+    dry = request.query.get("dryRun", "").lower() in {"1", "true"}
+    documents: list[Document]
+    if bodies.is_yaml(request):
+        documents = await bodies.manifests(request, here.limits)
+    else:
+        body = await bodies.value(request)
+        found = body.get("workflow")
+        if found is None and body.get("kind") == "Workflow":
+            found = body  # the Workflow alone
+        dry = dry or bodies.flag(body, "serverDryRun") or _dry(body.get("createOptions"))
+        documents = [await bodies.document(found, "Workflow", here.limits, request.content_length or bodies.SMALL + 1)]
+    workflow, namespace = _workflow(documents), _namespace(request, here)
+    if workflow.metadata.namespace not in {"", namespace}:
+        raise Problem(400, "the namespace of the provided object does not match the namespace sent on the request")
+    placed = structs.replace(workflow, metadata=structs.replace(workflow.metadata, namespace=namespace))
+    return [placed if one is workflow else one for one in documents], dry
+
+
+def _dry(options: Any) -> bool:
+    return isinstance(options, Mapping) and bool(options.get("dryRun"))
+
+
+def _workflow(documents: Sequence[Document]) -> Workflow:
+    found = [one for one in documents if isinstance(one, Workflow)]
+    if len(found) != 1:
+        raise Problem(400, f"one Workflow is created at a time; the body holds {len(found)}")
+    return found[0]
+
+
+def _namespace(request: web.Request, here: Context) -> str:
+    given = request.match_info["namespace"]
+    return here.house.namespace if given in queries.EVERYWHERE else given
+
+
+async def _started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.Response:
+    await judging.judge(here, documents, _namespace(request, here))
+    if dry:
+        return answers.value(_workflow(documents))
+    [uid] = await here.house.submit(documents, who=await here.peers.who(request))
+    return await shown(request, uid)

@@ -1,0 +1,56 @@
+"""Templates and cron workflows in force are shown; a cron workflow runs when somebody wants it to."""
+
+from datetime import UTC, datetime
+
+from tests.server.test_workflows import TEMPLATES
+
+
+async def test_templates_are_listed_and_found(opened):
+    async with opened() as served:
+        await served.define(TEMPLATES)
+        for path, name in (("/workflow-templates/default", "greet"), ("/cluster-workflow-templates", "everywhere")):
+            status, found = await served.ask("GET", path)
+            assert status == 200
+            assert [item["metadata"]["name"] for item in found["items"]] == [name]
+            status, one = await served.ask("GET", f"{path}/{name}")
+            assert status == 200
+            assert one["metadata"]["creationTimestamp"]
+            assert one["spec"]["entrypoint"] == "main"
+            status, problem = await served.ask("GET", f"{path}/absent")
+            assert (status, problem["code"]) == (404, 5)
+        assert (await served.ask("GET", "/workflow-templates/other"))[1]["items"] == []
+        _, found = await served.ask("GET", "/workflow-templates/-", **{"listOptions.fieldSelector": "metadata.name=absent"})
+        assert found["items"] == []
+
+
+async def test_a_cron_workflow_shows_how_far_it_is(opened):
+    following = datetime(2030, 1, 1, 3, tzinfo=UTC)
+    async with opened(next_run=lambda cron: following if cron.metadata.name == "nightly" else None) as served:
+        await served.define(TEMPLATES)
+        _, found = await served.ask("GET", "/cron-workflows/default/nightly")
+        assert found["status"] == {
+            "active": [],
+            "conditions": [],
+            "succeeded": 0,
+            "failed": 0,
+            "phase": "Active",
+            "nextScheduledTime": "2030-01-01T03:00:00Z",
+        }
+        at = datetime(2026, 1, 1, 3, tzinfo=UTC)
+        tick = await served.house.tick("default", "nightly", at, "2026-01-01T03:00:00Z")
+        await served.until(f"/workflows/default/{tick.workflow}", "Succeeded")
+        _, found = await served.ask("GET", "/cron-workflows/default")
+        [one] = found["items"]
+        assert one["status"]["lastScheduledTime"] == "2026-01-01T03:00:00Z"
+        assert one["status"]["succeeded"] == 1
+
+
+async def test_a_cron_workflow_runs_when_somebody_wants_it(opened):
+    async with opened() as served:
+        await served.define(TEMPLATES)
+        status, made = await served.ask("POST", "/cron-workflows/default/nightly/run")
+        assert status == 200
+        assert made["metadata"]["labels"]["workflows.argoproj.io/cron-workflow"] == "nightly"
+        await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
+        answer = await served.ask("POST", "/cron-workflows/default/absent/run")
+        assert answer == (404, {"code": 5, "message": 'cronworkflows.argoproj.io "absent" not found'})
