@@ -123,7 +123,7 @@ class Tiphysd:
 
     def drop(self, name: str, text: str) -> None:
         """Put a file into the drop folder, whole."""
-        fresh = self.top / f".{name}"
+        fresh = self.dropped / f".{name}"
         fresh.write_text(text, encoding="utf-8")
         fresh.rename(self.dropped / name)
 
@@ -158,9 +158,12 @@ class Tiphysd:
 
     def launcher(self) -> int:
         """The launcher's pid."""
-        pids = [pid for pid in processes() if str(self.state / "attempts") in command(pid) and "launcher.py" in command(pid)]
-        assert len(pids) == 1, pids
-        return pids[0]
+
+        def found() -> int | None:
+            pids = [pid for pid in processes() if str(self.state / "attempts") in command(pid) and "launcher.py" in command(pid)]
+            return pids[0] if len(pids) == 1 else None  # one that finds another in its place ends at once
+
+        return until(found, "one launcher")
 
     def log_of(self, node: Node) -> str:
         """What a node's last attempt printed, from the pack or file of its run."""

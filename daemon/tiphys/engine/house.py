@@ -112,10 +112,12 @@ class House(Operations):
 
     async def forget(self, key: str) -> None:
         """The key will not come again. One that is not known is no error."""
-        index = 0
-        while (claim := f"{key}/{index}") in self._engine.registry.claims:
-            await self._told(events.Forgotten(at=now(), key=claim))
-            index += 1
+        claims = self._engine.registry.claims
+        count = 0
+        while f"{key}/{count}" in claims:
+            count += 1
+        for index in reversed(range(count)):  # the first last: while it is there, the key is known
+            await self._told(events.Forgotten(at=now(), key=f"{key}/{index}"))
 
     # definitions
 

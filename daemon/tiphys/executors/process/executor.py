@@ -324,16 +324,18 @@ class ProcessExecutor:
         if pod.supervised:
             end = pods.ended(end, said, pod)
         plan = self._plans.get(order.id) or (await self._plan(order, pod))[0]
-        log = None
+        log, problem, transient = None, "", False
         if order.wanted.logs is not None or logs.is_large(record):
-            log = await logs.keep(self._directories, order.id, record, wanted=order.wanted.logs is not None)
-        problem, transient = "", False
+            try:
+                log = await logs.keep(self._directories, order.id, record, wanted=order.wanted.logs is not None)
+            except OSError as error:  # a full disk loses output, never the step; what it printed stays in memory
+                problem = f"the log cannot be saved: {error}" if order.wanted.logs is not None else ""
         try:
             staged = (
                 await staging.stage_out(order, plan.leavings, self._artifacts, None, log) if wants_files(order) else staging.StagedOut()
             )
         except staging.StagingError as error:
-            staged, problem, transient = error.staged, str(error), error.transient
+            staged, problem, transient = error.staged, problem or str(error), error.transient
         if wants_files(order):
             faults.point("staged-out")
         if order.wanted.container_logs:
