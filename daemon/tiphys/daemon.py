@@ -1,5 +1,6 @@
 """`tiphysd`: the engine with everything around it that takes work in, in one exit stack, until somebody ends it."""
 
+import functools
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from tiphys.notices import checking
 from tiphys.notices.senders import Senders
 from tiphys.scheduler import decision
 from tiphys.scheduler.items import Rules, Target
+from tiphys.server import serving
 from tiphys.service import locations, sockets
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
@@ -198,7 +200,21 @@ class Daemon:
         cron = CronTrigger(self._house, settings.daemon.timezone)
         outbox = Outbox(self._engine, self._senders.send, self._patience)
         async with anyio.create_task_group() as group:
+            answering = anyio.Event()
+            group.start_soon(
+                functools.partial(
+                    serving.serve,
+                    self._house,
+                    self._sockets,
+                    tiphys.__version__,
+                    answering.set,
+                    limits=settings.limits,
+                    adjust=over_defaults(self._loaded),
+                    next_run=cron.next_run,
+                )
+            )
             await self._engine.recovered.wait()
+            await answering.wait()
             await drop.prepare()
             group.start_soon(drop.run)
             group.start_soon(cron.run)

@@ -95,6 +95,11 @@ class CronTrigger:
             with anyio.move_on_after(wait):
                 await self._changed.wait()
 
+    def next_run(self, cron: CronWorkflow) -> datetime | None:
+        """When a CronWorkflow ticks next, as far as that is known."""
+        watched = self._watched.get((cron.metadata.namespace, cron.metadata.name))
+        return watched.next() if watched is not None else None
+
     def _definitions_changed(self) -> None:
         self._changed.set()
 
