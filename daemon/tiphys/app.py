@@ -68,13 +68,14 @@ async def foreground(
     from tiphys.engine.operations import Operations
     from tiphys.journal.sqlite import SQLiteJournal
     from tiphys.manifests import defaults
+    from tiphys.scheduler.items import Rules
 
     settings = loaded.settings
     async with AsyncExitStack() as stack:
         kept = replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
         journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
         made = await open_executors(stack, loaded, find_secrets(loaded, documents), state, executor)
-        engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings)))
+        engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings), rules=Rules(cleans=False)))
         yield Operations(
             engine,
             chosen(settings, executor),

@@ -43,6 +43,7 @@ class House(Operations):
     """A daemon's operations. `refuses`, set by the app, says why no new work is taken now; "": it is."""
 
     refuses: Callable[[], str] = staticmethod(takes_work)
+    _cleans = True
 
     # submissions
 

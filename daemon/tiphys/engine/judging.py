@@ -19,14 +19,19 @@ INHERITED = (
 
 UNUSED = (
     "image_pull_secrets", "host_network", "dns_policy", "dns_config", "pod_priority_class_name", "pod_priority",
-    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims", "ttl_strategy", "pod_gc",
-    "artifact_gc",
+    "pod_disruption_budget", "pod_metadata", "pod_resources", "resource_claims",
 )  # fmt: skip
-"""Fields of a workflow that have no meaning for a run on one machine, or none yet."""
+"""Fields of a workflow that have no meaning for a run on one machine."""
+
+CLEANING = ("ttl_strategy", "pod_gc", "artifact_gc")
+"""Fields that only a daemon follows: what a foreground run left is there to be looked at."""
 
 
-def judge(manifest: Manifest, executors: Mapping[str, Executor]) -> tuple[list[str], list[str]]:
-    """What is refused, and what a person should know: one line each. A notice's fields are gathered into one line."""
+def judge(manifest: Manifest, executors: Mapping[str, Executor], *, cleans: bool = False) -> tuple[list[str], list[str]]:
+    """What is refused, and what a person should know: one line each. A notice's fields are gathered into one line.
+
+    `cleans`: finished runs are deleted as they say.
+    """
     refused: list[str] = []
     noticed: dict[str, dict[str, None]] = {}
     for where, template in _templates(manifest):
@@ -40,7 +45,7 @@ def judge(manifest: Manifest, executors: Mapping[str, Executor]) -> tuple[list[s
     spec = manifest.workflow.spec
     if spec.executor_plugins:
         refused.append("spec.executorPlugins: they are containers beside every pod's agent; configure plugins in the setting plugins")
-    unused = [camel(name).replace("Gc", "GC") for name in UNUSED if getattr(spec, name)]
+    unused = [camel(name).replace("Gc", "GC") for name in (*UNUSED, *(() if cleans else CLEANING)) if getattr(spec, name)]
     strategies = [spec.retry_strategy, *(template.retry_strategy for _, template in _templates(manifest))]
     if any(strategy is not None and strategy.affinity is not None for strategy in strategies):
         unused.append("retryStrategy.affinity")

@@ -26,6 +26,8 @@ class Folders(Protocol):
 class Operations:
     """An open engine and what it was opened with. `notices`: what a person should know; a submission may add to them."""
 
+    _cleans = False
+
     def __init__(
         self,
         engine: Engine,
@@ -67,7 +69,7 @@ class Operations:
 
     def _judge(self, manifest: Manifest) -> None:
         """Refuse what the executors cannot run. Raises Rejected."""
-        refused, notices = judging.judge(manifest, self._engine.executors)
+        refused, notices = judging.judge(manifest, self._engine.executors, cleans=self._cleans)
         if refused:
             raise Rejected("\n".join(refused))
         self.notices += [notice for notice in notices if notice not in self.notices]

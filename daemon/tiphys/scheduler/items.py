@@ -111,12 +111,14 @@ class Target(Record, frozen=True, kw_only=True):
 class Rules(Record, frozen=True, kw_only=True):
     """What settings say about all runs together; they may change while runs go on. 0: no limit.
 
-    `completed`, `failed`, `errored`: how many of the newest that ended so are kept.
+    `cleans`: finished runs and what they left are deleted as they say (ttlStrategy, podGC, artifactGC). `completed`, `failed`,
+    `errored`: how many of the newest that ended so are kept.
     """
 
     parallelism: int = 0
     namespace_parallelism: int = 0
     namespaces: dict[str, int] = msgspec.field(default_factory=dict)
+    cleans: bool = True
     completed: int = 0
     failed: int = 0
     errored: int = 0

@@ -37,7 +37,7 @@ def over(draft: Draft) -> None:
     """The run has ended: delete what its rules say, at once or when its time has come, and of others what is now too many."""
     if draft.run.deleting:
         draft.follow(Asked(at=draft.at, uid=draft.run.uid, wish=Delete(), who=WHO))
-    else:
+    elif draft.state.shared.rules.cleans:
         _await_end(draft)
         _retain(draft)
     _clean_all(draft)
@@ -48,7 +48,8 @@ def go_on(draft: Draft) -> None:
     """After a restart: a finished run's time goes on, and what was to be deleted may not have been."""
     if draft.run.deleting:
         draft.follow(Asked(at=draft.at, uid=draft.run.uid, wish=Delete(), who=WHO))
-    _await_end(draft)
+    if draft.state.shared.rules.cleans:
+        _await_end(draft)
     _clean_all(draft)
     if not draft.run.artifact_gc_error:
         _collect(draft)
@@ -72,7 +73,7 @@ def clean_again(draft: Draft) -> None:
 def pod_over(draft: Draft, node: Node) -> None:
     """A pod has ended."""
     spec = draft.state.manifest.workflow.spec
-    if spec.pod_gc is not None and _is_pod(node) and _goes(node, draft.run, spec):
+    if spec.pod_gc is not None and draft.state.shared.rules.cleans and _is_pod(node) and _goes(node, draft.run, spec):
         _clean(draft, spec, (_order(draft, node),))
 
 
@@ -135,7 +136,7 @@ def _retain(draft: Draft) -> None:
 
 def _collect(draft: Draft) -> None:
     doomed = tuple(artifact for _, artifact in _doomed(draft, deleting=False))
-    if doomed:
+    if doomed and draft.state.shared.rules.cleans:
         draft.command(decision.DeleteArtifacts(uid=draft.run.uid, artifacts=doomed))
 
 
@@ -154,7 +155,7 @@ def _doomed(draft: Draft, *, deleting: bool) -> Iterator[tuple[Node, Artifact]]:
 
 def _clean_all(draft: Draft) -> None:
     spec = draft.state.manifest.workflow.spec
-    if spec.pod_gc is not None:
+    if spec.pod_gc is not None and draft.state.shared.rules.cleans:
         orders = tuple(_order(draft, node) for node in draft.all_nodes() if _is_pod(node) and _goes(node, draft.run, spec))
         if orders:
             _clean(draft, spec, orders)
