@@ -1,8 +1,7 @@
 """A real server over a house of the memory journal and the scripted executor."""
 
-import functools
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ class Served:
         self.session = session
         self.path = path
         self.engine = engine
+        self.stop: Callable[[], None]
 
     async def ask(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
         """The status and decoded JSON of a request below /api/v1."""
@@ -73,15 +73,25 @@ async def served(path: Path, script: Script | None = None, *, recovered: bool = 
     """The server, while the context is open."""
     async with open_engine(MemoryJournal(), {"scripted": ScriptedExecutor(script)}, {"scripted": 0}) as engine:
         house = House(engine, Settled(executor="scripted"), "default", {})
-        if recovered:
-            engine.recovered.set()
+        with anyio.fail_after(5):
+            await engine.recovered.wait()
+        if not recovered:
+            engine.recovered = anyio.Event()
         ready = anyio.Event()
-        async with anyio.create_task_group() as group:
-            group.start_soon(functools.partial(serving.serve, house, [listener(path)], "1.2.3", ready.set, **settings))
+        async with anyio.create_task_group() as around:
+            scope = anyio.CancelScope()
+
+            async def serve() -> None:
+                with scope:
+                    await serving.serve(house, [listener(path)], "1.2.3", ready.set, **settings)
+
+            around.start_soon(serve)
             await ready.wait()
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
-                yield Served(house, session, path, engine)
-            group.cancel_scope.cancel()
+                made = Served(house, session, path, engine)
+                made.stop = scope.cancel
+                yield made
+            around.cancel_scope.cancel()
 
 
 def workflow(name: str = "hello", **spec: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
+from tiphys.server.hub import Hub
 from tiphys.server.peers import Peers
 from tiphys.settings import LimitSettings
 from tiphys.spec.workflows import CronWorkflow, Document
@@ -32,6 +33,7 @@ class Context:
 
     house: House
     version: str
+    hub: Hub
     limits: LimitSettings = field(default_factory=LimitSettings)
     adjust: Callable[[Document], Document] = as_it_is
     next_run: Callable[[CronWorkflow], datetime | None] = unknown

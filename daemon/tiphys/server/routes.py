@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from tiphys.server import daemon, definitions, steering, workflows
+from tiphys.server import daemon, definitions, logs, steering, watching, workflows
 
 BASE = "/api/v1"
 
@@ -24,6 +24,11 @@ def table() -> list[web.RouteDef]:
         web.post(f"{BASE}/workflows/{{namespace}}/submit", workflows.submitted),
         web.get(one, workflows.got),
         web.delete(one, workflows.deleted),
+        web.get(f"{one}/log", logs.logged),
+        web.get(f"{one}/{{pod}}/log", logs.logged),
+        web.get(f"{BASE}/workflow-events", watching.watched),
+        web.get(f"{BASE}/workflow-events/", watching.watched),
+        web.get(f"{BASE}/workflow-events/{{namespace}}", watching.watched),
         web.put(f"{one}/suspend", steering.suspend),
         web.put(f"{one}/resume", steering.resume),
         web.put(f"{one}/stop", steering.stop),

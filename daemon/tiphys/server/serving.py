@@ -11,6 +11,7 @@ from aiohttp import web
 from tiphys.engine.house import House
 from tiphys.server import context, problems, routes
 from tiphys.server.context import Context
+from tiphys.server.hub import Hub
 from tiphys.settings import LimitSettings
 from tiphys.spec.workflows import CronWorkflow, Document
 
@@ -29,6 +30,7 @@ def application(here: Context) -> web.Application:
 
 async def _end_streams(made: web.Application) -> None:
     made[context.KEY].stopping.set()
+    made[context.KEY].hub.changed.set()
 
 
 @asynccontextmanager
@@ -36,13 +38,16 @@ async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncItera
     """The API answers on the sockets while the context is open, and closes them. They must listen."""
     runner = web.AppRunner(application(here), access_log=None, shutdown_timeout=FINISH_SECONDS, handle_signals=False)
     await runner.setup()
-    try:
-        for one in sockets:
-            await web.SockSite(runner, one).start()
-        yield
-    finally:
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()
+    async with anyio.create_task_group() as group:
+        group.start_soon(here.hub.run)
+        try:
+            for one in sockets:
+                await web.SockSite(runner, one).start()
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.cleanup()
+            group.cancel_scope.cancel()
 
 
 async def serve(
@@ -60,7 +65,7 @@ async def serve(
     `limits` bound what is sent in; `adjust` gives a document as it will be with the settings' defaults below it; `next_run` says when a
     schedule comes next (asked on a thread).
     """
-    here = Context(house=house, version=version, limits=limits, adjust=adjust, next_run=next_run)
+    here = Context(house=house, version=version, hub=Hub(house), limits=limits, adjust=adjust, next_run=next_run)
     async with serving(here, sockets):
         ready()
         await anyio.sleep_forever()

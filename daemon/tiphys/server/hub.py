@@ -1,0 +1,138 @@
+"""What changed, for everybody who watches: each run has the number of its last change, and each picture is drawn once for all.
+
+While nobody watches, nothing is done.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tiphys.engine.house import House, NotThere
+from tiphys.scheduler.records import Run
+from tiphys.server import pictures
+
+SWEEP_SECONDS = 0.2
+MOST_GONE = 10_000
+"""Deleted runs that are remembered for those who have not heard of it yet."""
+
+
+class Hub:
+    """Follows every unfinished run as long as somebody watches."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._watchers = 0
+        self._wanted = anyio.Event()
+        self._unwanted = anyio.Event()
+        self._rows: dict[str, Run] = {}
+        self._followed: dict[str, anyio.CancelScope] = {}
+        self._numbers: dict[str, int] = {}
+        self._gone: dict[str, Run] = {}
+        self._drawn: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._drawing: dict[tuple[str, str], anyio.Lock] = {}
+        self.number = 0
+        """Of the last change there was."""
+        self.changed = anyio.Event()
+        """Set at the next change; a new one takes its place then."""
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Somebody watches while the context is open; what there is now is known when it opens."""
+        self._watchers += 1
+        if self._watchers == 1:
+            self._sweep()
+            self._wanted.set()
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if self._watchers == 0:
+                self._unwanted.set()
+                self._wanted = anyio.Event()
+
+    async def run(self) -> None:
+        """Work while somebody watches; for ever."""
+        while True:
+            await self._wanted.wait()
+            self._unwanted = anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._follow_all, group)
+                await self._unwanted.wait()
+                group.cancel_scope.cancel()
+            for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing):
+                kept.clear()
+            if self._watchers:
+                self._sweep()
+                self._wanted.set()
+
+    def since(self, number: int) -> Iterator[str]:
+        """The uids of the runs that changed after that number, the last first."""
+        for uid, at in reversed(self._numbers.items()):
+            if at <= number:
+                return
+            yield uid
+
+    def row(self, uid: str) -> tuple[Run | None, bool]:
+        """A run's row, and whether the run is still there."""
+        return (self._gone[uid], False) if uid in self._gone else (self._rows.get(uid), True)
+
+    async def picture(self, uid: str, wanted: str) -> bytes:
+        """The run's JSON, drawn once for each of its changes. Raises NotThere."""
+        row = self._rows.get(uid)
+        if row is None or row.phase.completed:
+            return await pictures.one(self._house, uid, wanted)
+        key = (uid, wanted)
+        async with self._drawing.setdefault(key, anyio.Lock()):
+            number = self._numbers.get(uid, 0)
+            drawn = self._drawn.get(key)
+            if drawn is None or drawn[0] != number:
+                drawn = self._drawn[key] = (number, await pictures.one(self._house, uid, wanted))
+            return drawn[1]
+
+    def _mark(self, uid: str) -> None:
+        self.number += 1
+        self._numbers.pop(uid, None)
+        self._numbers[uid] = self.number
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    async def _follow_all(self, group: TaskGroup) -> None:
+        while True:
+            self._sweep()
+            for uid, row in self._rows.items():
+                if not row.phase.completed and uid not in self._followed:
+                    self._followed[uid] = anyio.CancelScope()
+                    group.start_soon(self._follow, uid)
+            await anyio.sleep(SWEEP_SECONDS)
+
+    def _sweep(self) -> None:
+        """Notice runs that are new, changed as a whole, or gone."""
+        rows = {row.uid: row for row in self._house.runs()}
+        known = self._rows
+        self._rows = rows
+        for uid, row in rows.items():
+            if known.get(uid) is not row:
+                self._mark(uid)
+        for uid in [uid for uid in known if uid not in rows]:
+            self._gone[uid] = known[uid]
+            if uid in self._followed:
+                self._followed[uid].cancel()
+            for key in [key for key in self._drawn if key[0] == uid]:
+                del self._drawn[key]
+            self._mark(uid)
+        while len(self._gone) > MOST_GONE:
+            oldest = next(iter(self._gone))
+            del self._gone[oldest]
+            self._numbers.pop(oldest, None)
+
+    async def _follow(self, uid: str) -> None:
+        try:
+            with self._followed[uid]:
+                async for _ in self._house.changes(uid):
+                    self._mark(uid)
+        except (KeyError, NotThere):
+            pass  # it was deleted before it could be followed
+        finally:
+            self._followed.pop(uid, None)

@@ -1,0 +1,207 @@
+"""What steps printed: of a whole workflow or of one node, as it is or as it comes."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+import msgspec
+import re2
+from aiohttp import web
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+
+from tiphys.engine.house import House, NotThere
+from tiphys.scheduler.records import Node, Run
+from tiphys.server import context, streams, workflows
+from tiphys.server.problems import Problem
+from tiphys.server.streams import Stream
+from tiphys.spec import names
+from tiphys.spec.status import NodeType, Phase
+
+LONGEST_LINE = 1 << 20
+BUFFERED = 100
+PAUSE_SECONDS = 0.2
+PRINTING = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is wanted. `tail`: only so many of the last lines of each node; None: all. `keep` says whether a line is shown."""
+
+    node: str
+    follow: bool
+    tail: int | None
+    keep: Callable[[str], bool]
+
+
+async def logged(request: web.Request) -> web.StreamResponse:
+    """GET /workflows/{namespace}/{name}/log. Besides a pod's name, `podName` may be a node's id, name or display name."""
+    house = context.of(request).house
+    uid = workflows.find(request)
+    wish = _wish(request.query, request.match_info.get("pod", ""))
+    still = house.still(uid)
+    if wish.node and not _printing(still.run, still.nodes, wish.node) and not (wish.follow and not still.run.phase.completed):
+        raise Problem(404, f'pods "{wish.node}" not found')
+
+    async def speak(stream: Stream) -> None:
+        if wish.follow:
+            await _follow(house, uid, wish, stream)
+            return
+        for node in _printing(still.run, still.nodes, wish.node):
+            async for lines in _lines(house, uid, node.id, wish):
+                await stream.send(_entries(lines, _pod(still.run, node)))
+
+    return await streams.answered(request, speak)
+
+
+def _wish(query: Mapping[str, str], pod: str) -> Wish:
+    tail = query.get("logOptions.tailLines", "")
+    if tail and not (tail.isascii() and tail.isdecimal() and len(tail) < 10):
+        raise Problem(400, f"logOptions.tailLines is {tail!r}; it must be a whole number, zero or more")
+    return Wish(
+        node=pod or query.get("podName", ""),
+        follow=query.get("logOptions.follow", "").lower() in {"1", "true"},
+        tail=int(tail) if tail else None,
+        keep=_keeper(query.get("grep", "")),
+    )
+
+
+def _keeper(pattern: str) -> Callable[[str], bool]:
+    if not pattern:
+        return lambda line: True  # noqa: ARG005
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options)
+    except re2.error as error:
+        raise Problem(400, f"grep {pattern!r}: {error}") from error
+    return lambda line: compiled.search(line) is not None
+
+
+def _printing(run: Run, nodes: Mapping[str, Node], wanted: str) -> list[Node]:
+    """The nodes that are meant, or are below one that is, and print something, in the order they started."""
+    found = [node for node in nodes.values() if node.type in PRINTING and (not wanted or _is_below(run, nodes, node, wanted))]
+    return sorted(found, key=lambda node: (node.started_at is None, str(node.started_at), node.name))
+
+
+def _is_below(run: Run, nodes: Mapping[str, Node], node: Node, wanted: str) -> bool:
+    above: Node | None = node
+    while above is not None:
+        if wanted in {above.id, above.name, above.display_name, _pod(run, above)}:
+            return True
+        above = nodes.get(above.owner)
+    return False
+
+
+def _pod(run: Run, node: Node) -> str:
+    template = node.reference.template if node.reference is not None else node.template
+    return names.pod_name(run.name, node.name, template)
+
+
+def _entries(lines: Sequence[str], pod: str) -> list[bytes]:
+    return [msgspec.json.encode({"content": line, "podName": pod}) for line in lines]
+
+
+async def _lines(house: House, uid: str, node_id: str, wish: Wish) -> AsyncIterator[list[str]]:
+    """A node's lines, some at a time."""
+    skipped = 0
+    if wish.tail is not None:
+        last: deque[str] = deque(maxlen=wish.tail)
+        async for piece in _whole_lines(_counted(house.logs(uid, node_id), count := [0])):
+            last.extend(line for line in piece if wish.keep(line))
+        skipped = count[0]
+        yield list(last)
+        if not wish.follow:
+            return
+    pieces = house.logs(uid, node_id, follow=wish.follow)
+    async for piece in _whole_lines(_after(pieces, skipped) if skipped else pieces):
+        if kept := [line for line in piece if wish.keep(line)]:
+            yield kept
+
+
+async def _counted(pieces: AsyncIterator[bytes], count: list[int]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        count[0] += len(piece)
+        yield piece
+
+
+async def _after(pieces: AsyncIterator[bytes], skipped: int) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if skipped < len(piece):
+            yield piece[skipped:]
+        skipped = max(0, skipped - len(piece))
+
+
+async def _whole_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[str]]:
+    """The lines without their ends; what has no end is a line too, when nothing more comes or it is far too long."""
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            lines.append(rest)
+            rest = b""
+        if lines:
+            yield [line.decode("utf-8", "replace") for line in lines]
+    if rest:
+        yield [rest.decode("utf-8", "replace")]
+
+
+async def _follow(house: House, uid: str, wish: Wish, stream: Stream) -> None:
+    """Lines as they come, of every node that is meant, until the workflow has ended."""
+    send, receive = anyio.create_memory_object_stream[list[bytes]](BUFFERED)
+    async with anyio.create_task_group() as group, receive:
+        group.start_soon(_gather, house, uid, wish, send)
+        try:
+            while True:
+                entries: list[bytes] | None = None
+                with anyio.move_on_after(streams.LOOK_SECONDS):
+                    try:
+                        entries = await receive.receive()
+                    except anyio.EndOfStream:
+                        return
+                if entries:
+                    await stream.send(entries)
+                await stream.look()
+        finally:
+            group.cancel_scope.cancel()
+
+
+async def _gather(house: House, uid: str, wish: Wish, send: MemoryObjectSendStream[list[bytes]]) -> None:
+    """Follow each node that is meant from when it runs."""
+    started: set[str] = set()
+    changed = [anyio.Event()]
+    async with send, anyio.create_task_group() as group:
+
+        async def start_those_that_run() -> None:
+            while True:
+                changed[0] = anyio.Event()
+                _start(house, uid, wish, group, send, started)
+                await changed[0].wait()
+                await anyio.sleep(PAUSE_SECONDS)  # a large workflow is not looked through at each of its changes
+
+        async with anyio.create_task_group() as looking:
+            looking.start_soon(start_those_that_run)
+            async for change in house.changes(uid):
+                if change.node is not None and change.node.type in PRINTING and change.node.id not in started:
+                    changed[0].set()
+            looking.cancel_scope.cancel()
+        _start(house, uid, wish, group, send, started)
+
+
+def _start(house: House, uid: str, wish: Wish, group: TaskGroup, send: MemoryObjectSendStream[list[bytes]], started: set[str]) -> None:
+    """Begin with the nodes that run, or did."""
+    try:
+        still = house.still(uid)
+    except NotThere:
+        return
+    for node in _printing(still.run, still.nodes, wish.node):
+        if node.id not in started and (node.phase is Phase.RUNNING or node.phase.completed):
+            started.add(node.id)
+            group.start_soon(_follow_node, house, uid, node.id, _pod(still.run, node), wish, send.clone())
+
+
+async def _follow_node(house: House, uid: str, node_id: str, pod: str, wish: Wish, send: MemoryObjectSendStream[list[bytes]]) -> None:
+    async with send:
+        async for lines in _lines(house, uid, node_id, wish):
+            await send.send(_entries(lines, pod))

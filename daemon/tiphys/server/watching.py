@@ -1,0 +1,96 @@
+"""The watch of workflows: who watches is told of each change, at most five times a second, and always of the last."""
+
+from collections.abc import Iterable
+
+import anyio
+import msgspec
+from aiohttp import web
+
+from tiphys.engine.house import NotThere
+from tiphys.scheduler.records import Run
+from tiphys.server import context, queries, streams
+from tiphys.server.hub import Hub
+from tiphys.server.queries import Query
+from tiphys.server.streams import Stream
+from tiphys.spec.workflows import ARGO_API_VERSION
+
+PAUSE_SECONDS = 0.2
+AT_ONCE = 50
+
+
+async def watched(request: web.Request) -> web.StreamResponse:
+    """GET /workflow-events/{namespace}: ADDED for what is there, then every change; it ends only when who watches hangs up."""
+    here = context.of(request)
+    query = queries.read(request.match_info.get("namespace", ""), request.query)
+    watcher = Watcher(here.hub, query, _about_object(request.query.get("fields", "")))
+
+    async def speak(stream: Stream) -> None:
+        async with here.hub.watched():
+            await watcher.run(stream)
+
+    return await streams.answered(request, speak)
+
+
+def _about_object(wanted: str) -> str:
+    """The query parameter `fields` of a watch, which names parts of the event, as it is about the workflow."""
+    sign = "-" if wanted.startswith("-") else ""
+    parts = [part.removeprefix("-").removeprefix("result.object.") for part in wanted.split(",") if part]
+    return sign + ",".join(part for part in parts if not part.startswith("result."))
+
+
+class Watcher:
+    """One who watches: what was shown, and up to which change."""
+
+    def __init__(self, hub: Hub, query: Query, wanted: str) -> None:
+        self._hub = hub
+        self._query = query
+        self._wanted = wanted
+        self._shown: set[str] = set()
+        self._seen = 0
+
+    async def run(self, stream: Stream) -> None:
+        """Tell, until nobody listens."""
+        while True:
+            changed = self._hub.changed
+            uids = list(self._hub.since(self._seen))
+            self._seen = self._hub.number
+            for start in range(0, len(uids), AT_ONCE):
+                await stream.send([event for uid in reversed(uids[start : start + AT_ONCE]) for event in await self._events(uid)])
+            if uids:
+                await anyio.sleep(PAUSE_SECONDS)
+            await stream.look()
+            with anyio.move_on_after(streams.LOOK_SECONDS):
+                await changed.wait()
+
+    async def _events(self, uid: str) -> Iterable[bytes]:
+        row, there = self._hub.row(uid)
+        if row is None:
+            return ()
+        if not there or not self._query.matches(row):
+            if uid not in self._shown:
+                return ()
+            self._shown.discard(uid)
+            return [_event("DELETED", msgspec.json.encode(_remains(row)))]
+        try:
+            picture = await self._hub.picture(uid, self._wanted)
+        except NotThere:
+            return ()  # the next sweep says so
+        kind = "MODIFIED" if uid in self._shown else "ADDED"
+        self._shown.add(uid)
+        return [_event(kind, picture)]
+
+
+def _event(kind: str, picture: bytes) -> bytes:
+    return b'{"type":"' + kind.encode() + b'","object":' + picture + b"}"
+
+
+def _remains(row: Run) -> dict[str, object]:
+    """What is left to show of a workflow that is gone."""
+    metadata = {"name": row.name, "namespace": row.namespace, "uid": row.uid, "labels": dict(queries.labels(row))}
+    return {
+        "apiVersion": ARGO_API_VERSION,
+        "kind": "Workflow",
+        "metadata": metadata,
+        "spec": {},
+        "status": {"phase": str(row.phase), "message": row.message},
+    }

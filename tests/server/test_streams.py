@@ -1,0 +1,197 @@
+"""Watches and logs: nothing is missed, nobody is told too often, and a stream ends when it should."""
+
+import json
+from contextlib import asynccontextmanager
+
+import anyio
+
+from tests.server.serving import BASE, served, waiting, workflow
+from tiphys.executors.scripted import Play, Script
+
+LOOP = [
+    {"name": "main", "steps": [[{"name": "each", "template": "work", "withSequence": {"count": "20"}}]]},
+    {"name": "work", "container": {"image": "any", "command": ["true"]}},
+]
+
+
+@asynccontextmanager
+async def events(served, path="/workflow-events/default", **query):
+    """What gives the next event of a watch."""
+    async with served.session.get(f"{BASE}{path}", params=query) as answer:
+        assert answer.status == 200
+
+        async def following():
+            with anyio.fail_after(5):
+                return json.loads(await answer.content.readline())["result"]
+
+        yield following
+
+
+async def test_a_watch_tells_what_is_there_and_what_changes(opened):
+    async with opened() as served:
+        await served.ask("POST", "/workflows/default", {"workflow": waiting("a")})
+        await served.ask("POST", "/workflows/other", {"workflow": waiting("elsewhere")})
+        async with events(served) as following:
+            first = await following()
+            assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "a")
+            await served.ask("POST", "/workflows/default", {"workflow": waiting("b")})
+            while True:
+                event = await following()
+                if event["object"]["metadata"]["name"] == "b":
+                    break
+            assert event["type"] == "ADDED"
+            await served.ask("PUT", "/workflows/default/a/resume")
+            while event["object"]["status"].get("phase") != "Succeeded":
+                event = await following()
+            assert (event["type"], event["object"]["metadata"]["name"]) == ("MODIFIED", "a")
+            await served.ask("DELETE", "/workflows/default/a")
+            while event["type"] != "DELETED":
+                event = await following()
+            assert event["object"]["metadata"]["name"] == "a"
+
+
+async def test_a_watch_is_chosen_and_pruned(opened):
+    async with opened() as served:
+        for name in "ab":
+            await served.ask("POST", "/workflows/default", {"workflow": waiting(name)})
+        chosen = {"listOptions.fieldSelector": "metadata.name=b", "fields": "result.object.metadata.name,result.object.status.phase"}
+        async with events(served, **chosen) as following:
+            assert await following() == {"type": "ADDED", "object": {"metadata": {"name": "b"}, "status": {"phase": "Running"}}}
+            await served.ask("PUT", "/workflows/default/a/resume")
+            await served.ask("PUT", "/workflows/default/b/resume")
+            event = await following()
+            while event["object"]["status"]["phase"] != "Succeeded":
+                event = await following()
+            assert event["object"]["metadata"]["name"] == "b"
+
+
+async def test_changes_that_come_fast_are_told_five_times_a_second(opened):
+    script = Script(otherwise=lambda order: Play(seconds=0.01 * (1 + len(order.node_name) % 7)))
+    async with opened(script) as served, events(served) as following:
+        templates = [LOOP[0] | {"parallelism": 1}, LOOP[1]]
+        await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=templates)})
+        began, told = anyio.current_time(), 0
+        while True:
+            event = await following()
+            told += 1
+            if event["object"]["status"].get("phase") == "Succeeded":
+                break
+        assert told <= (anyio.current_time() - began) * 5 + 2
+        assert len(event["object"]["status"]["nodes"]) == 22
+
+
+async def test_a_watch_as_server_sent_events(opened):
+    async with opened() as served:
+        await served.ask("POST", "/workflows/default", {"workflow": waiting("a")})
+        headers = {"Accept": "text/event-stream"}
+        async with served.session.get(f"{BASE}/workflow-events/default", headers=headers) as answer:
+            assert answer.content_type == "text/event-stream"
+            line = await answer.content.readline()
+            assert line.startswith(b"data: {")
+            assert json.loads(line.removeprefix(b"data: "))["result"]["type"] == "ADDED"
+            assert await answer.content.readline() == b"\n"
+
+
+async def test_each_watcher_hears_of_everything(opened):
+    async with opened() as served:
+        ended = []
+
+        async def watch():
+            async with events(served) as following:
+                while True:
+                    event = await following()
+                    if event["object"]["status"].get("phase") == "Succeeded":
+                        ended.append(event["object"]["status"]["nodes"].keys())
+                        return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(30):
+                group.start_soon(watch)
+            await anyio.sleep(0.1)
+            await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=LOOP)})
+        assert len(ended) == 30
+        assert {len(nodes) for nodes in ended} == {22}
+
+
+async def test_streams_end_with_the_daemon(tmp_path):
+    async with anyio.create_task_group() as group:
+        got = []
+        async with served(tmp_path / "api.sock") as serving:
+            listening = anyio.Event()
+
+            async def listen():
+                async with serving.session.get(f"{BASE}/workflow-events/default") as answer:
+                    listening.set()
+                    got.append(await answer.content.read())
+
+            group.start_soon(listen)
+            await listening.wait()
+            await anyio.sleep(0.1)
+            began = anyio.current_time()
+            serving.stop()
+            with anyio.fail_after(5):
+                while not got:
+                    await anyio.sleep(0.01)
+            assert anyio.current_time() - began < 3
+
+
+async def log(served, path="/workflows/default/hello/log", **query):
+    """The entries of a log."""
+    async with served.session.get(f"{BASE}{path}", params=query) as answer:
+        assert answer.status == 200, await answer.text()
+        text = await answer.text()
+        return [(entry["podName"], entry["content"]) for entry in (json.loads(line)["result"] for line in text.splitlines() if line)]
+
+
+TALK = [
+    {"name": "main", "steps": [[{"name": "one", "template": "talk"}], [{"name": "two", "template": "talk"}]]},
+    {"name": "talk", "container": {"image": "any", "command": ["true"]}},
+]
+SPEECH = Script({"*.one": Play(log="a\nb\nc\n"), "*.two": Play(log="d\n\ne", seconds=0.2)})
+
+
+async def test_logs_of_a_workflow_and_of_its_nodes(opened):
+    async with opened(SPEECH) as served:
+        await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=TALK)})
+        ended = await served.until("/workflows/default/hello", "Succeeded")
+        found = await log(served)
+        assert [text for _, text in found] == ["a", "b", "c", "d", "", "e"]
+        pods = list(dict.fromkeys(pod for pod, _ in found))
+        assert [pod.rsplit("-", 1)[0] for pod in pods] == ["hello-talk", "hello-talk"]
+        [node] = [node["id"] for node in ended["status"]["nodes"].values() if node["displayName"] == "two"]
+        for name in (pods[1], "two", "hello[1].two", node):
+            assert [text for _, text in await log(served, podName=name)] == ["d", "", "e"]
+        assert [text for _, text in await log(served, f"/workflows/default/hello/{pods[0]}/log")] == ["a", "b", "c"]
+        assert [text for _, text in await log(served, **{"logOptions.tailLines": "1"})] == ["c", "e"]
+        assert [text for _, text in await log(served, grep="[ad]")] == ["a", "d"]
+        assert (await served.ask("GET", "/workflows/default/hello/log", podName="absent"))[0] == 404
+        assert (await served.ask("GET", "/workflows/default/hello/log", grep="("))[0] == 400
+        assert (await served.ask("GET", "/workflows/default/hello/log", **{"logOptions.tailLines": "x"}))[0] == 400
+
+
+async def test_logs_are_followed_to_the_end_of_the_workflow(opened):
+    async with opened(SPEECH) as served:
+        await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=TALK)})
+        with anyio.fail_after(5):
+            found = await log(served, **{"logOptions.follow": "true"})
+        assert [text for _, text in found] == ["a", "b", "c", "d", "", "e"]
+        with anyio.fail_after(5):
+            found = await log(served, podName="one", **{"logOptions.follow": "true", "logOptions.tailLines": "2"})
+        assert [text for _, text in found] == ["b", "c"]
+
+
+async def test_followers_of_a_thousand_nodes_miss_nothing(opened):
+    templates = [{**LOOP[0], "steps": [[{"name": "each", "template": "work", "withSequence": {"count": "1000"}}]]}, LOOP[1]]
+    script = Script(otherwise=lambda order: Play(log=f"{order.node_name}\n", seconds=0.05))
+    async with opened(script) as served:
+        lines = []
+
+        async def follow():
+            lines.append(len(await log(served, **{"logOptions.follow": "true"})))
+
+        await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=templates)})
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(follow)
+        assert lines == [1000] * 3
