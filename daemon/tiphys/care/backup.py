@@ -34,14 +34,14 @@ def backup(state: Path, target: Path, *, force: bool = False) -> Contents:
     source = places.journal(state)
     if not source.is_file():
         raise NotCopied(f"{source}: there is no journal to copy; name the daemon's state directory with --state, or its settings file")
+    if verifying.is_empty(source):
+        raise NotCopied(f"{source}: there is nothing in the journal to copy")
     _see_target(source, target, force=force)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         contents = copy(source, partial)
         if contents.wrong:
             raise StateRefused(f"{source}: the journal is damaged ({contents.damage}); no copy was made. Cure: {verifying.cure(source)}")
-        if not contents.version:
-            raise NotCopied(f"{source}: there is nothing in the journal to copy")
         _place(partial, target, force=force)
     except OSError as error:
         raise NotCopied(f"{target}: the copy cannot be made ({error.strerror})") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from tiphys.care import backup, owner, places
+from tiphys.care import backup, owner, places, verifying
 from tiphys.care.backup import NotCopied
 from tiphys.care.verifying import Contents
 from tiphys.errors import StateRefused
@@ -41,6 +41,8 @@ def restore(source: Path, state: Path) -> Restored:
     target = places.journal(state)
     if not source.is_file():
         raise NotCopied(f"{source}: there is no such file")
+    if verifying.is_empty(source):
+        raise StateRefused(f"{source}: there is no journal in it. Nothing was changed; use another copy.")
     if target.exists() and source.samefile(target):
         raise NotCopied(f"{source} is the daemon's own journal; name a copy")
     try:
@@ -58,8 +60,6 @@ def _restore(source: Path, target: Path) -> Restored:
         contents = backup.copy(source, partial)
         if contents.wrong:
             raise StateRefused(f"{source}: the copy is damaged ({contents.damage}). Nothing was changed; use another copy.")
-        if not contents.version:
-            raise StateRefused(f"{source}: there is no journal in it. Nothing was changed; use another copy.")
         _give(partial, target.parent)
         kept = _keep(target)
         partial.replace(target)
@@ -92,6 +92,7 @@ def _keep(target: Path) -> Path | None:
 def _merge(target: Path) -> None:
     """Write what the WAL holds into the database, if that is well enough."""
     with suppress(apsw.Error), closing(opening.connect(target)) as connection:
+        connection.pragma("schema_version")  # a connection that has read nothing does not know of the WAL, and would do nothing
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 

@@ -86,6 +86,12 @@ def unchanging(path: Path) -> bool:
     return places.holder(path) is None and not (wal.exists() and wal.stat().st_size)
 
 
+def is_empty(path: Path) -> bool:
+    """Whether nothing was ever written to the database: SQLite would take it for a new one."""
+    wal = places.beside(path, "-wal")
+    return path.stat().st_size == 0 and not (wal.exists() and wal.stat().st_size)
+
+
 def connect(path: Path, *, still: bool) -> apsw.Connection:
     """A read-only connection; `still`: nobody writes, so neither locks nor files beside it are needed. Raises StateRefused."""
     try:
