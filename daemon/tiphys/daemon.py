@@ -189,7 +189,7 @@ class Daemon:
 
     @staticmethod
     def settle_memory() -> None:
-        """What was read stays: the collector of cyclic garbage need not look at it again, and seldom at what comes (rows hold no cycles)."""
+        """What was read stays: the collector of cyclic garbage need not look at it again, and seldom at what comes."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT)

@@ -24,6 +24,7 @@ import stat
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +65,12 @@ def checked(result: int, what: str) -> None:
     if result:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def build(path: str) -> int:
+    """Which build of a launcher a file holds."""
+    with open(path, "rb") as file:
+        return zlib.crc32(file.read())
 
 
 def read_text(path: str) -> str:
@@ -302,6 +309,7 @@ class Launcher:
         self.children_fd = -1
         with contextlib.suppress(OSError):
             self.children_fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+        self.build = build(__file__)
         self.overlay_error = ""
         self.cgroup, self.cgroup_error = delegated_cgroup()
 
@@ -384,6 +392,7 @@ class Launcher:
             self.forget_run(request["group"])
         elif op == "hello":
             hello = {"version": VERSION, "boot": self.boot, "root": self.options.root, "cgroup_error": self.cgroup_error}
+            hello |= {"build": self.build, "running": len(self.running)}
             hello["leaving"] = self.leaving or self.options.owner != request.get("owner", "")
             client.outbox.append(encode({"told": "hello", "tag": request["tag"], **hello}))
         elif op == "prepare":
@@ -395,6 +404,8 @@ class Launcher:
             client.outbox.append(encode({"told": "prepared", "tag": request["tag"], "error": error}))
         elif op == "probe":
             client.outbox.append(encode({"told": "probed", "tag": request["tag"], **self.probe(request)}))
+        elif op == "retire":
+            self.leave("stop", 0.0)  # its directories stay, for the next
         elif op == "quit":
             self.over = True
             self.leave("stop", float(request.get("grace", 0.0)))

@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.process.orders import everywhere, opened, processes, run, shell, unique_sleep, until
+from tiphys.executors.process import connection, link
+from tiphys.spec import work
 from tiphys.spec.work import OutcomeKind
 
 pytestmark = [everywhere]
@@ -52,6 +55,31 @@ def kill(pids) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_launcher_of_an_earlier_release_serves_its_steps_to_their_end_and_is_then_replaced(tmp_path, isolation, monkeypatch):
+    monkeypatch.setattr(link, "UPGRADE_SECONDS", 0.2)
+    now, earlier = connection.LAUNCHER, tmp_path / "launcher.py"
+    earlier.write_bytes(now.read_bytes() + b"\n# an earlier release\n")
+    asked = shell(f"while [ ! -e {tmp_path}/writable/go ]; do sleep 0.05; done; echo said; exit 5", wanted=work.Wanted(result=True))
+    monkeypatch.setattr(connection, "LAUNCHER", earlier)
+    async with opened(tmp_path, isolation, mode="daemon", writable=(str(tmp_path / "writable"),)) as executor:
+        handle = await executor.launch(asked)
+    (old,) = launchers(tmp_path)
+    monkeypatch.setattr(connection, "LAUNCHER", now)
+    async with opened(tmp_path, isolation, mode="daemon", writable=(str(tmp_path / "writable"),)) as executor:
+        assert await executor.adopt(asked, handle) == handle
+        await anyio.sleep(0.6)
+        assert launchers(tmp_path) == [old]
+        (tmp_path / "writable" / "go").touch()
+        outcome = await executor.wait(asked, handle)
+        assert (outcome.exit_code, outcome.result) == (5, "said")
+        with anyio.fail_after(20):
+            while old in launchers(tmp_path):
+                await anyio.sleep(0.05)
+        assert (await run(executor, shell("exit 6"))).exit_code == 6
+        assert (await executor.wait(asked, handle)).exit_code == 5  # the new one knows what the old one saw
+    end_daemon_launcher(tmp_path)
 
 
 def mounts_below(root: Path) -> list[str]:

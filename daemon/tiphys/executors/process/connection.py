@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,11 @@ class Wire(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
+
+
+def build() -> int:
+    """Which build of the launcher comes with this program."""
+    return zlib.crc32(LAUNCHER.read_bytes())
 
 
 def start(directories: Directories, mode: str) -> int:

@@ -13,6 +13,8 @@ from tiphys.executors.process.connection import Json, LauncherUnreachable, Start
 from tiphys.executors.process.places import Directories
 
 LEAVE_SECONDS = 60.0
+RETRY_SECONDS = 0.05
+UPGRADE_SECONDS = 10.0
 LOST = "the launcher was killed"
 
 
@@ -54,6 +56,8 @@ class Link:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(link._stay_connected)
+                if mode != "run":
+                    group.start_soon(link._stay_current)
                 yield link
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as group_of_one:
@@ -127,9 +131,11 @@ class Link:
         self._send({"op": "forget_run", "group": places.place(order_prefix).group})
 
     async def prepare(self, entries: Iterable[Any]) -> str:
-        """Let the launcher make directories and files; returns its error."""
-        answer = await self._ask({"op": "prepare", "entries": list(entries)})
-        return str(answer["error"]) if answer else LOST
+        """Let the launcher make directories and files; returns its error. A later launcher is asked again, should this one end."""
+        request = {"op": "prepare", "entries": list(entries)}
+        while (answer := await self._ask(request)) is None:  # noqa: ASYNC110 (nothing tells of the next launcher)
+            await anyio.sleep(RETRY_SECONDS)
+        return str(answer["error"])
 
     async def probe(self, argv: list[str], overlay: Json | None) -> Json:
         """What the host allows."""
@@ -222,6 +228,21 @@ class Link:
                     self._send({"op": "find", "id": order_id})
                     if waiting.stop:
                         self._send(waiting.stop)
+
+    async def _stay_current(self) -> None:
+        """Have a launcher of another build, left by an upgrade, replaced as soon as it has nothing to serve: until then it serves all."""
+        ours = await anyio.to_thread.run_sync(connection.build)
+        while True:
+            said = await self._ask({"op": "hello", "owner": ""})
+            if said is None:
+                await anyio.sleep(RETRY_SECONDS)
+                continue
+            if said.get("build") == ours:
+                return
+            # Nothing comes between the launcher's word and ours: requests go out in their order, and none has gone since.
+            if not said.get("running") and not any(waiting.record is None for waiting in self._attempts.values()):
+                self._send({"op": "retire"})
+            await anyio.sleep(UPGRADE_SECONDS)
 
     async def _leave(self, grace_seconds: float) -> None:
         wire, self._wire = self._wire, None
