@@ -10,11 +10,12 @@ def look(draft: Draft) -> None:
         if draft.state.shared.rules.archive and draft.run.phase.completed:
             draft.also(decision.Archived(workflow=render.workflow(draft.state)))
         return
-    before, now = draft.state.run.phase, draft.run.phase
-    if before is now:
+    places.look(draft)
+    before, now = draft.state.run, draft.run
+    again = now.generation != before.generation  # it may have ended again at once
+    if before.phase is now.phase and not again:
         return
     notices.tell(draft)
-    if now.completed and not before.completed:
-        places.left(draft)
+    if now.phase.completed and (again or not before.phase.completed):
         retention.over(draft)
         crons.child_over(draft)

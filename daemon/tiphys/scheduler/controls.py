@@ -21,9 +21,7 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
         return Refusal(reason=f"workflow {run.name} is being shut down already: {run.shutdown}")
     draft.change_run(shutdown=strategy, suspended=False)
     if run.wanting or run.postponed:
-        message = f"Stopped with strategy '{strategy}'"
-        draft.change_run(phase=Phase.FAILED, message=message, finished_at=draft.at, wanting=(), waiting_for="", postponed=False)
-        draft.command(decision.Finish(uid=run.uid))
+        _give_up(draft, strategy)
         return None
     for node in list(draft.all_nodes()):
         if node.phase.fulfilled or (node.in_exit and strategy is Shutdown.STOP):
@@ -33,11 +31,24 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
     return None
 
 
+def _give_up(draft: Draft, strategy: Shutdown) -> None:
+    """The run waits for a place or a lock. Where nothing of it began, that is its end. A retried one has to end what is there: at once
+    if it is terminated (then nothing is started any more), and else, since its exit handler is to run, when its turn has come.
+    """
+    if draft.find(draft.run.name) is None:
+        message = f"Stopped with strategy '{strategy}'"
+        draft.change_run(phase=Phase.FAILED, message=message, finished_at=draft.at, wanting=(), waiting_for="", postponed=False)
+        draft.command(decision.Finish(uid=draft.run.uid))
+    elif strategy is Shutdown.TERMINATE:
+        draft.change_run(wanting=(), waiting_for="", postponed=False)
+        draft.later(todo.GoOn())
+
+
 def delete(draft: Draft, wish: Delete) -> Refusal | None:
     """Delete the run; one that goes on is terminated, and goes when it has ended."""
     if draft.run.phase.completed:
         return retention.delete(draft, wish)
-    draft.change_run(deleting=True)
+    draft.change_run(deleting=True, keeps_artifacts=draft.run.keeps_artifacts or wish.force)
     if draft.run.shutdown is not Shutdown.TERMINATE:
         return shut_down(draft, Shutdown.TERMINATE)
     return None

@@ -15,7 +15,7 @@ from tiphys.scheduler import decision
 from tiphys.scheduler.decision import Change, Decision, Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Asked, Delete, Event, Submitted, Terminate, Ticked
-from tiphys.scheduler.items import Cron, Definable, Tick
+from tiphys.scheduler.items import Cron, Definable, Tick, definition_key
 from tiphys.scheduler.records import Run
 from tiphys.scheduler.registry import CRON_LABEL, MOST_TICKS
 from tiphys.scheduler.state import Shared, State
@@ -41,26 +41,41 @@ def ticked(state: State, event: Ticked) -> Decision | Refusal:
     tick = Tick(namespace=event.namespace, name=event.name, scheduled_at=event.scheduled_at, at=event.at, manual=event.manual)
     if tick.key in shared.registry.ticks.get(status.key, {}):
         return Refusal(reason=f"{event.name} has ticked at {event.scheduled_at.isoformat()} already")
-    status, skipped = (status, "") if event.manual else _judged(shared, cron, status, event)
-    skipped = event.missed or skipped
-    follows: list[Event] = []
+    skipped = event.missed
+    if not skipped and not event.manual:
+        status, skipped = _judged(shared, cron, status, event)
     if not skipped and event.manifest is None:
         skipped = event.error or "its workflow cannot be made"
         status = structs.replace(status, error=skipped, error_kind=SUBMISSION_ERROR, failed=status.failed + (not event.manual))
+    follows: list[Event] = []
     if not skipped and event.manifest is not None:
-        tick = structs.replace(tick, uid=event.child, workflow=event.manifest.workflow.metadata.name)
-        if cron.spec.concurrency_policy == "Replace" and not event.manual:
-            follows += [Asked(at=event.at, uid=run.uid, wish=Terminate(), who=WHO) for run in _active(shared, status.key)]
-        follows.append(Submitted(at=event.at, uid=event.child, seed=event.seed, manifest=event.manifest))
-        if status.error_kind == SUBMISSION_ERROR:
-            status = structs.replace(status, error="", error_kind="")
+        name = event.manifest.workflow.metadata.name
+        if (event.namespace, name) in shared.crowd.by_name:
+            skipped = f"workflow {name} is there already"
+        else:
+            tick = structs.replace(tick, uid=event.child, workflow=name)
+            status, follows = _started(shared, cron, status, event)
     if not event.manual and (status.last_scheduled_at is None or status.last_scheduled_at < event.scheduled_at):
         status = structs.replace(status, last_scheduled_at=event.scheduled_at, last_used=schedules(cron))
     tick = structs.replace(tick, skipped=skipped)
     changes: list[Change] = [decision.ItemPut(item=status), decision.ItemPut(item=tick)]
-    known = list(shared.registry.ticks.get(status.key, {}))
-    changes += [decision.ItemRemoved(kind="Tick", key=key) for key in known[: max(0, len(known) + 1 - MOST_TICKS)]]
+    known = shared.registry.ticks_of(status.key)
+    changes += [decision.ItemRemoved(kind="Tick", key=old.key) for old in known[: max(0, len(known) + 1 - MOST_TICKS)]]
     return Decision(changes=tuple(changes), follows=tuple(follows))
+
+
+def _started(shared: Shared, cron: CronWorkflow, status: Cron, event: Ticked) -> tuple[Cron, list[Event]]:
+    """The workflow begins; under Replace the others end first."""
+    assert event.manifest is not None
+    follows: list[Event] = []
+    if cron.spec.concurrency_policy == "Replace" and not event.manual:
+        follows += [Asked(at=event.at, uid=run.uid, wish=Terminate(), who=WHO) for run in _active(shared, status.key)]
+    follows.append(Submitted(at=event.at, uid=event.child, seed=event.seed, manifest=event.manifest))
+    if status.error_kind == SUBMISSION_ERROR:
+        status = structs.replace(status, error="", error_kind="")
+    if not event.manual:
+        status = structs.replace(status, last_started_at=event.scheduled_at)
+    return status, follows
 
 
 def schedules(cron: CronWorkflow) -> str:
@@ -72,8 +87,7 @@ def _judged(shared: Shared, cron: CronWorkflow, status: Cron, event: Ticked) -> 
     """Argo's questions at a tick, in its order; "": the workflow may start."""
     spec = cron.spec
     try:
-        if not status.stopped and _stops(cron, status, event.at):
-            status = structs.replace(status, stopped=True)
+        status = _looked_whether_it_stops(cron, status, event.at)
     except TiphysError as error:
         why = f"failed to evaluate stop strategy: {error}"
         return structs.replace(status, error=why, error_kind=SPEC_ERROR), why
@@ -93,6 +107,14 @@ def _judged(shared: Shared, cron: CronWorkflow, status: Cron, event: Ticked) -> 
     return status, ""
 
 
+def _looked_whether_it_stops(cron: CronWorkflow, status: Cron, at: datetime) -> Cron:
+    """The status, stopped if its stopStrategy says so now; an error that this had before is over. Raises a TiphysError."""
+    stopped = status.stopped or _stops(cron, status, at)
+    if status.error_kind == SPEC_ERROR:
+        status = structs.replace(status, error="", error_kind="")
+    return structs.replace(status, stopped=stopped)
+
+
 def _active(shared: Shared, key: str) -> list[Run]:
     return [run for run in shared.crowd.by_cron.get(key, {}).values() if not run.phase.completed]
 
@@ -104,7 +126,7 @@ def _values(cron: CronWorkflow, status: Cron) -> dict[str, object]:
         "cronworkflow.namespace": status.namespace,
         "cronworkflow.failed": status.failed,
         "cronworkflow.succeeded": status.succeeded,
-        "cronworkflow.lastScheduledTime": status.last_scheduled_at,
+        "cronworkflow.lastScheduledTime": status.last_started_at,
         "cronworkflow.labels": dict(meta.labels or {}),
         "cronworkflow.annotations": dict(meta.annotations or {}),
     }
@@ -138,7 +160,8 @@ def _stops(cron: CronWorkflow, status: Cron, at: datetime) -> bool:
 
 def changed(state: State, document: Definable) -> Iterator[Change]:
     """A CronWorkflow is new or another: its status begins, an error of before is forgotten."""
-    if isinstance(document, CronWorkflow):
+    before = state.shared.registry.definitions.get(definition_key(document))
+    if isinstance(document, CronWorkflow) and (before is None or before.document != document):
         key = f"{document.metadata.namespace}/{document.metadata.name}"
         status = state.shared.registry.crons.get(key) or Cron(namespace=document.metadata.namespace, name=document.metadata.name)
         strategy = document.spec.stop_strategy
@@ -152,8 +175,8 @@ def gone(state: State, document: Definable) -> Iterator[Change]:
         key = f"{document.metadata.namespace}/{document.metadata.name}"
         if key in state.shared.registry.crons:
             yield decision.ItemRemoved(kind="Cron", key=key)
-        for tick in state.shared.registry.ticks.get(key, {}):
-            yield decision.ItemRemoved(kind="Tick", key=tick)
+        for tick in state.shared.registry.ticks_of(key):
+            yield decision.ItemRemoved(kind="Tick", key=tick.key)
 
 
 def children(state: State, document: Definable, at: datetime) -> list[Event]:
@@ -181,8 +204,7 @@ def child_over(draft: Draft) -> None:
     else:
         status = structs.replace(status, failed=status.failed + 1)
     try:
-        if not status.stopped and _stops(cron, status, draft.at):
-            status = structs.replace(status, stopped=True)
+        status = _looked_whether_it_stops(cron, status, draft.at)
     except TiphysError as error:
         status = structs.replace(status, error=f"failed to evaluate stop strategy: {error}", error_kind=SPEC_ERROR)
     draft.also(decision.ItemPut(item=status))

@@ -26,9 +26,10 @@ def defined(state: State, event: Defined) -> Decision | Refusal:
             changes.append(decision.ItemRemoved(kind="Definition", key=old.key))
             changes += crons.gone(state, old.document)
             follows += crons.children(state, old.document, event.at)
-        elif isinstance(old.document, ConfigMap) and old.document != new[old.key]:
-            follows += _waiting(state, old.document, event)
     for document in event.documents:
+        before = registry.definitions.get(definition_key(document))
+        if isinstance(document, ConfigMap) and (before is None or before.document != document):
+            follows += _waiting(state, document, event)
         made = Definition(document=document, source=event.source, digest=event.digest, at=event.at)
         changes.append(decision.ItemPut(item=made))
         changes += crons.changed(state, document)

@@ -155,7 +155,8 @@ class Draft:
             memo = node.memo
             if memo is not None and not memo.hit and (memo.cache_name, memo.key) == (cache, key) and node.phase is Phase.SUCCEEDED:
                 return node.finished_at or self.at, node.id, node.outputs
-        return self.state.shared.memos.get((self.run.namespace, cache, key))
+        memo_ = self.state.shared.memos.get((self.run.namespace, cache, key))
+        return None if memo_ is None else (memo_.finished_at, memo_.node_id, memo_.outputs)
 
     def change(self, node: Node, **changes: object) -> Node:
         """Change fields of a node."""

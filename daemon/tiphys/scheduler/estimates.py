@@ -29,4 +29,5 @@ def seconds(run: Run) -> int:
 
 
 def _before(draft: Draft) -> RunState | None:
-    return draft.state.shared.succeeded.get(origin(draft.run.namespace, draft.run.labels))
+    ends = draft.state.shared.succeeded.get(origin(draft.run.namespace, draft.run.labels))
+    return ends[-1][2] if ends else None

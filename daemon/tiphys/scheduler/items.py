@@ -27,7 +27,8 @@ class Definition(Record, frozen=True, kw_only=True, tag=True):
 
 
 class Cron(Record, frozen=True, kw_only=True, tag=True):
-    """How far a CronWorkflow is (semantics 2.20). `last_used` are the schedules at its last tick, `stopped` that its stopStrategy said so.
+    """How far a CronWorkflow is (semantics 2.20). `last_scheduled_at` is its last tick, `last_used` the schedules then, `last_started_at`
+    the last tick that started a workflow: Argo's lastScheduledTime. `stopped`: its stopStrategy said so.
 
     `succeeded` and `failed` count its workflows that ended; `error` is why it cannot run, `error_kind` the condition's type.
     """
@@ -36,6 +37,7 @@ class Cron(Record, frozen=True, kw_only=True, tag=True):
     name: str
     last_scheduled_at: datetime | None = None
     last_used: str = ""
+    last_started_at: datetime | None = None
     stopped: bool = False
     succeeded: int = 0
     failed: int = 0

@@ -7,13 +7,18 @@ from tiphys.scheduler import decision, plans, retrying, room
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
-from tiphys.scheduler.state import ACTIVE_PHASES, ACTIVE_TYPES, LOCK, RunState, State, effects
+from tiphys.scheduler.state import ACTIVE_PHASES, ACTIVE_TYPES, LOCK, RUNS, SHARED, RunState, State, effects, run_effects
 from tiphys.spec.status import NodeType, Phase
 
 
 def check(run: RunState) -> list[str]:
     """Which laws a run breaks, in words."""
     return [broken for law in LAWS for broken in law(run)]
+
+
+def common(state: State) -> list[str]:
+    """Which laws the runs together break, in words. To be asked when everything that follows from a fact has been decided."""
+    return [broken for law in COMMON for broken in law(state)]
 
 
 def step(before: RunState | None, made: decision.Decision) -> list[str]:
@@ -164,6 +169,8 @@ def _waiting(run: RunState) -> dict[str, list[Call]]:
 
 def _progress(run: RunState) -> Iterator[str]:
     """What is unfinished inside a node is counted right, and there is something unfinished as long as the node is."""
+    if run.run.wanting or run.run.postponed:
+        return  # a retried run, which goes on when it may
     draft = Draft(run, run.run.created_at)
     waiting = _waiting(run)
     for node in run.nodes.values():
@@ -282,9 +289,74 @@ def _alive(run: RunState, node: Node) -> bool:
 
 
 def _waits(run: RunState) -> bool:
-    return run.run.suspended or bool(run.run.wanting)
+    return run.run.suspended or bool(run.run.wanting) or run.run.postponed
 
 
+def _places(state: State) -> Iterator[str]:
+    """Places taken are those of the rows."""
+    counted: dict[tuple[str, ...], int] = {}
+    for run in state.runs.values():
+        for key, amount in run_effects(run.run):
+            counted[key] = counted.get(key, 0) + amount
+        for node in run.nodes.values():
+            for key, amount in effects(node):
+                if key[0] in SHARED:
+                    counted[key] = counted.get(key, 0) + amount
+    if counted != state.shared.counters:
+        yield f"places and locks are counted {state.shared.counters}, the rows say {counted}"
+
+
+def over_limits(state: State) -> Iterator[str]:
+    """More runs have places than may. No law where a limit was lowered: nobody loses the place that it has."""
+    rules, taken = state.shared.rules, state.shared.counters
+    if rules.parallelism and taken.get((RUNS,), 0) > rules.parallelism:
+        yield f"{taken[(RUNS,)]} workflows run, {rules.parallelism} may"
+    for kind, *rest in list(taken):
+        if kind == RUNS and rest and (limit := rules.limit(rest[0])) and taken[kind, rest[0]] > limit:
+            yield f"{taken[kind, rest[0]]} workflows of {rest[0]} run, {limit} may"
+
+
+def _postponed(state: State) -> Iterator[str]:
+    """Nobody waits for a place while there is room."""
+    rules, taken = state.shared.rules, state.shared.counters
+    for run in state.runs.values():
+        of = run.run.namespace
+        if run.run.postponed and not (rules.parallelism and taken.get((RUNS,), 0) >= rules.parallelism):
+            limit = rules.limit(of)
+            if not limit or taken.get((RUNS, of), 0) < limit:
+                yield f"{run.run.name} is postponed, and there is room"
+        if run.run.postponed and (run.run.phase is not Phase.PENDING or run.run.wanting or run.run.holding):
+            yield f"{run.run.name} is postponed, {run.run.phase}, and has to do with locks"
+
+
+def _deletions(state: State) -> Iterator[str]:
+    """A run that is to be deleted and has ended is gone, or has artifacts that are not."""
+    for run in state.runs.values():
+        if run.run.deleting and run.run.phase.completed and not (run.run.collecting or run.run.artifact_gc_error):
+            yield f"{run.run.name} is to be deleted, has ended, and is there"
+
+
+def _derived(state: State) -> Iterator[str]:
+    """What is kept of all runs and items together is what their rows give."""
+    fresh = State()
+    fresh.shared.rules = state.shared.rules
+    fresh.load_items(state.shared.registry.items())
+    for run in state.runs.values():
+        fresh.load(run.manifest, run.run, run.nodes.values())
+    for name in ("crowd", "memos", "registry"):
+        have, rows = vars(getattr(state.shared, name)), vars(getattr(fresh.shared, name))
+        for part in rows:
+            if have[part] != rows[part]:
+                yield f"{name}: {part} is {have[part]}, the rows say {rows[part]}"
+    have_ends, ends = ({key: [end[:2] for end in found] for key, found in s.shared.succeeded.items()} for s in (state, fresh))
+    if have_ends != ends:
+        yield f"the successes are {have_ends}, the rows say {ends}"
+    waiting, waits = ({key: {(one.uid, one.node_id) for one in queue} for key, queue in s.shared.queues.items()} for s in (state, fresh))
+    if waiting != waits:
+        yield f"locks are awaited by {waiting}, the rows say {waits}"
+
+
+COMMON = (_places, _postponed, _deletions, _derived)
 LAWS = (
     _ended_nodes,
     _owners,

@@ -75,24 +75,29 @@ def _set(draft: Draft, lock: str) -> int:
     return given.get(f"{namespace}/{rest}") or given.get(rest, 0)
 
 
-def blocked(draft: Draft, locks: tuple[str, ...]) -> str:
-    """Why the run cannot take these locks now, in Argo's words; "" where it can. Raises BindingError."""
+def blocked(draft: Draft, locks: tuple[str, ...]) -> tuple[str, str]:
+    """Which of these locks the run cannot take now, and why, in Argo's words; "" where it can take all. Raises BindingError."""
     rank = draft.state.rank
     for lock in locks:
-        most = limit(draft, lock)
         held = draft.count("lock", lock)
-        ahead = any(waiter.uid != draft.run.uid and waiter.rank < rank for waiter in draft.state.shared.first_waiters(lock))
-        if held >= most or ahead:
-            return f"Waiting for {lock} lock. Lock status: {max(most - held, 0)}/{most}"
-    return ""
+        waiting = draft.state.shared.first_waiters(lock)
+        try:
+            most = limit(draft, lock)
+        except BindingError:
+            if not held and not waiting:  # that is its first use
+                raise
+            return lock, f"Failed to get semaphore limit for {lock}"
+        if held >= most or any(waiter.uid != draft.run.uid and waiter.rank < rank for waiter in waiting):
+            return lock, f"Waiting for {lock} lock. Lock status: {max(most - held, 0)}/{most}"
+    return "", ""
 
 
 def take(draft: Draft, node: Node, locks: tuple[str, ...]) -> Node | None:
     """Give a node its locks, or let it wait for them (None). Raises BindingError."""
-    reason = blocked(draft, locks)
-    if reason:
+    lock, reason = blocked(draft, locks)
+    if lock:
         if node.message != reason:
-            draft.change(node, message=reason, waiting_for=reason.split()[2], wanting=locks)
+            draft.change(node, message=reason, waiting_for=lock, wanting=locks)
             draft.later(todo.Admit(node.boundary))
         return None
     return draft.change(node, message="", waiting_for="", wanting=(), holding=locks)
@@ -121,14 +126,17 @@ def freed(draft: Draft, locks: tuple[str, ...]) -> None:
 
 def limit_reached(draft: Draft, lock: str) -> bool:
     """Whether as many as may hold a lock do, or are about to be asked to: a mutex needs only its first waiter woken."""
-    return limit(draft, lock) == 1
+    try:
+        return limit(draft, lock) == 1
+    except BindingError:  # its limit is gone: all of them will say so
+        return False
 
 
 def take_for_run(draft: Draft, locks: tuple[str, ...]) -> bool:
     """Give the run itself its locks, or let it wait for them. Raises BindingError."""
-    reason = blocked(draft, locks)
-    if reason:
-        draft.change_run(phase=Phase.PENDING, message=reason, waiting_for=reason.split()[2], wanting=locks)
+    lock, reason = blocked(draft, locks)
+    if lock:
+        draft.change_run(phase=Phase.PENDING, message=reason, waiting_for=lock, wanting=locks)
         return False
     draft.change_run(message="", waiting_for="", wanting=(), holding=locks)
     return True

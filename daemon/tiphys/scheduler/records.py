@@ -131,7 +131,8 @@ class Run(Record, frozen=True, kw_only=True):
     """One workflow's own row. `generation` counts its retries in place. `holding` and `wanting` are its own locks.
 
     `key`: under which it was submitted, so that it is submitted once. `postponed`: it waits until fewer workflows run. `deleting`: it goes
-    when it has ended. `artifact_gc_error`: why its artifactGC could not delete artifacts.
+    when it has ended, and its artifacts with it, unless it `keeps_artifacts`. `collecting`: artifacts with these artifactGC strategies are
+    being deleted. `artifact_gc_error`: why some could not be.
     `metrics_error`: why a custom metric could not be computed. `estimated_seconds`: how long it will take, which is as long as the run
     `estimated_from` took.
     """
@@ -163,4 +164,6 @@ class Run(Record, frozen=True, kw_only=True):
     key: str = ""
     postponed: bool = False
     deleting: bool = False
+    keeps_artifacts: bool = False
+    collecting: tuple[str, ...] = ()
     artifact_gc_error: str = ""

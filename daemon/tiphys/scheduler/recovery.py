@@ -17,8 +17,10 @@ def go_on(draft: Draft) -> None:
     if run.wanting or run.postponed:
         draft.later(todo.Enter(""))
         return
-    if run.deadline_at is not None and not run.deadline_passed:
-        draft.command(decision.SetTimer(uid=run.uid, key="", at=run.deadline_at))
+    if run.phase is not Phase.RUNNING:
+        submitting.set_out(draft)
+    if draft.run.deadline_at is not None and not run.deadline_passed:
+        draft.command(decision.SetTimer(uid=run.uid, key="", at=draft.run.deadline_at))
     for node in list(draft.all_nodes()):
         if not node.settled or (node.daemoned and not node.phase.fulfilled):
             _take_up(draft, node)

@@ -24,6 +24,8 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
     run = draft.run
     if not run.phase.failed_or_error:
         return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
+    if run.deleting or run.collecting:
+        return Refusal(reason=f"workflow {run.name} cannot be retried: it, or artifacts of it, are being deleted")
     doomed = _doomed(draft)
     newest = max((node.attempt for node in draft.all_nodes()), default=run.generation)
     _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
@@ -31,12 +33,13 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         draft.remove(node_id)
     parameters = tuple(structs.replace(p, value=wish.parameters.get(p.name, p.value)) for p in run.parameters)
     draft.change_run(
-        phase=Phase.RUNNING,
+        phase=Phase.UNKNOWN,
         message="",
-        started_at=draft.at,
+        started_at=None,
         finished_at=None,
         deadline_passed=False,
-        deadline_at=None if run.deadline_at is None else draft.at + (run.deadline_at - (run.started_at or draft.at)),
+        deadline_at=None,
+        artifact_gc_error="",
         shutdown=Shutdown.NONE,
         generation=newest + 1,
         parameters=parameters,

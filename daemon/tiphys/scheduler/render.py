@@ -49,6 +49,8 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         conditions.append(status.Condition(type="PodRunning", status="True"))
     if run.metrics_error:
         conditions.append(status.Condition(type="MetricsError", status="True", message=run.metrics_error))
+    if run.artifact_gc_error:
+        conditions.append(status.Condition(type="ArtifactGCError", status="True", message=run.artifact_gc_error))
     return status.WorkflowStatus(
         phase=run.phase,
         message=run.message,

@@ -19,6 +19,9 @@ from tiphys.spec.workflows import TTLStrategy, WorkflowSpec
 TTL = "@ttl"
 """The key of the timer that deletes a run."""
 WHO = "retention"
+COMPLETION, DELETION = "OnWorkflowCompletion", "OnWorkflowDeletion"
+MAKERS = frozenset({NodeType.POD, NodeType.PLUGIN})
+"""Types of nodes whose output artifacts are their own."""
 
 
 def expires_at(run: Run, strategy: TTLStrategy | None) -> datetime | None:
@@ -40,29 +43,24 @@ def over(draft: Draft) -> None:
     elif draft.state.shared.rules.cleans:
         _await_end(draft)
         _retain(draft)
+        _collect(draft, (COMPLETION,))
     _clean_all(draft)
-    _collect(draft)
 
 
 def go_on(draft: Draft) -> None:
     """After a restart: a finished run's time goes on, and what was to be deleted may not have been."""
-    if draft.run.deleting:
+    if draft.run.collecting:
+        draft.command(decision.DeleteArtifacts(uid=draft.run.uid, artifacts=_artifacts(draft, draft.run.collecting)))
+    elif draft.run.deleting:
         draft.follow(Asked(at=draft.at, uid=draft.run.uid, wish=Delete(), who=WHO))
     if draft.state.shared.rules.cleans:
         _await_end(draft)
     _clean_all(draft)
-    if not draft.run.artifact_gc_error:
-        _collect(draft)
 
 
 def concerns(run: Run, spec: WorkflowSpec) -> bool:
     """Whether a finished run may have something outstanding after a restart."""
-    return bool(run.deleting or spec.ttl_strategy or spec.pod_gc or _has_artifact_gc(spec))
-
-
-def _has_artifact_gc(spec: WorkflowSpec) -> bool:
-    artifacts = (artifact for template in spec.templates if template.outputs is not None for artifact in template.outputs.artifacts)
-    return spec.artifact_gc is not None or any(artifact.artifact_gc is not None for artifact in artifacts)
+    return bool(run.deleting or run.collecting or spec.ttl_strategy or spec.pod_gc)
 
 
 def clean_again(draft: Draft) -> None:
@@ -90,26 +88,31 @@ def expired(draft: Draft) -> Refusal | None:
 
 def delete(draft: Draft, wish: Delete) -> Refusal | None:
     """Delete a finished run, once its artifacts that go with it are gone. Who calls has ended a run that goes on."""
-    doomed = tuple(artifact for _, artifact in _doomed(draft, deleting=True))
-    if doomed and not wish.force and not (draft.run.artifact_gc_error and _is_forced(draft)):
-        draft.change_run(deleting=True, artifact_gc_error="")
-        draft.command(decision.DeleteArtifacts(uid=draft.run.uid, artifacts=doomed))
+    if wish.force or draft.run.keeps_artifacts:
+        draft.erase()
         return None
-    draft.erase()
+    draft.change_run(deleting=True)
+    if not draft.run.collecting and not _collect(draft, (COMPLETION, DELETION)):
+        draft.erase()
     return None
 
 
 def artifacts_deleted(draft: Draft, event: ArtifactsDeleted) -> Refusal | None:
     """What was to be deleted is gone, or some of it could not be deleted."""
-    draft.change_run(artifact_gc_error=event.error)
+    asked = draft.run.collecting
+    if not asked:
+        return Refusal(reason=f"no artifacts of workflow {draft.run.name} are being deleted")
     if not event.error:
-        for node, artifact in list(_doomed(draft, deleting=draft.run.deleting)):
+        for node, artifact in list(_doomed(draft, asked)):
             now = draft.node(node.id)
             assert now.outputs is not None
             kept = tuple(structs.replace(one, deleted=True) if one == artifact else one for one in now.outputs.artifacts)
             draft.change(now, outputs=structs.replace(now.outputs, artifacts=kept))
-    if draft.run.deleting and (not event.error or _is_forced(draft)):
-        draft.follow(Asked(at=draft.at, uid=draft.run.uid, wish=Delete(), who=WHO))
+    draft.change_run(collecting=(), artifact_gc_error=event.error)
+    tried_all = DELETION in asked
+    if draft.run.deleting and (not event.error or not tried_all or _is_forced(draft)):
+        force = bool(event.error) and tried_all
+        draft.follow(Asked(at=draft.at, uid=draft.run.uid, wish=Delete(force=force), who=WHO))
     return None
 
 
@@ -134,22 +137,30 @@ def _retain(draft: Draft) -> None:
             draft.follow(Asked(at=draft.at, uid=uid, wish=Delete(), who=WHO))
 
 
-def _collect(draft: Draft) -> None:
-    doomed = tuple(artifact for _, artifact in _doomed(draft, deleting=False))
-    if doomed and draft.state.shared.rules.cleans:
+def _collect(draft: Draft, strategies: tuple[str, ...]) -> bool:
+    """Have the artifacts with these strategies deleted; whether there are any. One such deletion of a run goes on at a time, so that its
+    end says for which artifacts it is the end.
+    """
+    doomed = _artifacts(draft, strategies)
+    if doomed:
+        draft.change_run(collecting=strategies, artifact_gc_error="")
         draft.command(decision.DeleteArtifacts(uid=draft.run.uid, artifacts=doomed))
+    return bool(doomed)
 
 
-def _doomed(draft: Draft, *, deleting: bool) -> Iterator[tuple[Node, Artifact]]:
-    """The output artifacts that go when the run has ended, and with `deleting` those that go along with it."""
+def _artifacts(draft: Draft, strategies: tuple[str, ...]) -> tuple[Artifact, ...]:
+    return tuple(artifact for _, artifact in _doomed(draft, strategies))
+
+
+def _doomed(draft: Draft, strategies: tuple[str, ...]) -> Iterator[tuple[Node, Artifact]]:
+    """The output artifacts with these strategies that are not deleted yet. What a memo gave was made by another run, and is that one's."""
     spec = draft.state.manifest.workflow.spec
     general = spec.artifact_gc.strategy if spec.artifact_gc is not None else ""
-    wanted = {"OnWorkflowCompletion", "OnWorkflowDeletion"} if deleting else {"OnWorkflowCompletion"}
     for node in draft.all_nodes():
-        if node.type is NodeType.POD and node.outputs is not None:
+        if node.type in MAKERS and node.outputs is not None and not (node.memo is not None and node.memo.hit):
             for artifact in node.outputs.artifacts:
                 own = artifact.artifact_gc.strategy if artifact.artifact_gc is not None else ""
-                if (own or general) in wanted and not artifact.deleted:
+                if (own or general) in strategies and not artifact.deleted:
                     yield node, artifact
 
 

@@ -4,7 +4,7 @@ Counters and queues are arithmetic over the records, derived again at recovery; 
 """
 
 import heapq
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, assert_never
@@ -13,9 +13,8 @@ from tiphys.scheduler import decision as words
 from tiphys.scheduler import queues
 from tiphys.scheduler.items import Item, Rules
 from tiphys.scheduler.records import Manifest, Node, Run
-from tiphys.scheduler.registry import Crowd, Registry
+from tiphys.scheduler.registry import Crowd, Memo, Memos, Registry
 from tiphys.spec.status import NodeType, Phase
-from tiphys.spec.templates import Outputs
 from tiphys.spec.workflows import ConfigMap
 
 if TYPE_CHECKING:
@@ -49,9 +48,7 @@ class Waiter(NamedTuple):
 
 class Shared:
     """What runs have in common, derived from all their rows: locks held and places taken (counters), who waits for them, memos, the
-    last run of each origin that succeeded; and what is in force for all of them.
-
-    A memo is a node that succeeded with a memo key: when it ended, its id and its outputs.
+    runs of each origin that succeeded by their ends; and what is in force for all of them.
     """
 
     __slots__ = ("_turn", "counters", "crowd", "memos", "queues", "registry", "rules", "succeeded")
@@ -62,8 +59,8 @@ class Shared:
         self.rules = Rules()
         self.counters: dict[Key, int] = {}
         self.queues: dict[str, list[Waiter]] = {}
-        self.succeeded: dict[tuple[str, ...], RunState] = {}
-        self.memos: dict[tuple[str, str, str], tuple[datetime, str, Outputs | None]] = {}
+        self.succeeded: dict[tuple[str, ...], list[tuple[datetime, str, RunState]]] = {}
+        self.memos = Memos()
         self._turn = 0
 
     def waiters(self, lock: str) -> list[Waiter]:
@@ -190,14 +187,20 @@ class RunState:
             self.bump(key, amount)
         self.nodes[node.id] = node
         self._queue(node.id, () if old is None else old.wanting, node.wanting)
-        if node.memo is not None and not node.memo.hit and node.phase is Phase.SUCCEEDED and node.finished_at is not None:
-            self.shared.memos[self.run.namespace, node.memo.cache_name, node.memo.key] = (node.finished_at, node.id, node.outputs)
+        if (remembered := self._memo_key(node)) and node.finished_at is not None:
+            self.shared.memos.put(remembered, Memo(node.finished_at, self.run.uid, node.id, node.outputs))
         if old is None:
             self.ids[node.name] = node.id
             if node.owner:
                 self.owned.setdefault(node.owner, []).append(node.id)
         if node.settled:
             self.plans.pop(node.id, None)
+
+    def _memo_key(self, node: Node) -> tuple[str, str, str] | None:
+        """Under what a node is remembered; None: it is not."""
+        if node.memo is None or node.memo.hit or node.phase is not Phase.SUCCEEDED:
+            return None
+        return self.run.namespace, node.memo.cache_name, node.memo.key
 
     def set_run(self, run: Run) -> None:
         """Take the run's own row in, new or changed."""
@@ -210,10 +213,12 @@ class RunState:
         self.shared.crowd.put(self.rank, old, run)
         self.run = run
         self.globals = None
-        if run.phase is Phase.SUCCEEDED and (key := origin(run.namespace, run.labels)):
-            last = self.shared.succeeded.get(key)
-            if last is None or (last.run.finished_at or run.created_at) <= (run.finished_at or run.created_at):
-                self.shared.succeeded[key] = self
+        if (
+            run.phase is Phase.SUCCEEDED
+            and (old is None or old.phase is not Phase.SUCCEEDED)
+            and (key := origin(run.namespace, run.labels))
+        ):
+            insort(self.shared.succeeded.setdefault(key, []), (run.finished_at or run.created_at, run.uid, self))
 
     def _queue(self, node_id: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
         if old != new:
@@ -228,8 +233,10 @@ class RunState:
         for node_id in node_ids:
             node = self.nodes.pop(node_id)
             self._queue(node_id, node.wanting, ())
-            for key, amount in effects(node):
-                self.bump(key, -amount)
+            for counter, amount in effects(node):
+                self.bump(counter, -amount)
+            if key := self._memo_key(node):
+                self.shared.memos.remove(key, self.run.uid, node.id)
             self.ids.pop(node.name, None)
             owners[node.owner] = None
         for owner in owners:
@@ -286,13 +293,18 @@ class State:
         run = self.runs.pop(uid, None)
         if run is not None:
             run.remove(list(run.nodes))
-            origin_ = origin(run.run.namespace, run.run.labels)
-            if self.shared.succeeded.get(origin_) is run:
-                del self.shared.succeeded[origin_]
+            self._forget_success(run.run)
             for key, amount in run_effects(run.run):
                 run.bump(key, -amount)
             run._queue("", run.run.wanting, ())  # noqa: SLF001 - the state and its runs are one
             self.shared.crowd.remove(run.rank, run.run)
+
+    def _forget_success(self, run: Run) -> None:
+        ends = self.shared.succeeded.get(origin(run.namespace, run.labels), [])
+        if run.phase is Phase.SUCCEEDED and ends:
+            del ends[bisect_left(ends, (run.finished_at or run.created_at, run.uid))]
+            if not ends:
+                del self.shared.succeeded[origin(run.namespace, run.labels)]
 
     def _change(self, change: words.Change) -> None:
         match change:

@@ -85,14 +85,21 @@ def lock(draft: Draft) -> bool:
     return locks.take_for_run(draft, locks.wanted(draft, sync, scope, draft.run.name))
 
 
-def begin(draft: Draft) -> None:
-    """Start the clock and the entrypoint."""
+def set_out(draft: Draft) -> None:
+    """Start the clock: the run has its place and its locks."""
     spec = draft.state.manifest.workflow.spec
     draft.change_run(phase=Phase.RUNNING, started_at=draft.run.started_at or draft.at)
     if spec.active_deadline_seconds is not None and draft.run.deadline_at is None:
-        at = draft.at + timedelta(seconds=spec.active_deadline_seconds)
-        draft.change_run(deadline_at=at)
-        draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=at))
+        draft.change_run(deadline_at=draft.at + timedelta(seconds=spec.active_deadline_seconds))
+
+
+def begin(draft: Draft) -> None:
+    """Start the clock and the entrypoint."""
+    spec = draft.state.manifest.workflow.spec
+    if draft.run.phase is not Phase.RUNNING:
+        set_out(draft)
+        if draft.run.deadline_at is not None:
+            draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=draft.run.deadline_at))
     estimates.of_run(draft)
     measuring.run_begun(draft)
     draft.later(
