@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from tiphys.errors import TiphysError
 from tiphys.expressions import durations
-from tiphys.scheduler import decision
+from tiphys.scheduler import bodies, decision
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import ArtifactsDeleted, Asked, Delete
@@ -71,7 +72,7 @@ def clean_again(draft: Draft) -> None:
 def pod_over(draft: Draft, node: Node) -> None:
     """A pod has ended."""
     spec = draft.state.manifest.workflow.spec
-    if spec.pod_gc is not None and draft.state.shared.rules.cleans and _is_pod(node) and _goes(node, draft.run, spec):
+    if spec.pod_gc is not None and draft.state.shared.rules.cleans and _is_pod(node) and _goes(draft, node, spec):
         _clean(draft, spec, (_order(draft, node),))
 
 
@@ -167,14 +168,15 @@ def _doomed(draft: Draft, strategies: tuple[str, ...]) -> Iterator[tuple[Node, A
 def _clean_all(draft: Draft) -> None:
     spec = draft.state.manifest.workflow.spec
     if spec.pod_gc is not None and draft.state.shared.rules.cleans:
-        orders = tuple(_order(draft, node) for node in draft.all_nodes() if _is_pod(node) and _goes(node, draft.run, spec))
+        orders = tuple(_order(draft, node) for node in draft.all_nodes() if _is_pod(node) and _goes(draft, node, spec))
         if orders:
             _clean(draft, spec, orders)
 
 
-def _goes(node: Node, run: Run, spec: WorkflowSpec) -> bool:
+def _goes(draft: Draft, node: Node, spec: WorkflowSpec) -> bool:
     """Whether podGC has what a pod left deleted, as node and run are now."""
     assert spec.pod_gc is not None
+    run = draft.run
     match spec.pod_gc.strategy:
         case "OnPodCompletion":
             goes = node.phase.fulfilled
@@ -188,9 +190,16 @@ def _goes(node: Node, run: Run, spec: WorkflowSpec) -> bool:
             goes = False
     if not goes or not isinstance(spec.pod_gc.label_selector, Mapping):
         return goes
-    labels = dict((spec.pod_metadata.labels if spec.pod_metadata is not None else None) or {})
-    labels["workflows.argoproj.io/workflow"] = run.name
-    return _selected(spec.pod_gc.label_selector, labels)
+    return _selected(spec.pod_gc.label_selector, _labels(draft, node, spec))
+
+
+def _labels(draft: Draft, node: Node, spec: WorkflowSpec) -> dict[str, str]:
+    """The labels of a node's pod: those for all pods, those of its template, and Argo's own."""
+    metadata = [spec.pod_metadata]
+    with suppress(TiphysError):  # then there never was a pod
+        metadata.append(bodies.body(draft, node, bodies.source_of(draft, node)).metadata)
+    labels = {key: value for one in metadata if one is not None for key, value in (one.labels or {}).items()}
+    return {**labels, "workflows.argoproj.io/workflow": draft.run.name}
 
 
 def _selected(selector: Mapping[str, object], labels: Mapping[str, str]) -> bool:
