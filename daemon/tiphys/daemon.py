@@ -144,7 +144,7 @@ class Daemon:
         self._notifier.extend(120)
         await anyio.to_thread.run_sync(lambda: self._state.mkdir(mode=0o700, parents=True, exist_ok=True))
         journal = await stack.enter_async_context(SQLiteJournal(self._state / app.JOURNAL, settings.journal))
-        self._sockets = await anyio.to_thread.run_sync(self._listen)
+        self._sockets = await anyio.to_thread.run_sync(self._listen, stack)
         secrets = app.find_secrets(self._loaded, ())
         runtime = self._place.environ.get("TIPHYS_LAUNCHER_RUNTIME", "")
         made = await app.open_executors(
@@ -255,13 +255,16 @@ class Daemon:
         log.info("settings reloaded", waits_for_restart=waiting)
         self._notifier.ready()
 
-    def _listen(self) -> list[socket.socket]:
+    def _listen(self, stack: AsyncExitStack) -> list[socket.socket]:
+        """Systemd's sockets, or one of our own, which goes with us."""
         settings = self._loaded.settings.daemon
         given = sockets.listen_fds(self._place.environ)
         if given:
             return given
         path = locations.socket_path(settings, self._place.environ, self._place.home, root=self._place.root)
-        return [sockets.unix_listener(path, settings.socket_group)]
+        made = sockets.unix_listener(path, settings.socket_group)
+        stack.callback(path.unlink, missing_ok=True)
+        return [made]
 
     def _refuses(self) -> str:
         """Why no new work is taken now; looked at once a second at most."""
@@ -322,9 +325,14 @@ def _process_began() -> float:
 
 def main(explicit: Path | None, environ: Mapping[str, str]) -> int:
     """The daemon, as a command; its exit code. Raises InvalidSettings and StateRefused."""
-    place = Place(environ=environ, home=Path.home(), root=os.geteuid() == 0, explicit=explicit)
-    loaded = place.load()
+    here = place(explicit, environ)
+    loaded = here.load()
     settings = loaded.settings.daemon
     service_logging.configure(settings.log_level, settings.log_format, sys.stderr, environ)
-    anyio.run(run, place, loaded)
+    anyio.run(run, here, loaded)
     return 0
+
+
+def place(explicit: Path | None, environ: Mapping[str, str]) -> Place:
+    """Where this process' daemon lives."""
+    return Place(environ=environ, home=Path.home(), root=os.geteuid() == 0, explicit=explicit)

@@ -21,10 +21,18 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tiphysd", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file, in place of the usual one")
     parser.add_argument("-V", "--version", action="version", version=f"tiphysd {__version__}")
+    parser.add_argument(
+        "command", nargs="?", choices=("check", "backup", "restore"), help="look after the state instead; see COMMAND --help"
+    )
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     typed = parser.parse_args(arguments)
     try:
         from tiphys import daemon
 
+        if typed.command:
+            from tiphys.care import commands
+
+            return commands.SUBCOMMANDS[typed.command](typed.rest, daemon.place(typed.config, os.environ))
         return daemon.main(typed.config, os.environ)
     except (TiphysError, BaseExceptionGroup) as error:
         return _ended(error)
