@@ -12,6 +12,9 @@ CONFORMANCE ?= ../shared/conformance
 EXAMPLE ?= examples/fan-out.yaml
 ARGS ?=
 FUZZ_SECONDS ?= 600
+TORTURE_MINUTES ?= 10
+TORTURE_SEED ?=
+TORTURE_KILLS ?=
 
 # Where `make install` puts things; DESTDIR goes in front of all of it.
 DESTDIR ?=
@@ -26,7 +29,7 @@ UNITDIR ?= $(SHARED)/systemd/system
 USER_UNITDIR ?= $(SHARED)/systemd/user
 UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
 
-.PHONY: help run setup aws test check format conformance fuzz bench clean install uninstall install-user uninstall-user program units
+.PHONY: help run setup aws test check format conformance fuzz torture bench clean install uninstall install-user uninstall-user program units
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -84,6 +87,10 @@ fuzz: $(DEVELOP) ## FUZZ_SECONDS (600): half for generated workflows with and wi
 	TIPHYS_FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 6)) $(BIN)/python -m pytest tests/scheduler -q -k long $(ARGS)
 	$(BIN)/python tests/fuzz/hunt.py manifests $$(($(FUZZ_SECONDS) / 6))
 	$(BIN)/python tests/fuzz/hunt.py expressions $$(($(FUZZ_SECONDS) / 6))
+
+torture: $(DEVELOP) ## kill daemons for TORTURE_MINUTES (10) and judge what is left (TORTURE_SEED=7, TORTURE_KILLS=2000)
+	@TORTURE_MINUTES=$(TORTURE_MINUTES) TORTURE_SEED=$(TORTURE_SEED) TORTURE_KILLS=$(TORTURE_KILLS) PYTHONPATH=$(CURDIR):$(CURDIR)/daemon \
+	    $(BIN)/python -m tests.torture.torture
 
 bench: $(DEVELOP) ## measurements
 	@shopt -s nullglob; found=0; \
