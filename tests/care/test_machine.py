@@ -13,7 +13,7 @@ import pytest
 
 from tests.care import states
 from tiphys import configuration
-from tiphys.care import clock, configured, directories, listening, owner, places, units
+from tiphys.care import checking, clock, configured, directories, listening, owner, places, units
 from tiphys.care.finding import Severity
 from tiphys.care.host import Host
 from tiphys.configuration import Configuration
@@ -232,6 +232,38 @@ def test_run_folders_that_are_not_the_daemons_are_an_error(state):
     assert only(found).severity is Severity.ERROR
 
 
+@root
+def test_who_is_neither_the_daemons_user_nor_root_is_told_to_be(state):
+    path = states.filled(state)
+    state.parent.chmod(0o711)
+    os.seteuid(65534)
+    try:
+        found = checking.check(Configuration(settings=Settings(), file=None), state, state / "api.sock", {})
+        assert severities(found) == [Severity.OK, Severity.ERROR]
+    finally:
+        os.seteuid(0)
+    assert "tiphysd check" in found[1].cure
+    assert path.exists()
+
+
+@root
+def test_a_look_that_is_not_allowed_says_so_and_the_others_go_on(state, tmp_path):
+    """The daemon's user may not even see the drop folder that the settings name."""
+    os.chown(state, 65534, 65534)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    settings = Settings(drop=DropSettings(directory=str(closed / "drop")))
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        found = checking.check(Configuration(settings=settings, file=None), state, state / "api.sock", {})
+    finally:
+        os.seteuid(0)
+    assert any("closed/drop cannot be looked at (Permission denied)" in one.what for one in found)
+    assert any(one.what.startswith("clock: ") for one in found)
+
+
 # ------------------------------------------------------------------------------------------------------------ settings
 
 
@@ -277,10 +309,10 @@ def test_secrets_that_everybody_may_read_are_told(tmp_path):
 
 def test_time_zones_that_there_are_not_are_told():
     berlin = Settings(daemon=DaemonSettings(timezone="Europe/Berlin"))
-    assert severities(configured.zones(berlin, {}, Host())) == [Severity.OK]
-    found = only(configured.zones(Settings(daemon=DaemonSettings(timezone="Europe/Berlni")), {}, Host()))
+    assert severities(configured.zones(berlin, {})) == [Severity.OK]
+    found = only(configured.zones(Settings(daemon=DaemonSettings(timezone="Europe/Berlni")), {}))
     assert (found.severity, "'Europe/Berlni'" in found.what) == (Severity.ERROR, True)
-    found = only(configured.zones(Settings(), {"TZ": "Mars/Olympus"}, Host()))
+    found = only(configured.zones(Settings(), {"TZ": "Mars/Olympus"}))
     assert (found.severity, "'Mars/Olympus'" in found.what) == (Severity.WARNING, True)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tiphys.care import clock, configured, directories, fencing, listening, owner, places, units, verifying
@@ -19,24 +19,32 @@ def check(loaded: Configuration, state: Path, socket: Path, environ: Mapping[str
     machine = host or Host()
     settings = loaded.settings
     whose = owner.of_state(state)
+    found = [*_looked("settings", lambda: configured.check(loaded, socket, whose)), *directories.state(state, whose, machine)]
+    if not directories.accessible(state, whose):
+        return found
     names = directories.run_folders(state)  # before the journal: a folder that is made meanwhile is no unknown one
     written, contents = journal(state, whose)
     uids = contents.uids if contents is not None and not contents.wrong else None
-    isolation = fencing.check(settings.process, whose, environ, machine) if settings.executor == "process" else []
-    return [
-        *configured.check(loaded, socket, whose),
-        *directories.state(state, whose, machine),
-        *directories.others(state, settings, whose),
-        *directories.space(state, settings),
-        *written,
-        *directories.runs(state, names, uids, whose),
-        *isolation,
-        *listening.launcher(state, environ, whose, machine),
-        *listening.control(socket, places.holder(places.journal(state))),
-        *clock.check(contents.newest if contents is not None else None, machine),
-        *configured.zones(settings, environ, machine),
-        *units.check(state, environ, whose, machine),
-    ]
+    newest = contents.newest if contents is not None else None
+    found += _looked("directories", lambda: directories.others(state, settings, whose))
+    found += [*directories.space(state, settings), *written]
+    found += _looked("run folders", lambda: directories.runs(state, names, uids, whose))
+    if settings.executor == "process":
+        found += _looked("isolation", lambda: fencing.check(settings.process, whose, environ, machine))
+        found += _looked("launcher", lambda: listening.launcher(state, environ, whose, machine))
+    found += _looked("socket", lambda: listening.control(socket, places.holder(places.journal(state))))
+    found += [*clock.check(newest, machine), *configured.zones(settings, environ)]
+    found += _looked("systemd", lambda: units.check(state, environ, whose, machine))
+    return found
+
+
+def _looked(name: str, look: Callable[[], list[Found]]) -> list[Found]:
+    """What a look finds; where it may not look, it says so."""
+    try:
+        return look()
+    except OSError as reason:
+        what = f"{name}: {reason.filename or 'something'} cannot be looked at ({reason.strerror})"
+        return [error(what, "run this as root, or see who may get into the folders above it")]
 
 
 def journal(state: Path, whose: Owner) -> tuple[list[Found], Contents | None]:

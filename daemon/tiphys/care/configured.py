@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from tiphys import configuration
 from tiphys.care.finding import Found, error, ok, warning
-from tiphys.care.host import Host
 from tiphys.care.owner import Owner
 from tiphys.configuration import Configuration
 from tiphys.errors import InvalidSettings
@@ -117,7 +116,7 @@ def _secrets(loaded: Configuration, whose: Owner) -> Iterator[Found]:
         yield error(f"{whose.name} may not read the secrets in {folder}", f"`chgrp {whose.name} {folder}; chmod g+rx {folder}`")
 
 
-def zones(settings: Settings, environ: Mapping[str, str], _host: Host) -> list[Found]:
+def zones(settings: Settings, environ: Mapping[str, str]) -> list[Found]:
     """Time zones: the one that is set, the machine's, and whether there are any."""
     found = []
     if not _is_zone(SAMPLE_ZONE):

@@ -27,7 +27,7 @@ def state(folder: Path, whose: Owner, host: Host) -> list[Found]:
         return [error(f"state directory {folder}: cannot be looked into ({reason.strerror})", _as_user())]
     if not stat.S_ISDIR(found.st_mode):
         return [error(f"state directory {folder}: it is no directory", "move it away, or set state_directory to another place")]
-    if os.geteuid() not in {0, whose.uid}:
+    if not accessible(folder, whose):
         what = f"state directory {folder}: it is {whose.name}'s, and you are {owner.user(os.geteuid(), os.getegid()).name}"
         return [error(what, _as_user(whose.name))]
     wrong = [*_mode(folder, found), *_kind(folder, host), *_writable(folder, whose)]
@@ -36,8 +36,19 @@ def state(folder: Path, whose: Owner, host: Host) -> list[Found]:
     ]
 
 
+def accessible(folder: Path, whose: Owner) -> bool:
+    """Whether we may look at all: as its owner, or as root; what is not there yet is nobody's."""
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return os.geteuid() in {0, whose.uid}
+
+
 def _missing(folder: Path) -> Found:
-    above = next((one for one in folder.parents if one.exists()), Path("/"))
+    above = next(one for one in folder.absolute().parents if one.exists())
     if os.access(above, os.W_OK):
         return warning(f"state directory {folder}: it is not there yet", "nothing to do: the daemon makes it when it starts")
     return error(f"state directory {folder}: it is not there and cannot be made in {above}", "make it, or set state_directory elsewhere")
@@ -94,7 +105,7 @@ def others(folder: Path, settings: Settings, whose: Owner) -> list[Found]:
 
 def _other(name: str, path: Path, whose: Owner) -> Iterator[Found]:
     if not path.exists():
-        above = next(one for one in path.parents if one.exists())
+        above = next(one for one in path.absolute().parents if one.exists())
         if not whose.may(os.W_OK, above):
             yield error(
                 f"{name} {path}: it is not there, and {whose.name} cannot make it in {above}", f"make it, and `chown {whose.name} {path}`"
@@ -116,7 +127,7 @@ def _other(name: str, path: Path, whose: Owner) -> Iterator[Found]:
 
 def space(folder: Path, settings: Settings) -> list[Found]:
     """Free space where the state is, against what the daemon wants."""
-    place_of = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+    place_of = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     try:
         found = os.statvfs(place_of)
     except OSError as reason:
