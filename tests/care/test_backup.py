@@ -1,6 +1,8 @@
 """Copies are one moment's state and whole or not there; they go back in place whatever is there, and never under a daemon."""
 
+import errno
 import os
+import resource
 import shutil
 import stat
 import time
@@ -252,3 +254,58 @@ def test_what_root_puts_back_belongs_to_the_daemons_user(tmp_path):
     os.chown(state, 65534, 65534)
     restoring.restore(copy, state)
     assert {one.name: one.stat().st_uid for one in state.iterdir()} == {"journal.db": 65534, "journal.db.lock": 65534}
+
+
+# ------------------------------------------------------------------------------------------------------------ disks that fail
+
+
+def test_a_disk_that_is_full_leaves_no_half_copy_and_the_journal_as_it_was(tmp_path):
+    state, copy = tmp_path / "state", tmp_path / "copy.db"
+    path = states.filled(state, runs=20)
+    backup.backup(state, copy)
+    before = path.read_bytes()
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, usual[1]))
+    try:
+        with pytest.raises(NotCopied):
+            backup.backup(state, tmp_path / "second.db")
+        with pytest.raises(NotCopied):
+            restoring.restore(copy, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["copy.db", "state"]
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in state.iterdir()) == ["journal.db", "journal.db.lock"]
+
+
+@pytest.mark.parametrize("failing", ["link", "replace", "rename", "fsync", "unlink"])
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_restore_that_fails_half_way_leaves_one_of_the_two_journals(failing, calls, tmp_path, monkeypatch):
+    """And the other one is still somewhere."""
+    state, copy = tmp_path / "state", tmp_path / "copy.db"
+    path = states.filled(state, runs=2)
+    backup.backup(state, copy)
+    with states.writing(state, runs=5) as process:
+        process.kill()
+        process.wait()
+    left = calls
+    usual = getattr(os, failing)
+
+    def fails(*arguments, **named):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return usual(*arguments, **named)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, failing, fails)
+        try:
+            restoring.restore(copy, state)
+        except NotCopied as error:
+            assert "Input/output error" in str(error)  # noqa: PT017 - it may also go well
+    runs = len(states.loaded(path))
+    assert runs in {2, 5}
+    if runs == 2:
+        assert [len(states.loaded(state / name)) for name in kept(state) if name.endswith("Z")] == [5]
+    assert not [one.name for one in state.iterdir() if one.name.startswith(".")] or failing == "unlink"
