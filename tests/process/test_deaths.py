@@ -82,6 +82,29 @@ async def test_a_launcher_of_an_earlier_release_serves_its_steps_to_their_end_an
     end_daemon_launcher(tmp_path)
 
 
+async def test_a_pid_that_now_belongs_to_another_process_is_not_taken_for_the_step(tmp_path, isolation):
+    asked = shell(f"sleep {unique_sleep()}")
+    async with opened(tmp_path, isolation, mode="daemon") as executor:
+        handle = await executor.launch(asked)
+        kill([leaf(tmp_path)])
+    journal = next((tmp_path / "attempts").glob("*/journal"))
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    started = next(line for line in lines if line["told"] == "started")
+    kill([started["pid"]])
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            started["pid"] = other.pid  # as if the kernel had given the number away again
+            journal.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+            async with opened(tmp_path, isolation, mode="daemon") as executor:
+                assert await executor.adopt(asked, handle) == handle
+                outcome = await executor.wait(asked, handle)
+            assert outcome.kind in (OutcomeKind.INTERRUPTED, OutcomeKind.FAILED)
+            assert other.poll() is None, "somebody else's process was killed"
+        finally:
+            other.kill()
+    end_daemon_launcher(tmp_path)
+
+
 def mounts_below(root: Path) -> list[str]:
     return [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(root) in line]
 
