@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tiphys import __version__
+from tiphys.cli import control
 from tiphys.cli.exits import Exit
 from tiphys.cli.wiring import Wiring
 
@@ -93,3 +94,7 @@ def lint(wiring: Wiring, /, *, no_color: bool, offline: bool, strict: bool, **ty
 
     del strict  # that is how it always is
     return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring)
+
+
+for _command in control.COMMANDS:
+    tiphys.add_command(_command)

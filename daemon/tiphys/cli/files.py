@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tiphys.cli.inputs import BadInput
+from tiphys.cli.errors import BadInput
 
 STDIN = "-"
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from tiphys.errors import TiphysError
+from tiphys.cli.errors import BadInput
 from tiphys.manifests import parameters as overriding
 from tiphys.manifests.reading import Located
 from tiphys.spec import names
@@ -24,11 +24,9 @@ from tiphys.spec.workflows import (
 LABELS = "workflows.argoproj.io/"
 NAMELESS = "workflow-"
 
+__all__ = ["BadInput", "Source", "chosen", "named", "overridden"]
+
 Source = CronWorkflow | WorkflowTemplate | ClusterWorkflowTemplate
-
-
-class BadInput(TiphysError):
-    """What was asked for cannot be run as it is; exit code 2."""
 
 
 def chosen(documents: Sequence[Located], *, entrypoint: str, now: datetime) -> list[tuple[Workflow, Located]]:

@@ -19,7 +19,7 @@ def result(workflows: Sequence[Workflow], form: str, now: datetime, *, utf8: boo
             value = workflows[0] if len(workflows) == 1 else list(workflows)
             return msgspec.json.format(msgspec.json.encode(value), indent=INDENT).decode()
         case "yaml":
-            return _yaml(msgspec.to_builtins(workflows[0] if len(workflows) == 1 else list(workflows)))
+            return yaml_text(msgspec.to_builtins(workflows[0] if len(workflows) == 1 else list(workflows)))
         case "name":
             return "\n".join(workflow.metadata.name for workflow in workflows)
         case _:
@@ -35,7 +35,8 @@ def whole(workflow: Workflow, now: datetime, *, form: str = "", utf8: bool = Tru
     return [*head, tree.Line(text=""), *tree.lines(workflow.metadata.name, drawn, now, form=form, utf8=utf8)]
 
 
-def _yaml(value: object) -> str:
+def yaml_text(value: object) -> str:
+    """Any value as YAML the way people write it; no newline at the end."""
     import yaml  # a run that prints no YAML does without
 
     class Dumper(yaml.CSafeDumper):

@@ -1,0 +1,359 @@
+"""The commands that ask a running daemon, and their options. What a command needs is imported when it runs."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tiphys.cli.exits import Exit
+from tiphys.cli.wiring import Wiring
+
+if TYPE_CHECKING:
+    from tiphys.cli.remote import Remote
+
+FORMS = ("json", "yaml", "name", "wide")
+Command = Callable[..., Any]
+
+
+def asking(command: Command) -> Command:
+    """The options that every command here has; the command is called with the daemon to ask."""
+
+    @functools.wraps(command)
+    def called(
+        wiring: Wiring, /, *, config: Path | None, socket: Path | None, namespace: str, no_color: bool, no_utf8: bool, **typed: Any
+    ) -> Exit:
+        from tiphys.cli import remote
+
+        options = remote.Asking(config=config, socket=socket, namespace=namespace, colours=not no_color, utf8=not no_utf8)
+        return remote.run(wiring, options, lambda daemon: command(daemon, **typed))
+
+    options = (
+        click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, in place of the usual one."),
+        click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="The daemon's socket; $TIPHYS_SOCKET otherwise."),
+        click.option("-n", "--namespace", default="", metavar="NAME", help="The namespace; $ARGO_NAMESPACE or the setting otherwise."),
+        click.option("--no-color", is_flag=True, help="No colours."),
+        click.option("--no-utf8", is_flag=True, help="Words and plain lines in place of icons."),
+    )
+    return functools.reduce(lambda made, option: option(made), options, click.pass_obj(called))
+
+
+def output(*forms: str) -> Callable[[Command], Command]:
+    """The option `-o`."""
+    return click.option("-o", "--output", default="", type=click.Choice(("", *(forms or FORMS))), metavar="|".join(forms or FORMS))
+
+
+NAMES = click.argument("names", metavar="NAME|@latest...", nargs=-1, required=True)
+NAME = click.argument("name", metavar="NAME|@latest")
+PARAMETERS = click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
+SELECTOR = click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only those whose labels match, as colour=red,!old.")
+FIELD_SELECTOR = click.option("--node-field-selector", default="", metavar="SELECTOR", help="Only these nodes, as displayName=approve.")
+WAIT = click.option("-w", "--wait", is_flag=True, help="Wait until it has ended; the exit code is 0 only if it succeeded.")
+EVERYWHERE = click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces.")
+
+
+@click.command()
+@click.argument("files", metavar="[FILE|DIR|-]...", nargs=-1)
+@click.option("--from", "source", default="", metavar="KIND/NAME", help="In place of files: workflowtemplate/NAME, cronwf/NAME, cwft/NAME.")
+@PARAMETERS
+@click.option("-f", "--parameter-file", default="", metavar="FILE", help="Parameters from a YAML or JSON map; -p wins.")
+@click.option("--name", default="", metavar="NAME", help="The workflow's name, in place of the file's.")
+@click.option("--generate-name", default="", metavar="PREFIX", help="A prefix that five letters are added to, in place of the file's name.")
+@click.option("--entrypoint", default="", metavar="TEMPLATE", help="The template to begin with, in place of the file's.")
+@click.option("-l", "--labels", default="", metavar="NAME=VALUE,...", help="Labels of the workflow.")
+@click.option("--serviceaccount", "service_account", default="", metavar="NAME", help="The service account's name.")
+@click.option("--priority", type=click.IntRange(-(2**31), 2**31 - 1), metavar="NUMBER", help="The workflow's priority.")
+@click.option("--dry-run", is_flag=True, help="Show what would be submitted; the daemon is not asked.")
+@click.option("--server-dry-run", is_flag=True, help="Have the daemon judge it, but not start it.")
+@WAIT
+@click.option("--log", is_flag=True, help="Show what it prints until it has ended.")
+@click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
+@output()
+@asking
+def submit(daemon: "Remote", *, strict: bool, **typed: Any) -> Exit:
+    """Start workflows from files, or from what is in force."""
+    from tiphys.cli import submitting
+
+    del strict
+    return submitting.main(daemon, submitting.Wish(**typed))
+
+
+def choosing(command: Command) -> Command:
+    """The options that choose workflows."""
+    options = (
+        EVERYWHERE,
+        click.option("--status", "statuses", default="", metavar="PHASE,...", help="Only those in these phases."),
+        click.option("--running", is_flag=True, help="Only those that have not ended."),
+        click.option("--completed", is_flag=True, help="Only those that have ended."),
+        click.option("--resubmitted", is_flag=True, help="Only those that were resubmitted from others."),
+        click.option("--prefix", default="", metavar="TEXT", help="Only those whose names begin so."),
+        click.option("--older", default="", metavar="AGE", help="Only those that ended longer ago, as 10m, 3h, 2d."),
+        SELECTOR,
+        click.option("--field-selector", default="", metavar="SELECTOR", help="Only those with these fields, as metadata.name=x."),
+        click.option("--chunk-size", type=click.IntRange(0), default=0, metavar="N", help="Ask for so many at a time."),
+    )
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+@click.command("list")
+@choosing
+@click.option("--since", default="", metavar="AGE", help="Only those made since then, as 10m, 3h, 2d.")
+@click.option("--no-headers", is_flag=True, help="No names above the columns.")
+@output()
+@asking
+def list_(daemon: "Remote", *, no_headers: bool, **typed: Any) -> Exit:
+    """List workflows."""
+    from tiphys.cli import listing
+
+    return listing.main(daemon, listing.Wish(headers=not no_headers, **typed))
+
+
+@click.command()
+@NAMES
+@output("json", "yaml", "name", "wide", "short")
+@asking
+def get(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
+    """Show workflows: what they are, and the tree of their nodes."""
+    from tiphys.cli import showing
+
+    return showing.main(daemon, names, output)
+
+
+@click.command()
+@NAME
+@click.argument("node", metavar="[NODE|POD]", default="")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the workflow has ended.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last lines of each step.")
+@click.option("--grep", default="", metavar="REGEX", help="Only lines that match.")
+@click.option("--timestamps", is_flag=True, hidden=True)
+@click.option("-c", "--container", default="", hidden=True)
+@asking
+def logs(daemon: "Remote", *, name: str, node: str, follow: bool, tail: int | None, grep: str, timestamps: bool, container: str) -> Exit:
+    """Show what steps printed: of a whole workflow, or of a node and what is below it."""
+    from tiphys.cli import logs as logging
+
+    del timestamps, container
+    return logging.main(daemon, name, node, follow=follow, tail=tail, grep=grep)
+
+
+@click.command()
+@NAMES
+@click.option("--ignore-not-found", is_flag=True, help="What is not there is not waited for.")
+@asking
+def wait(daemon: "Remote", *, names: tuple[str, ...], ignore_not_found: bool) -> Exit:
+    """Wait until workflows have ended; the exit code is 0 only if all succeeded."""
+    from tiphys.cli import waiting
+
+    return waiting.main(daemon, names, ignore_not_found=ignore_not_found)
+
+
+@click.command()
+@NAMES
+@asking
+def suspend(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
+    """Start no further steps of workflows; what runs goes on."""
+    from tiphys.cli import steering
+
+    return steering.main(daemon, "suspend", names)
+
+
+@click.command()
+@NAMES
+@FIELD_SELECTOR
+@asking
+def resume(daemon: "Remote", *, names: tuple[str, ...], node_field_selector: str) -> Exit:
+    """Let suspended workflows, or single suspend nodes, go on."""
+    from tiphys.cli import steering
+
+    return steering.main(daemon, "resume", names, nodeFieldSelector=node_field_selector)
+
+
+@click.command()
+@NAMES
+@FIELD_SELECTOR
+@click.option("-m", "--message", default="", metavar="TEXT", help="Why.")
+@asking
+def stop(daemon: "Remote", *, names: tuple[str, ...], node_field_selector: str, message: str) -> Exit:
+    """End workflows; their exit handlers run."""
+    from tiphys.cli import steering
+
+    return steering.main(daemon, "stop", names, nodeFieldSelector=node_field_selector, message=message)
+
+
+@click.command()
+@NAMES
+@asking
+def terminate(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
+    """End workflows at once; nothing else runs."""
+    from tiphys.cli import steering
+
+    return steering.main(daemon, "terminate", names)
+
+
+@click.command()
+@NAMES
+@PARAMETERS
+@click.option("--restart-successful", is_flag=True, help="Also run nodes again that succeeded, with --node-field-selector.")
+@FIELD_SELECTOR
+@WAIT
+@output()
+@asking
+def retry(
+    daemon: "Remote",
+    *,
+    names: tuple[str, ...],
+    parameters: tuple[str, ...],
+    restart_successful: bool,
+    node_field_selector: str,
+    wait: bool,
+    output: str,
+) -> Exit:
+    """Go on from the failed nodes of workflows."""
+    from tiphys.cli import steering
+
+    wish = {"parameters": list(parameters), "restartSuccessful": restart_successful, "nodeFieldSelector": node_field_selector}
+    return steering.again(daemon, "retry", names, form=output, wait=wait, **wish)
+
+
+@click.command()
+@NAMES
+@PARAMETERS
+@click.option("--memoized", is_flag=True, help="Take over what had succeeded.")
+@WAIT
+@output()
+@asking
+def resubmit(daemon: "Remote", *, names: tuple[str, ...], parameters: tuple[str, ...], memoized: bool, wait: bool, output: str) -> Exit:
+    """Start workflows anew, under new names."""
+    from tiphys.cli import steering
+
+    return steering.again(daemon, "resubmit", names, form=output, wait=wait, parameters=list(parameters), memoized=memoized)
+
+
+@click.command()
+@click.argument("names", metavar="[NAME|@latest]...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All of the namespace.")
+@choosing
+@click.option("--force", is_flag=True, help="Artifacts that were to be deleted with it stay.")
+@click.option("--dry-run", is_flag=True, help="Only say which.")
+@asking
+def delete(daemon: "Remote", *, names: tuple[str, ...], all_: bool, force: bool, dry_run: bool, **typed: Any) -> Exit:
+    """Delete workflows, by name or those that are chosen; one that goes on is terminated first."""
+    from tiphys.cli import listing, steering
+
+    chosen = {key: value for key, value in typed.items() if value and key != "chunk_size"}
+    wish = listing.Wish(**typed) if all_ or chosen else None
+    return steering.delete(daemon, names, wish, force=force, dry_run=dry_run)
+
+
+@click.group()
+def node() -> None:
+    """Single nodes of a workflow."""
+
+
+@node.command("set")
+@NAME
+@click.option("-p", "--output-parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="An output; may be repeated.")
+@click.option("--phase", default="", metavar="PHASE", help="Succeeded, Failed or Error.")
+@click.option("-m", "--message", default="", metavar="TEXT", help="The node's message.")
+@FIELD_SELECTOR
+@asking
+def node_set(daemon: "Remote", *, name: str, parameters: tuple[str, ...], phase: str, message: str, node_field_selector: str) -> Exit:
+    """Give suspend nodes outputs, a message, a phase."""
+    from tiphys.cli import steering
+
+    wish = {"phase": phase, "message": message, "nodeFieldSelector": node_field_selector}
+    return steering.main(daemon, "set", [name], outputParameters=steering.outputs(parameters), **wish)
+
+
+@click.group()
+def cron() -> None:
+    """Cron workflows in force."""
+
+
+@click.group()
+def template() -> None:
+    """Workflow templates in force."""
+
+
+@click.group("cluster-template")
+def cluster_template() -> None:
+    """Cluster workflow templates in force."""
+
+
+def _standing(group: click.Group, kind: str, what: str) -> None:
+    @group.command("list", help=f"List {what}.")
+    @EVERYWHERE
+    @SELECTOR
+    @output()
+    @asking
+    def listed(daemon: "Remote", *, everywhere: bool, selector: str, output: str) -> Exit:
+        from tiphys.cli import standing
+
+        return standing.listed(daemon, kind, everywhere=everywhere, selector=selector, form=output)
+
+    @group.command("get", help=f"Show {what}.")
+    @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+    @output()
+    @asking
+    def got(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
+        from tiphys.cli import standing
+
+        return standing.got(daemon, kind, names, output)
+
+
+_standing(cron, "cron-workflows", "cron workflows")
+_standing(template, "workflow-templates", "workflow templates")
+_standing(cluster_template, "cluster-workflow-templates", "cluster workflow templates")
+
+
+@cron.command("run")
+@click.argument("name", metavar="NAME")
+@output()
+@asking
+def cron_run(daemon: "Remote", *, name: str, output: str) -> Exit:
+    """Start a workflow of a cron workflow now, whatever its schedule says."""
+    from tiphys.cli import standing
+
+    return standing.run(daemon, name, output)
+
+
+@click.command()
+@click.option("--short", is_flag=True, help="Only this command's own number.")
+@asking
+def version(daemon: "Remote", *, short: bool) -> Exit:
+    """Show the versions of this command and of the daemon."""
+    from tiphys.cli import about
+
+    return about.version(daemon, short=short)
+
+
+@click.command()
+@asking
+def health(daemon: "Remote") -> Exit:
+    """Say whether the daemon is well; the exit code is 0 only then."""
+    from tiphys.cli import about
+
+    return about.health(daemon)
+
+
+COMMANDS = (
+    submit,
+    list_,
+    get,
+    logs,
+    wait,
+    suspend,
+    resume,
+    stop,
+    terminate,
+    retry,
+    resubmit,
+    delete,
+    node,
+    cron,
+    template,
+    cluster_template,
+    version,
+    health,
+)

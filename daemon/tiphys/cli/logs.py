@@ -1,0 +1,75 @@
+"""`tiphys logs`: what steps printed, each line behind its pod's name; `-f` goes on over restarts of the daemon."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tiphys.cli.client import Unreachable
+from tiphys.cli.exits import Exit
+from tiphys.cli.remote import Remote
+from tiphys.cli.waiting import STOPPING, Patience
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    content: str = ""
+    podName: str = ""  # noqa: N815 (as in the JSON)
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Line(msgspec.Struct):
+    result: _Entry = _Entry()
+    error: _Error | None = None
+
+
+def main(remote: Remote, given: str, node: str, *, follow: bool, tail: int | None, grep: str) -> Exit:
+    """Print the lines."""
+    name = remote.name(given)
+    wanted = {
+        "podName": node,
+        "logOptions.follow": "true" if follow else "",
+        "logOptions.tailLines": "" if tail is None else str(tail),
+        "grep": grep,
+    }
+    query = {key: value for key, value in wanted.items() if value}
+    if not follow:
+        return _once(remote, name, query, {})
+    return _followed(remote, name, query)
+
+
+def _once(remote: Remote, name: str, query: Mapping[str, str], printed: dict[str, int]) -> Exit:
+    """Print what comes. `printed` counts the lines of each pod; those that were printed before are left out."""
+    seen: dict[str, int] = {}
+    for text in remote.client.stream(remote.path(name, "log"), query):
+        line = msgspec.json.decode(text, type=_Line)
+        if line.error is not None:
+            remote.tell(line.error.message)
+            return Exit.FAILED
+        pod = line.result.podName
+        seen[pod] = seen.get(pod, 0) + 1
+        if seen[pod] > printed.get(pod, 0):
+            printed[pod] = seen[pod]
+            remote.print(remote.out.prefixed(pod, line.result.content))
+    return Exit.SUCCEEDED
+
+
+def _followed(remote: Remote, name: str, query: Mapping[str, str]) -> Exit:
+    patience = Patience(remote)
+    printed: dict[str, int] = {}
+    remote.workflow(name, "apiVersion,kind,metadata.name")  # a daemon that was never there is not waited for
+    while True:
+        before = dict(printed)
+        try:
+            code = _once(
+                remote, name, {key: value for key, value in query.items() if not printed or key != "logOptions.tailLines"}, printed
+            )
+            status = remote.workflow(name, "apiVersion,kind,metadata.name,status.phase").status
+            if code is not Exit.SUCCEEDED or (status is not None and status.phase.completed):
+                return code
+            patience.wait(STOPPING)
+        except Unreachable as error:
+            if printed != before:
+                patience.renew()
+            patience.wait(error)

@@ -1,0 +1,26 @@
+"""`tiphys get`: a workflow's header and tree."""
+
+from collections.abc import Sequence
+
+from tiphys.cli import output
+from tiphys.cli.exits import Exit
+from tiphys.cli.remote import Remote
+from tiphys.spec.workflows import Workflow
+
+
+def main(remote: Remote, names: Sequence[str], form: str) -> Exit:
+    """Print the workflows."""
+    found = [remote.workflow(remote.name(name)) for name in names]
+    show(remote, found, form)
+    return Exit.SUCCEEDED
+
+
+def show(remote: Remote, found: Sequence[Workflow], form: str) -> None:
+    """Workflows on standard output, as `-o` asks for them."""
+    if form in {"json", "yaml", "name"}:
+        remote.print(output.result(found, form, remote.now, utf8=remote.utf8))
+        return
+    for index, workflow in enumerate(found):
+        if index:
+            remote.print("")
+        remote.out.write(output.whole(workflow, remote.now, form=form, utf8=remote.utf8))
