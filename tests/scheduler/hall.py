@@ -130,7 +130,10 @@ class Hall:
             return answer
         broken = laws.step(self.state.runs.get(answer.uid), answer)
         assert not broken, broken
+        taken = laws.places(self.state)
         self.state.apply(answer)
+        broken = list(laws.over_limits(taken, self.state))
+        assert not broken, broken
         for change in answer.changes:
             self.rows.take(change)
         for command in answer.commands:

@@ -306,14 +306,17 @@ def _places(state: State) -> Iterator[str]:
         yield f"places and locks are counted {state.shared.counters}, the rows say {counted}"
 
 
-def over_limits(state: State) -> Iterator[str]:
-    """More runs have places than may. No law where a limit was lowered: nobody loses the place that it has."""
-    rules, taken = state.shared.rules, state.shared.counters
-    if rules.parallelism and taken.get((RUNS,), 0) > rules.parallelism:
-        yield f"{taken[(RUNS,)]} workflows run, {rules.parallelism} may"
-    for kind, *rest in list(taken):
-        if kind == RUNS and rest and (limit := rules.limit(rest[0])) and taken[kind, rest[0]] > limit:
-            yield f"{taken[kind, rest[0]]} workflows of {rest[0]} run, {limit} may"
+def places(state: State) -> dict[tuple[str, ...], int]:
+    """How many places are taken, in all and by namespace."""
+    return {key: count for key, count in state.shared.counters.items() if key[0] == RUNS}
+
+
+def over_limits(before: dict[tuple[str, ...], int], state: State) -> Iterator[str]:
+    """A place was given (`before`: the places then) where more are taken than may be: a lowered limit takes none away, but gives none."""
+    for key, count in places(state).items():
+        limit = state.shared.rules.limit(key[1]) if key[1:] else state.shared.rules.parallelism
+        if limit and count > max(limit, before.get(key, 0)):
+            yield f"{count} workflows run {'in ' + key[1] if key[1:] else 'in all'}, {limit} may"
 
 
 def _postponed(state: State) -> Iterator[str]:
