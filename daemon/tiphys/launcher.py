@@ -43,6 +43,8 @@ LINE = re.compile(rb'\{"told":"(\w+)","id":("(?:[^"\\]|\\.)*")')
 TICKS = os.sysconf("SC_CLK_TCK")
 IDLE_SECONDS = 60.0
 ORPHANED_GRACE_SECONDS = 2.0
+UNHEARD = b"[the launcher of steps was killed while this one ran: what was printed after this line may be lost]\n"
+MADE = ("status", "state", "script", "pod", "home", "out", "volumes")
 STATUS_FD, ARGUMENTS_FD = 3, 4
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x20, 0x1000, 0x4000, 1 << 18, 1 << 19, 2, 0x20000
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, READ_ONLY_NOSUID_NODEV = 442, -100, 0x8000, 7
@@ -189,7 +191,7 @@ class Attempt:
         self.pid = self.child = 0
         self.born = (0, 0)  # clock ticks since boot between which the process started
         self.pidfd = -1
-        self.adopted = False
+        self.adopted = self.unheard = False
         self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
         self.root: Root | None = None
         self.borrowed = self.cgroup = ""
@@ -893,25 +895,31 @@ class Launcher:
         here = line.get("boot", self.boot) == self.boot
         alive = here and attempt.pid > 0 and attempt.born[0] <= start_time(attempt.pid) <= attempt.born[1]
         self.running[attempt.id] = attempt
+        attempt.unheard = True  # what it printed after the launcher's last look went with its pipes
         if alive and self.options.mode != "run":
-            self.follow(attempt)
-            return
+            with contextlib.suppress(ProcessLookupError):
+                self.follow(attempt)
+                return
         if here:
             self.clear(attempt)
         lost = attempt.exit_status() is None or attempt.split
         self.finish_adopted(attempt, attempt.exit_status(), "the launcher was killed while it ran" if lost else "")
+        if line["told"] == "begun":  # what was made for it is not written down
+            self.clear_scratch(attempt.request["key"])
 
     def follow(self, attempt: Attempt) -> None:
         """Wait for a step that another launcher started, and go on reading what it prints."""
         attempt.pidfd = os.pidfd_open(attempt.pid)
         attempt.namespace_init()
-        for number in {1, 2} if attempt.split else {1}:
+        wanted = {1, 2} if attempt.split else {1}
+        for number in wanted:
             with contextlib.suppress(OSError):
                 path = f"/proc/{attempt.pid}/fd/{number}"
                 if stat.S_ISFIFO(os.stat(path).st_mode):
                     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                     attempt.pipes[reader] = attempt.split and number == 1
                     self.watch(reader, lambda _events, fd=reader: self.copy(attempt, fd, rounds=4))  # type: ignore[misc]
+        attempt.unheard = len(attempt.pipes) < len(wanted)  # it has ended meanwhile, or closed what it prints to
         self.watch(attempt.pidfd, lambda _events: self.followed(attempt))
         if deadline := attempt.request.get("deadline"):
             self.expire_at(attempt.id, deadline)
@@ -923,7 +931,8 @@ class Launcher:
         code = exit_code_of(attempt.pid, attempt.born, attempt.pidfd) if not attempt.isolated else attempt.exit_status()
         self.unwatch(attempt.pidfd)
         self.clear(attempt)
-        self.finish_adopted(attempt, code, "" if code is not None else "the launcher was killed while it ran, and its exit code with it")
+        lost = "exit code" if code is None else "result" if attempt.split and attempt.unheard else ""
+        self.finish_adopted(attempt, code, f"the launcher was killed while it ran, and its {lost} with it" if lost else "")
 
     def clear(self, attempt: Attempt) -> None:
         """Kill what is left of a step that is no child of ours."""
@@ -946,8 +955,18 @@ class Launcher:
             record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
             attempt.out.close(remove=True)
         attempt.log.tail(0)
+        if attempt.unheard and not record["interrupted"]:
+            attempt.log.write(UNHEARD)
         record["printed"] = attempt.log.size
         self.conclude(attempt, record)
+
+    def clear_scratch(self, key: str) -> None:
+        """Delete what was made for a step that a killed launcher was about to start."""
+        for top in (self.options.scratch, f"{self.options.root}/.states"):
+            for suffix in MADE:
+                delete_tree(f"{top}/{key}.{suffix}")
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{top}/{key}.{suffix}")
 
 
 class Client:

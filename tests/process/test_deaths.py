@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from tests.process.orders import everywhere, opened, processes, run, shell, unique_sleep, until
+from tiphys import launcher
 from tiphys.executors.process import connection, link
 from tiphys.spec import work
 from tiphys.spec.work import OutcomeKind
@@ -254,3 +255,37 @@ def test_a_daemons_launcher_told_to_end_stops_its_steps(tmp_path, isolation):
         assert processes(seconds)
         end_daemon_launcher(tmp_path)
         assert not processes(seconds)
+
+
+@pytest.mark.parametrize("result", [True, False], ids=["result", "log"])
+def test_what_a_step_printed_while_no_launcher_lived_is_lost_and_that_is_said(tmp_path, isolation, result):
+    """Its end is known without them, but a result that may be cut short is none, and a log that may be says so."""
+    go, over = tmp_path / "writable" / "go", tmp_path / "writable" / "over"
+    script = f"echo heard; while [ ! -e {go} ]; do sleep 0.05; done; echo unheard; touch {over}"
+    asked = shell(script, wanted=work.Wanted(result=result))
+
+    async def launched() -> None:
+        async with opened(tmp_path, isolation, mode="daemon", writable=(str(tmp_path / "writable"),)) as executor:
+            await executor.launch(asked)
+            await anyio.sleep(0.5)
+
+    async def adopted() -> tuple[work.Outcome, str]:
+        async with opened(tmp_path, isolation, mode="daemon", writable=(str(tmp_path / "writable"),)) as executor:
+            handle = await executor.adopt(asked, None)
+            outcome = await executor.wait(asked, handle)
+            return outcome, b"".join([piece async for piece in executor.logs(handle)]).decode()
+
+    anyio.run(launched)
+    kill(launchers(tmp_path))
+    go.touch()
+    assert until(over.exists)
+    assert until(lambda: not [pid for pid in processes(str(over)) if b"Z" not in Path(f"/proc/{pid}/stat").read_bytes()])
+    outcome, log = anyio.run(adopted)
+    if result:
+        assert outcome.kind is OutcomeKind.INTERRUPTED
+    elif outcome.kind is OutcomeKind.SUCCEEDED:  # its exit code was left: a zombie's, or what bwrap wrote
+        assert log == "heard\n" + launcher.UNHEARD.decode()
+    else:
+        assert outcome.kind is OutcomeKind.INTERRUPTED
+    end_daemon_launcher(tmp_path)
+    assert not list((tmp_path / "attempts" / ".states").glob("*"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from tiphys.journal import rows
-from tiphys.scheduler.items import Claim, Item, Outbox, Tick
+from tiphys.scheduler.items import Claim, Definition, Item, Outbox, Tick
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.scheduler.state import State
 from tiphys.spec.status import NodeType
@@ -38,6 +38,7 @@ class Ledger:
     runs: dict[str, Run] = field(default_factory=dict)
     nodes: dict[tuple[str, str], Node] = field(default_factory=dict)
     ticks: dict[str, Tick] = field(default_factory=dict)
+    definitions: set[str] = field(default_factory=set)
     outbox: set[str] = field(default_factory=set)
     claims: set[str] = field(default_factory=set)
     archive: dict[str, Archived] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class Ledger:
 
     def _items(self, items: list[Item]) -> None:
         self.ticks |= {item.key: item for item in items if isinstance(item, Tick)}
+        self.definitions = {item.key for item in items if isinstance(item, Definition)}
         self.outbox = {item.key for item in items if isinstance(item, Outbox)}
         self.claims = {item.key for item in items if isinstance(item, Claim)}
 
