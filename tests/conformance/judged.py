@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+ACTING = Path(__file__).with_name("acting.py")
 EXCEPTIONS = Path(__file__).parents[1] / "conformance-exceptions.yaml"
 INDEX = "dev.jsonl"
 MOST_EXCEPTIONS = 0.02
@@ -25,7 +26,6 @@ HAVE = ("memoize-configmap", "archive-logs", "workflow-defaults", "progress-file
 
 GOOD_REASONS = (
     r"takes about \d+ s",
-    r"needs actions",  # suspend, resume, stop while it runs: they need the control socket
     r"needs artifact-repository-ref",  # the row's ConfigMap of repositories is the cluster's, not the file's
     r"needs huge",  # longer than a minute, or endless
     r"needs (path:.*|node|jq|debug-pause|dangerous)",  # what this machine lacks, or what would harm it
@@ -38,8 +38,7 @@ def run(corpus: Path, options: list[str]) -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         have = [word for name in HAVE for word in ("--have", name)]
-        command = [sys.executable, str(corpus / "run_conformance.py"), "--isolated", *have, "--report", str(report), *options]
-        subprocess.run(command, cwd=corpus, check=False)
+        subprocess.run([sys.executable, str(ACTING), str(corpus), "--isolated", *have, "--report", str(report), *options], check=False)
         return {row["id"]: row for row in json.loads(report.read_text())} if report.exists() else {}
 
 
