@@ -12,6 +12,7 @@ from tiphys.cli.waiting import STOPPING, Patience
 
 class _Entry(msgspec.Struct, frozen=True):
     content: str = ""
+    line: int = 0
     podName: str = ""  # noqa: N815 (as in the JSON)
 
 
@@ -40,17 +41,15 @@ def main(remote: Remote, given: str, node: str, *, follow: bool, tail: int | Non
 
 
 def _once(remote: Remote, name: str, query: Mapping[str, str], printed: dict[str, int]) -> Exit:
-    """Print what comes. `printed` counts the lines of each pod; those that were printed before are left out."""
-    seen: dict[str, int] = {}
+    """Print what comes. `printed` is the number of each pod's last line; those before it are left out."""
     for text in remote.client.stream(remote.path(name, "log"), query):
         line = msgspec.json.decode(text, type=_Line)
         if line.error is not None:
             remote.tell(line.error.message)
             return Exit.FAILED
-        pod = line.result.podName
-        seen[pod] = seen.get(pod, 0) + 1
-        if seen[pod] > printed.get(pod, 0):
-            printed[pod] = seen[pod]
+        pod, number = line.result.podName, line.result.line
+        if not number or number > printed.get(pod, 0):
+            printed[pod] = number
             remote.print(remote.out.prefixed(pod, line.result.content))
     return Exit.SUCCEEDED
 

@@ -14,7 +14,7 @@ from tiphys.spec.workflows import Workflow
 FIELDS = ("apiVersion", "kind", "metadata.name", "metadata.uid", "status.phase", "status.finishedAt", "status.message")
 AGAIN_SECONDS = 0.5
 GIVE_UP_SECONDS = 300.0
-STOPPING = Unreachable("the daemon stops")
+STOPPING = Unreachable("the daemon went away")
 
 
 def main(remote: Remote, names: Sequence[str], *, ignore_not_found: bool = False) -> Exit:

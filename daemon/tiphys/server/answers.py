@@ -17,11 +17,9 @@ IN_PIECES = 1000
 
 def encoded(value: object, wanted: str = "") -> bytes:
     """JSON text; `wanted` as the query parameter `fields`. May take long: on a thread, where the value may be large."""
-    if wanted:
-        return msgspec.json.encode(fields.pruned(msgspec.to_builtins(value), wanted))
     if isinstance(value, Workflow):
-        return msgspec.json.encode(raw_nodes(value))
-    return msgspec.json.encode(value)
+        return _pruned(value, wanted) if wanted else msgspec.json.encode(raw_nodes(value))
+    return msgspec.json.encode(fields.pruned(msgspec.to_builtins(value), wanted) if wanted else value)
 
 
 def raw_nodes(workflow: Workflow) -> Workflow:
@@ -31,6 +29,23 @@ def raw_nodes(workflow: Workflow) -> Workflow:
         return workflow
     raw: Mapping[str, Any] = {key: msgspec.Raw(msgspec.json.encode(node)) for key, node in status.nodes.items()}
     return structs.replace(workflow, status=structs.replace(status, nodes=raw))
+
+
+def _pruned(workflow: Workflow, wanted: str) -> bytes:
+    """The workflow's JSON with only what is wanted: its nodes are gone through one by one, as above."""
+    status = workflow.status
+    nodes = (status.nodes if status is not None else None) or {}
+    if status is not None and nodes:
+        workflow = structs.replace(workflow, status=structs.replace(status, nodes={}))
+    made = fields.pruned(msgspec.to_builtins(workflow), wanted)
+    if nodes and fields.keeps(wanted, "status.nodes"):
+        raw = {}
+        for key, node in nodes.items():
+            found = fields.pruned({"status": {"nodes": {key: msgspec.to_builtins(node)}}}, wanted)
+            if key in found.get("status", {}).get("nodes", {}):
+                raw[key] = msgspec.Raw(msgspec.json.encode(found["status"]["nodes"][key]))
+        made.setdefault("status", {})["nodes"] = raw
+    return msgspec.json.encode(made)
 
 
 def json(body: bytes) -> web.Response:

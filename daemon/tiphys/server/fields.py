@@ -17,6 +17,16 @@ def keeps(wanted: str, path: str) -> bool:
     return any(_begins(here, one) or _begins(one, here) for one in paths)
 
 
+def below(wanted: str, path: str) -> str:
+    """The same, about what is at `path`: `metadata,items.spec` below `items` is `spec`. Only for paths that stay."""
+    here = _path(path)
+    excluded, paths = _read(wanted)
+    if not excluded and any(_begins(here, one) for one in paths):
+        return ""  # all of it
+    inner = [".".join(one[len(here) :]) for one in paths if _begins(one, here) and len(one) > len(here)]
+    return ("-" if excluded and inner else "") + ",".join(inner)
+
+
 def pruned(value: Any, wanted: str) -> Any:
     """The value (as decoded JSON) with only what is wanted; lists are gone through."""
     excluded, paths = _read(wanted)

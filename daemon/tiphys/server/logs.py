@@ -22,6 +22,9 @@ from tiphys.spec.status import NodeType, Phase
 LONGEST_LINE = 1 << 20
 BUFFERED = 100
 PAUSE_SECONDS = 0.2
+Line = tuple[int, str]
+"""A line's number in its node's output, from 1, and its text."""
+
 PRINTING = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN})
 
 
@@ -99,52 +102,40 @@ def _pod(run: Run, node: Node) -> str:
     return names.pod_name(run.name, node.name, template)
 
 
-def _entries(lines: Sequence[str], pod: str) -> list[bytes]:
-    return [msgspec.json.encode({"content": line, "podName": pod}) for line in lines]
+def _entries(lines: Sequence[Line], pod: str) -> list[bytes]:
+    """The lines as JSON. `line`, which is ours, lets a client that was cut off leave out what it has."""
+    return [msgspec.json.encode({"content": text, "podName": pod, "line": number}) for number, text in lines]
 
 
-async def _lines(house: House, uid: str, node_id: str, wish: Wish) -> AsyncIterator[list[str]]:
+async def _lines(house: House, uid: str, node_id: str, wish: Wish) -> AsyncIterator[list[Line]]:
     """A node's lines, some at a time."""
-    skipped = 0
+    shown = 0
     if wish.tail is not None:
-        last: deque[str] = deque(maxlen=wish.tail)
-        async for piece in _whole_lines(_counted(house.logs(uid, node_id), count := [0])):
-            last.extend(line for line in piece if wish.keep(line))
-        skipped = count[0]
+        last: deque[Line] = deque(maxlen=wish.tail)
+        async for piece in _whole_lines(house.logs(uid, node_id), unfinished=not wish.follow):
+            last.extend(line for line in piece if wish.keep(line[1]))
+            shown = piece[-1][0]
         yield list(last)
         if not wish.follow:
             return
-    pieces = house.logs(uid, node_id, follow=wish.follow)
-    async for piece in _whole_lines(_after(pieces, skipped) if skipped else pieces):
-        if kept := [line for line in piece if wish.keep(line)]:
+    async for piece in _whole_lines(house.logs(uid, node_id, follow=wish.follow)):
+        if kept := [line for line in piece if line[0] > shown and wish.keep(line[1])]:
             yield kept
 
 
-async def _counted(pieces: AsyncIterator[bytes], count: list[int]) -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        count[0] += len(piece)
-        yield piece
-
-
-async def _after(pieces: AsyncIterator[bytes], skipped: int) -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        if skipped < len(piece):
-            yield piece[skipped:]
-        skipped = max(0, skipped - len(piece))
-
-
-async def _whole_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[str]]:
-    """The lines without their ends; what has no end is a line too, when nothing more comes or it is far too long."""
-    rest = b""
+async def _whole_lines(pieces: AsyncIterator[bytes], *, unfinished: bool = True) -> AsyncIterator[list[Line]]:
+    """The lines without their ends, numbered. What has no end is a line too where it is far too long, or (`unfinished`) is the last."""
+    rest, number = b"", 0
     async for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         if len(rest) > LONGEST_LINE:
             lines.append(rest)
             rest = b""
         if lines:
-            yield [line.decode("utf-8", "replace") for line in lines]
-    if rest:
-        yield [rest.decode("utf-8", "replace")]
+            yield [(number + index, line.decode("utf-8", "replace")) for index, line in enumerate(lines, 1)]
+            number += len(lines)
+    if rest and unfinished:
+        yield [(number + 1, rest.decode("utf-8", "replace"))]
 
 
 async def _follow(house: House, uid: str, wish: Wish, stream: Stream) -> None:

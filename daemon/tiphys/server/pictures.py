@@ -35,16 +35,24 @@ def outline(still: RunState) -> Workflow:
     return structs.replace(made, status=structs.replace(made.status, progress=counted.get("", "0/0")))
 
 
-def needs_nodes(wanted: str, prefix: str = "") -> bool:
-    """Whether the query parameter `fields` keeps anything that is found in nodes; `prefix`: where the workflow is in the answer."""
-    below = ("status.nodes", "status.storedTemplates", "status.synchronization")
-    return any(fields.keeps(wanted, f"{prefix}{path}") for path in below)
+def bare(still: RunState) -> Workflow:
+    """The workflow without its nodes, and with what else is found in them."""
+    made = whole(still)
+    assert made.status is not None
+    return structs.replace(made, status=structs.replace(made.status, nodes=None))
+
+
+def drawing(wanted: str) -> Callable[[RunState], Workflow]:
+    """How a workflow is drawn for somebody who wants these fields of it: what takes long is left out where it can be."""
+    if fields.keeps(wanted, "status.nodes"):
+        return whole
+    return bare if fields.keeps(wanted, "status.storedTemplates") or fields.keeps(wanted, "status.synchronization") else outline
 
 
 async def one(house: House, uid: str, wanted: str = "") -> bytes:
     """A workflow's JSON. Raises NotThere."""
     still = house.still(uid)
-    draw = whole if needs_nodes(wanted) else outline
+    draw = drawing(wanted)
     if len(still.nodes) <= SMALL:
         return answers.encoded(draw(still), wanted)
     return await anyio.to_thread.run_sync(lambda: answers.encoded(draw(still), wanted))
@@ -52,7 +60,8 @@ async def one(house: House, uid: str, wanted: str = "") -> bytes:
 
 async def many(house: House, runs: Sequence[Run], wanted: str, metadata: Mapping[str, object]) -> bytes:
     """A WorkflowList's JSON; `wanted` is about the list. A run that is deleted meanwhile is left out."""
-    draw = whole if needs_nodes(wanted, "items.") else outline
+    of_item = fields.below(wanted, "items")
+    draw = drawing(of_item)
     items: list[msgspec.Raw] = []
     for start in range(0, len(runs), AT_ONCE):
         stills = []
@@ -61,7 +70,7 @@ async def many(house: House, runs: Sequence[Run], wanted: str, metadata: Mapping
                 stills.append(house.still(run.uid))
             except NotThere:
                 continue
-        items += await anyio.to_thread.run_sync(_items, stills, draw, wanted)
+        items += await anyio.to_thread.run_sync(_items, stills, draw, of_item)
     made = answers.listing("WorkflowList", items, metadata)
     if wanted:
         made = {key: value for key, value in made.items() if fields.keeps(wanted, key)}
@@ -69,11 +78,4 @@ async def many(house: House, runs: Sequence[Run], wanted: str, metadata: Mapping
 
 
 def _items(stills: Sequence[RunState], draw: Callable[[RunState], Workflow], wanted: str) -> list[msgspec.Raw]:
-    return [msgspec.Raw(_item(draw(still), wanted)) for still in stills]
-
-
-def _item(workflow: Workflow, wanted: str) -> bytes:
-    if not wanted:
-        return answers.encoded(workflow)
-    pruned = fields.pruned({"items": msgspec.to_builtins(workflow)}, wanted)
-    return msgspec.json.encode(pruned.get("items", {}))
+    return [msgspec.Raw(answers.encoded(draw(still), wanted)) for still in stills]
