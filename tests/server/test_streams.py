@@ -195,3 +195,19 @@ async def test_followers_of_a_thousand_nodes_miss_nothing(opened):
                 for _ in range(3):
                     group.start_soon(follow)
         assert lines == [1000] * 3
+
+
+async def test_watchers_that_come_and_go_leave_nothing_behind(opened):
+    async with opened() as served:
+        await served.ask("POST", "/workflows/default", {"workflow": waiting("a")})
+        for _ in range(5):
+            async with events(served) as following:
+                assert (await following())["object"]["metadata"]["name"] == "a"
+        async with events(served) as first, events(served) as second:
+            await first()
+            await second()
+            await served.ask("PUT", "/workflows/default/a/resume")
+            for following in (first, second):
+                event = await following()
+                while event["object"]["status"]["phase"] != "Succeeded":
+                    event = await following()

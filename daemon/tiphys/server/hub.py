@@ -56,11 +56,12 @@ class Hub:
         """Work while somebody watches; for ever."""
         while True:
             await self._wanted.wait()
-            self._unwanted = anyio.Event()
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._follow_all, group)
-                await self._unwanted.wait()
-                group.cancel_scope.cancel()
+            if self._watchers:
+                self._unwanted = anyio.Event()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._follow_all, group)
+                    await self._unwanted.wait()
+                    group.cancel_scope.cancel()
             for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing):
                 kept.clear()
             if self._watchers:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
+import anyio.to_thread
 import msgspec
 import re2
 from aiohttp import web
@@ -13,6 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
+from tiphys.scheduler.state import RunState
 from tiphys.server import context, streams, workflows
 from tiphys.server.problems import Problem
 from tiphys.server.streams import Stream
@@ -21,6 +23,9 @@ from tiphys.spec.status import NodeType, Phase
 
 LONGEST_LINE = 1 << 20
 BUFFERED = 100
+SMALL = 1000
+"""Nodes up to which a workflow is looked through on the loop."""
+
 PAUSE_SECONDS = 0.2
 Line = tuple[int, str]
 """A line's number in its node's output, from 1, and its text."""
@@ -44,14 +49,15 @@ async def logged(request: web.Request) -> web.StreamResponse:
     uid = workflows.find(request)
     wish = _wish(request.query, request.match_info.get("pod", ""))
     still = house.still(uid)
-    if wish.node and not _printing(still.run, still.nodes, wish.node) and not (wish.follow and not still.run.phase.completed):
+    nodes = await _chosen(still, wish)
+    if wish.node and not nodes and not (wish.follow and not still.run.phase.completed):
         raise Problem(404, f'pods "{wish.node}" not found')
 
     async def speak(stream: Stream) -> None:
         if wish.follow:
             await _follow(house, uid, wish, stream)
             return
-        for node in _printing(still.run, still.nodes, wish.node):
+        for node in nodes:
             async for lines in _lines(house, uid, node.id, wish):
                 await stream.send(_entries(lines, _pod(still.run, node)))
 
@@ -80,6 +86,12 @@ def _keeper(pattern: str) -> Callable[[str], bool]:
     except re2.error as error:
         raise Problem(400, f"grep {pattern!r}: {error}") from error
     return lambda line: compiled.search(line) is not None
+
+
+async def _chosen(still: RunState, wish: Wish) -> list[Node]:
+    if len(still.nodes) <= SMALL:
+        return _printing(still.run, still.nodes, wish.node)
+    return await anyio.to_thread.run_sync(_printing, still.run, still.nodes, wish.node)
 
 
 def _printing(run: Run, nodes: Mapping[str, Node], wanted: str) -> list[Node]:
@@ -167,7 +179,7 @@ async def _gather(house: House, uid: str, wish: Wish, send: MemoryObjectSendStre
         async def start_those_that_run() -> None:
             while True:
                 changed[0] = anyio.Event()
-                _start(house, uid, wish, group, send, started)
+                await _start(house, uid, wish, group, send, started)
                 await changed[0].wait()
                 await anyio.sleep(PAUSE_SECONDS)  # a large workflow is not looked through at each of its changes
 
@@ -177,16 +189,18 @@ async def _gather(house: House, uid: str, wish: Wish, send: MemoryObjectSendStre
                 if change.node is not None and change.node.type in PRINTING and change.node.id not in started:
                     changed[0].set()
             looking.cancel_scope.cancel()
-        _start(house, uid, wish, group, send, started)
+        await _start(house, uid, wish, group, send, started)
 
 
-def _start(house: House, uid: str, wish: Wish, group: TaskGroup, send: MemoryObjectSendStream[list[bytes]], started: set[str]) -> None:
+async def _start(
+    house: House, uid: str, wish: Wish, group: TaskGroup, send: MemoryObjectSendStream[list[bytes]], started: set[str]
+) -> None:
     """Begin with the nodes that run, or did."""
     try:
         still = house.still(uid)
     except NotThere:
         return
-    for node in _printing(still.run, still.nodes, wish.node):
+    for node in await _chosen(still, wish):
         if node.id not in started and (node.phase is Phase.RUNNING or node.phase.completed):
             started.add(node.id)
             group.start_soon(_follow_node, house, uid, node.id, _pod(still.run, node), wish, send.clone())
