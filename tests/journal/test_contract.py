@@ -1,17 +1,21 @@
 """What every journal promises: a batch is whole, the last state of each row is what is loaded, and the log tells it all in order."""
 
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tiphys.journal.memory import MemoryJournal
-from tiphys.journal.protocol import Entry, Touched
+from tiphys.journal.protocol import ArchivedRun, Entry, Touched
 from tiphys.journal.sqlite import SQLiteJournal
 from tiphys.scheduler.decision import (
     Adopt,
+    Archived,
     Decision,
     Finish,
+    ItemPut,
+    ItemRemoved,
     Launch,
     ManifestPut,
     NodePut,
@@ -22,13 +26,15 @@ from tiphys.scheduler.decision import (
     SetTimer,
     StopAttempt,
 )
-from tiphys.scheduler.events import Asked, DaemonStarted, Exited, Resume, Started, Submitted, TimerFired
+from tiphys.scheduler.events import Asked, DaemonStarted, Defined, Delete, Exited, Resume, Started, Submitted, TimerFired
+from tiphys.scheduler.items import Claim, Cron, Definition, Outbox, Tick
 from tiphys.scheduler.records import Manifest, Node, Role, Run
 from tiphys.settings import JournalSettings
-from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.notices import Notice
+from tiphys.spec.status import NodeType, Phase, WorkflowStatus
 from tiphys.spec.templates import HTTP, Outputs, Template
 from tiphys.spec.work import Handle, Outcome, OutcomeKind, Usage
-from tiphys.spec.workflows import ARGO_API_VERSION, ObjectMeta, Workflow, WorkflowSpec
+from tiphys.spec.workflows import ARGO_API_VERSION, ConfigMap, CronWorkflow, ObjectMeta, Workflow, WorkflowSpec
 
 AT = datetime(2031, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 
@@ -251,3 +257,177 @@ async def test_a_long_log_comes_whole(kind, tmp_path):
         log = await journal.events("u1")
         assert len(log) == 12_001
         assert [logged.event.node_id for logged in log[1:]] == [f"n{number}" for number in range(12_000)]
+
+
+# the rows that belong to no single run
+
+
+def told(*changes: object) -> Entry:
+    return Entry(event=Defined(at=AT, source="f.yaml"), answer=Decision(changes=changes))
+
+
+def a_config_map(name: str, value: str = "1") -> Definition:
+    document = ConfigMap(api_version="v1", metadata=ObjectMeta(name=name, namespace="default"), data={"key": value})
+    return Definition(document=document, source="f.yaml", digest="d", at=AT)
+
+
+def a_tick(minute: int) -> Tick:
+    return Tick(namespace="n", name="c", scheduled_at=AT + timedelta(minutes=minute), at=AT, skipped="why")
+
+
+ITEMS = (
+    a_config_map("one"),
+    Definition(document=CronWorkflow(api_version=ARGO_API_VERSION, metadata=ObjectMeta(name="c", namespace="n")), source="api", at=AT),
+    Cron(namespace="n", name="c", last_scheduled_at=AT, last_used="* * * * *|", succeeded=3, error="why", error_kind="SpecError"),
+    a_tick(0),
+    Claim(key="k/0", uid="u1", at=AT),
+    Outbox(notice=Notice(id="u1/0/Failed/t", target="t", uid="u1", name="wf", namespace="n", phase="Failed", at=AT, created_at=AT)),
+)
+
+
+def by_key(items):
+    return {(type(item).__name__, item.key): item for item in items}
+
+
+@every_journal
+async def test_items_come_back_as_they_were(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([told(*(ItemPut(item=item) for item in ITEMS))])
+        async with open_() as journal:
+            rows = await journal.load()
+    assert rows.runs == ()
+    assert by_key(rows.items) == by_key(ITEMS)
+
+
+@every_journal
+async def test_the_last_state_of_an_item_counts(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([told(ItemPut(item=a_config_map("a", "1"))), told(ItemPut(item=a_config_map("a", "2")))])
+            await journal.record([told(ItemPut(item=a_config_map("b"))), told(ItemRemoved(kind="Definition", key=a_config_map("b").key))])
+            await journal.record([told(ItemPut(item=a_config_map("c", "1")))])
+            await journal.record(
+                [told(ItemRemoved(kind="Definition", key=a_config_map("c").key)), told(ItemPut(item=a_config_map("c", "2")))]
+            )
+            await journal.record([told(ItemPut(item=a_config_map("a", "3")), ItemRemoved(kind="Claim", key="never"))])
+        async with open_() as journal:
+            rows = await journal.load()
+            await journal.record([told(ItemRemoved(kind="Definition", key=item.key)) for item in rows.items])
+            assert (await journal.load()).items == ()
+    assert [item.document.data for item in rows.items] == [{"key": "3"}, {"key": "2"}]
+
+
+@every_journal
+async def test_items_come_in_the_order_of_their_kinds_and_keys(kind, tmp_path):
+    ticks = [a_tick(minute) for minute in (5, 1, 9, 3)]
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            for item in (*ticks, *ITEMS):
+                await journal.record([told(ItemPut(item=item))])
+        async with open_() as journal:
+            items = (await journal.load()).items
+    assert list(by_key(items)) == sorted(by_key((*ticks, *ITEMS)))
+
+
+@every_journal
+async def test_an_item_of_a_run_that_is_removed_stays(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([submitted("u1", ItemPut(item=ITEMS[4]))])
+            await journal.record([removed("u1")])
+        async with open_() as journal:
+            rows = await journal.load()
+    assert (rows.runs, rows.items) == ((), (ITEMS[4],))
+
+
+# the archive
+
+
+def an_archived(uid: str, phase: Phase = Phase.SUCCEEDED) -> Workflow:
+    return Workflow(
+        api_version=ARGO_API_VERSION,
+        metadata=ObjectMeta(
+            name=f"wf-{uid}", namespace="n", uid=uid, creation_timestamp="2031-05-06T07:08:09Z", labels={"a": "b", "ü": "\u0000"}
+        ),
+        spec=a_manifest().workflow.spec,
+        status=WorkflowStatus(phase=phase, started_at="2031-05-06T07:08:10Z", finished_at="2031-05-06T07:08:11Z", message="m"),
+    )
+
+
+def archived(*workflows: Workflow) -> Entry:
+    uid = workflows[0].metadata.uid
+    changes = (*(Archived(workflow=workflow) for workflow in workflows), RunRemoved(uid=uid))
+    return Entry(event=Asked(at=AT, uid=uid, wish=Delete()), answer=Decision(uid=uid, changes=changes))
+
+
+@every_journal
+async def test_the_archive_lists_the_newest_first_and_gives_each_whole(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            assert list(await journal.archive()) == []
+            assert await journal.archived("u1") is None
+            await journal.record([submitted("u1"), submitted("u2"), submitted("u3")])
+            await journal.record([archived(an_archived("u2"))])
+            await journal.record([archived(an_archived("u1", Phase.ERROR)), archived(an_archived("u3"))])
+        async with open_() as journal:
+            lines = list(await journal.archive())
+            assert (await journal.load()).runs == ()
+            assert [await journal.archived(uid) for uid in ("u1", "u2")] == [an_archived("u1", Phase.ERROR), an_archived("u2")]
+    assert [line.uid for line in lines] == ["u3", "u1", "u2"]
+    assert lines[1] == ArchivedRun(
+        uid="u1",
+        name="wf-u1",
+        namespace="n",
+        phase="Error",
+        created_at="2031-05-06T07:08:09Z",
+        started_at="2031-05-06T07:08:10Z",
+        finished_at="2031-05-06T07:08:11Z",
+        labels={"a": "b", "ü": "\u0000"},
+    )
+
+
+@every_journal
+async def test_a_run_that_is_archived_again_is_shown_as_it_was_last(kind, tmp_path):
+    async with kind(tmp_path) as open_, open_() as journal:
+        await journal.record([archived(an_archived("u1", Phase.FAILED)), archived(an_archived("u2"))])
+        await journal.record([archived(an_archived("u1"))])
+        assert [(line.uid, line.phase) for line in await journal.archive()] == [("u2", "Succeeded"), ("u1", "Succeeded")]
+        assert await journal.archived("u1") == an_archived("u1")
+
+
+@every_journal
+async def test_what_is_forgotten_is_gone_for_good(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([archived(an_archived("u1")), archived(an_archived("u2"))])
+            await journal.forget_archived("u1")
+            await journal.forget_archived("never")
+        async with open_() as journal:
+            assert [line.uid for line in await journal.archive()] == ["u2"]
+            assert await journal.archived("u1") is None
+
+
+@every_journal
+async def test_tidying_drops_what_was_archived_before_and_nothing_else(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([submitted("u0", NodePut(uid="u0", node=a_node("n")), *(ItemPut(item=item) for item in ITEMS))])
+            await journal.record([archived(an_archived("old"))])
+            between = time.time()
+            while time.time() <= between:
+                pass
+            await journal.record([archived(an_archived("new"))])
+            await journal.tidy(0.0, 1.0)
+            assert len(await journal.archive()) == 2
+            await journal.tidy(between, 0.0)
+            assert [line.uid for line in await journal.archive()] == ["new"]
+        async with open_() as journal:
+            assert [line.uid for line in await journal.archive()] == ["new"]
+            await journal.tidy(time.time() + 1, 0.0)
+            assert list(await journal.archive()) == []
+            rows = await journal.load()
+            await journal.record([exited(a_node("m"), "u0")])
+            assert len(await journal.events("u0")) == 2
+    assert [node.id for node in rows.runs[0].nodes] == ["n"]
+    assert by_key(rows.items) == by_key(ITEMS)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.scheduler.hall import BEGAN, Hall
+from tests.scheduler.hall import BEGAN, LEAF, Hall, config_map
 from tiphys.scheduler import decision, events, places
 from tiphys.spec.status import Phase
 from tiphys.spec.work import OutcomeKind
@@ -133,8 +133,7 @@ def test_a_retry_in_place_needs_a_place_and_gets_its_own_back() -> None:
 def failed_and_waiting(hall: Hall, **spec: object) -> str:
     """A workflow that was retried and waits for a place."""
     steps = {"name": "main", "steps": [[{"name": "a", "template": "leaf"}]]}
-    leaf = {"name": "leaf", "container": {"image": "any", "command": ["work"]}}
-    uid = hall.submit(entrypoint="main", templates=[steps, leaf], **spec)
+    uid = hall.submit(entrypoint="main", templates=[steps, LEAF], **spec)
     hall.end(uid, OutcomeKind.FAILED)
     hall.submit()
     hall.ask(uid, events.Retry())
@@ -247,6 +246,21 @@ def test_a_retry_that_waits_for_a_lock_runs_when_it_has_it() -> None:
     assert hall.phase(uid) is Phase.PENDING
     hall.end(other)
     assert hall.phase(uid) is Phase.RUNNING
+    hall.end(uid)
+    assert hall.phase(uid) is Phase.SUCCEEDED
+
+
+def test_a_retry_whose_limit_has_gone_waits_until_it_is_there_again() -> None:
+    hall = Hall(parallelism=1)
+    hall.define(config_map("limits", most="1"))
+    steps = {"name": "main", "steps": [[{"name": "a", "template": "leaf"}]]}
+    semaphore = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": "most"}}]}
+    uid = hall.submit(entrypoint="main", templates=[steps, LEAF], synchronization=semaphore)
+    hall.end(uid, OutcomeKind.FAILED)
+    hall.define()
+    assert not hall.ask(uid, events.Retry())
+    assert hall.run(uid).message == "Failed to get semaphore limit for default/ConfigMap/limits/most"
+    hall.define(config_map("limits", most="1"))
     hall.end(uid)
     assert hall.phase(uid) is Phase.SUCCEEDED
 

@@ -6,18 +6,19 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+import anyio
 from msgspec import structs
 
 from tiphys.engine import snapshots, submissions
-from tiphys.engine.engine import Refused
+from tiphys.engine.engine import Engine, Refused
 from tiphys.engine.inbox import now
-from tiphys.engine.operations import Operations
+from tiphys.engine.operations import Folders, Operations
 from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
 from tiphys.manifests import parameters as overriding
 from tiphys.scheduler import events
 from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
-from tiphys.scheduler.records import Manifest, Run
+from tiphys.scheduler.records import Manifest, Run, Settled
 from tiphys.scheduler.state import RunState
 from tiphys.spec import names
 from tiphys.spec.templates import Arguments
@@ -45,6 +46,21 @@ class House(Operations):
     refuses: Callable[[], str] = staticmethod(takes_work)
     _cleans = True
 
+    def __init__(
+        self,
+        engine: Engine,
+        chosen: Settled,
+        namespace: str,
+        folders: Mapping[str, Folders],
+        notices: Sequence[str] = (),
+        *,
+        defaults: Workflow | None = None,
+        repositories: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(engine, chosen, namespace, folders, notices, defaults=defaults, repositories=repositories)
+        self._promised: set[tuple[str, str]] = set()
+        self._taking: dict[str, anyio.Event] = {}
+
     # submissions
 
     async def submit(
@@ -61,21 +77,41 @@ class House(Operations):
         The same `key` again starts nothing and gives the first call's uids. A name that is taken gets five letters more where the work
         comes from a file (`source`), and is rejected elsewhere. `who` asked, if that is known.
         """
+        while (other := self._taking.get(key)) is not None:
+            await other.wait()
+        if not key:
+            return await self._submit(documents, "", source, parameters, who)
+        over = self._taking[key] = anyio.Event()
+        try:
+            return await self._submit(documents, key, source, parameters, who)
+        finally:
+            del self._taking[key]
+            over.set()
+
+    async def _submit(
+        self, documents: Sequence[Document], key: str, source: str, parameters: Mapping[str, str] | None, who: str
+    ) -> Sequence[str]:
         claims = self._engine.registry.claims
         workflows = [document for document in documents if isinstance(document, Workflow)]
         keys = [f"{key}/{index}" if key else "" for index in range(len(workflows))]
         made: dict[int, Manifest] = {}
-        for index, workflow in enumerate(workflows):
-            if not key or keys[index] not in claims:
-                named = self._named(workflow, renames=bool(source), who=who)
-                made[index] = self._snapshot(overridden(named, parameters or {}), documents)
-        if made and (why := self.refuses()):
-            raise Busy(why)
-        uids = []
-        for index in range(len(workflows)):
-            claim = claims.get(keys[index]) if key else None
-            uids.append(claim.uid if claim is not None else await self._taken_in(made[index], keys[index]))
-        return uids
+        promised: set[tuple[str, str]] = set()
+        try:
+            for index, workflow in enumerate(workflows):
+                if not key or keys[index] not in claims:
+                    named = self._named(workflow, renames=bool(source), who=who)
+                    promised.add((named.metadata.namespace, named.metadata.name))
+                    self._promised |= promised
+                    made[index] = self._snapshot(overridden(named, parameters or {}), documents)
+            if made and (why := self.refuses()):
+                raise Busy(why)
+            uids = []
+            for index in range(len(workflows)):
+                claim = claims.get(keys[index]) if key else None
+                uids.append(claim.uid if claim is not None else await self._taken_in(made[index], keys[index]))
+            return uids
+        finally:
+            self._promised -= promised
 
     async def _taken_in(self, manifest: Manifest, key: str) -> str:
         try:
@@ -87,7 +123,7 @@ class House(Operations):
         """The workflow with a namespace, a name that nobody has, and who asked. Raises Taken."""
         meta = submitted.metadata
         namespace = meta.namespace or self._namespace
-        if meta.name and self._engine.named(namespace, meta.name) is not None:
+        if meta.name and ((namespace, meta.name) in self._promised or self._engine.named(namespace, meta.name) is not None):
             if not renames:
                 raise Taken(f'workflows.argoproj.io "{meta.name}" already exists')
             meta = structs.replace(meta, name=names.generated(f"{meta.name}-", uuid.uuid4().bytes))
@@ -100,7 +136,8 @@ class House(Operations):
         if any(isinstance(document, Secret) for document in own):
             raise Rejected("Secrets are not taken along with work, since they would be recorded; put them into the secrets directory")
         known = self._engine.registry.documents()
-        reached = snapshots.reachable([workflow], own, known, self._namespace)
+        below = [] if self._defaults is None else [structs.replace(self._defaults, metadata=workflow.metadata)]
+        reached = snapshots.reachable([workflow, *below], own, known, self._namespace)
         made = submissions.manifest(
             workflow, [*own, *reached], self._chosen, self._namespace, defaults=self._defaults, configured=self._repositories, known=known
         )
@@ -203,8 +240,10 @@ class House(Operations):
             manual=manual,
         )
         await self._engine.tell(event)
-        key = f"{namespace}/{name}"
-        return self._engine.registry.ticks[key][f"{key}/{scheduled_at.isoformat()}"]
+        for tick in self.ticks(namespace, name):
+            if tick.scheduled_at == scheduled_at:
+                return tick
+        raise NotThere(f'cronworkflows.argoproj.io "{name}" is no longer there')
 
     # runs by their names
 

@@ -18,14 +18,14 @@ def reachable(submitted: Iterable[Workflow], own: Sequence[Document], known: Ite
     found: list[Document] = []
     for workflow in submitted:
         home = workflow.metadata.namespace or namespace
-        candidates = {_key(document): document for document in known if isinstance(document, Resource) and _is_seen(document, home)}
+        seen = [document for document in known if isinstance(document, Resource) and _is_seen(document, home)]
+        candidates = {_key(document): document for document in seen if _key(document) not in given}
         todo: list[WorkflowSpec] = [workflow.spec, *(document.spec for document in own if isinstance(document, Resource))]
         while todo:
-            for key in list(_wanted(todo.pop(), candidates)):
+            for key in dict.fromkeys(_wanted(todo.pop(), candidates)):
                 document = candidates.pop(key)
                 todo.append(document.spec)
-                if key not in given:
-                    given.add(key)
+                if document not in found:
                     found.append(document)
     return found
 

@@ -1,5 +1,6 @@
 """The journal that forgets: for tests and rehearsals, under the same contract as the one on disk."""
 
+import time
 from collections.abc import Sequence
 
 from tiphys.journal.batch import RunChanges, folded
@@ -34,7 +35,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._runs: dict[str, _Kept] = {}
         self._items: dict[tuple[str, str], Item] = {}
-        self._archive: dict[str, Workflow] = {}
+        self._archive: dict[str, tuple[float, Workflow]] = {}
 
     async def record(self, entries: Sequence[Entry]) -> None:
         """Keep a batch."""
@@ -45,7 +46,7 @@ class MemoryJournal:
             else:
                 self._items[key] = item
         for workflow in others.archived:
-            self._archive[workflow.metadata.uid] = workflow
+            self._archive[workflow.metadata.uid] = (time.time(), workflow)
         for uid, changes in runs.items():
             if changes.anew:
                 self._runs.pop(uid, None)
@@ -56,7 +57,7 @@ class MemoryJournal:
 
     async def load(self) -> Rows:
         """All rows."""
-        return Rows(runs=tuple(_rows(kept) for kept in self._runs.values()), items=tuple(self._items.values()))
+        return Rows(runs=tuple(_rows(kept) for kept in self._runs.values()), items=tuple(self._items[key] for key in sorted(self._items)))
 
     async def events(self, uid: str) -> Sequence[Logged]:
         """A run's log."""
@@ -65,18 +66,21 @@ class MemoryJournal:
 
     async def archive(self) -> Sequence[ArchivedRun]:
         """The archive."""
-        return tuple(archived_run(workflow) for workflow in reversed(self._archive.values()))
+        return tuple(archived_run(workflow) for _, workflow in reversed(self._archive.values()))
 
     async def archived(self, uid: str) -> Workflow | None:
         """One of it."""
-        return self._archive.get(uid)
+        found = self._archive.get(uid)
+        return None if found is None else found[1]
 
     async def forget_archived(self, uid: str) -> None:
         """Without one."""
         self._archive.pop(uid, None)
 
-    async def tidy(self, archived_before: float, free_share: float) -> None:
-        """Nothing to tidy: memory keeps no dates."""
+    async def tidy(self, archived_before: float, free_share: float) -> None:  # noqa: ARG002 - memory is not made smaller
+        """Drop old archived runs."""
+        for uid in [uid for uid, (at, _) in self._archive.items() if at < archived_before]:
+            del self._archive[uid]
 
 
 def _rows(kept: _Kept) -> RunRows:

@@ -75,8 +75,12 @@ def _set(draft: Draft, lock: str) -> int:
     return given.get(f"{namespace}/{rest}") or given.get(rest, 0)
 
 
-def blocked(draft: Draft, locks: tuple[str, ...]) -> tuple[str, str]:
-    """Which of these locks the run cannot take now, and why, in Argo's words; "" where it can take all. Raises BindingError."""
+def blocked(draft: Draft, locks: tuple[str, ...], *, used: bool = False) -> tuple[str, str]:
+    """Which of these locks the run cannot take now, and why, in Argo's words; "" where it can take all.
+
+    A limit that cannot be had is an error at the first use of a lock, and later (`used`: it had them before) a reason to wait.
+    Raises BindingError.
+    """
     rank = draft.state.rank
     for lock in locks:
         held = draft.count("lock", lock)
@@ -84,7 +88,7 @@ def blocked(draft: Draft, locks: tuple[str, ...]) -> tuple[str, str]:
         try:
             most = limit(draft, lock)
         except BindingError:
-            if not held and not waiting:  # that is its first use
+            if not held and not waiting and not used:
                 raise
             return lock, f"Failed to get semaphore limit for {lock}"
         if held >= most or any(waiter.uid != draft.run.uid and waiter.rank < rank for waiter in waiting):
@@ -133,8 +137,8 @@ def limit_reached(draft: Draft, lock: str) -> bool:
 
 
 def take_for_run(draft: Draft, locks: tuple[str, ...]) -> bool:
-    """Give the run itself its locks, or let it wait for them. Raises BindingError."""
-    lock, reason = blocked(draft, locks)
+    """Give the run itself its locks, or let it wait for them: also a retried one. Raises BindingError."""
+    lock, reason = blocked(draft, locks, used=draft.find(draft.run.name) is not None)
     if lock:
         draft.change_run(phase=Phase.PENDING, message=reason, waiting_for=lock, wanting=locks)
         return False
