@@ -4,6 +4,7 @@ import json
 from contextlib import asynccontextmanager
 
 import anyio
+import structlog
 
 from tests.server.serving import BASE, served, waiting, workflow
 from tiphys.executors.scripted import Play, Script
@@ -211,3 +212,18 @@ async def test_watchers_that_come_and_go_leave_nothing_behind(opened):
                 event = await following()
                 while event["object"]["status"]["phase"] != "Succeeded":
                     event = await following()
+
+
+async def test_one_who_hangs_up_is_no_failure(opened):
+    script = Script(otherwise=lambda order: Play(log=f"{order.node_name}\n" * 1000, seconds=0.02))
+    templates = [{**LOOP[0], "parallelism": 5, "steps": [[{"name": "e", "template": "work", "withSequence": {"count": "100"}}]]}, LOOP[1]]
+    async with opened(script) as served:
+        with structlog.testing.capture_logs() as lines:
+            await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=templates)})
+            for path in ("/workflows/default/hello/log?logOptions.follow=true", "/workflow-events/default"):
+                answer = await served.session.get(f"{BASE}{path}")
+                await answer.content.readline()
+                answer.close()
+            await served.until("/workflows/default/hello", "Succeeded")
+            await anyio.sleep(0.3)
+    assert lines == []

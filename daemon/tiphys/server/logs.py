@@ -17,7 +17,7 @@ from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
 from tiphys.server import context, streams, workflows
 from tiphys.server.problems import Problem
-from tiphys.server.streams import Stream
+from tiphys.server.streams import HungUp, Stream
 from tiphys.spec import names
 from tiphys.spec.status import NodeType, Phase
 
@@ -166,6 +166,8 @@ async def _follow(house: House, uid: str, wish: Wish, stream: Stream) -> None:
                 if entries:
                     await stream.send(entries)
                 await stream.look()
+        except HungUp:
+            return
         finally:
             group.cancel_scope.cancel()
 
