@@ -1,8 +1,10 @@
 """JSON answers, whole or pruned to the fields that were asked for."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import anyio.lowlevel
 import msgspec
 from aiohttp import web
 from msgspec import structs
@@ -13,6 +15,10 @@ from tiphys.spec.workflows import Workflow
 
 IN_PIECES = 1000
 """Nodes from which on a workflow is encoded in pieces: the encoder holds the interpreter, and the loop must not wait for it."""
+
+
+PIECE = 1 << 18
+"""Bytes that are sent at once."""
 
 
 def encoded(value: object, wanted: str = "") -> bytes:
@@ -51,6 +57,21 @@ def _pruned(workflow: Workflow, wanted: str) -> bytes:
 def json(body: bytes) -> web.Response:
     """An answer that is JSON text already."""
     return web.Response(body=body, content_type="application/json")
+
+
+async def sent(request: web.Request, body: bytes) -> web.StreamResponse:
+    """An answer that is JSON text already and may be large: it goes out in pieces, since copying all of it would hold the loop."""
+    if len(body) <= PIECE:
+        return json(body)
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    response.content_length = len(body)
+    with contextlib.suppress(ConnectionError):  # whoever asked has hung up
+        await response.prepare(request)
+        for start in range(0, len(body), PIECE):
+            await response.write(body[start : start + PIECE])
+            await anyio.lowlevel.checkpoint()
+    return response
 
 
 def value(found: object) -> web.Response:

@@ -50,7 +50,7 @@ async def cron(request: web.Request) -> web.Response:
     return await _got(request, CronWorkflow)
 
 
-async def cron_run(request: web.Request) -> web.Response:
+async def cron_run(request: web.Request) -> web.StreamResponse:
     """POST /cron-workflows/{namespace}/{name}/run, which is ours: a workflow of it starts now, whatever its schedule says."""
     await bodies.value(request)
     here = context.of(request)
@@ -60,7 +60,7 @@ async def cron_run(request: web.Request) -> web.Response:
     tick = await here.house.tick(meta.namespace, meta.name, at, rfc3339(at), manual=True, who=await here.peers.who(request))
     if not tick.uid:
         raise Problem(409, f"{meta.name} was not started: {tick.skipped}")
-    return answers.json(await pictures.one(here.house, tick.uid, request.query.get("fields", "")))
+    return await answers.sent(request, await pictures.one(here.house, tick.uid, request.query.get("fields", "")))
 
 
 async def _listed(request: web.Request, kind: Kind) -> web.Response:

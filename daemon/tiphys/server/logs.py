@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 import re2
@@ -60,6 +60,7 @@ async def logged(request: web.Request) -> web.StreamResponse:
         for node in nodes:
             async for lines in _lines(house, uid, node.id, wish):
                 await stream.send(_entries(lines, _pod(still.run, node)))
+            await anyio.lowlevel.checkpoint()  # many nodes that printed nothing
 
     return await streams.answered(request, speak)
 

@@ -74,7 +74,7 @@ async def many(house: House, runs: Sequence[Run], wanted: str, metadata: Mapping
     made = answers.listing("WorkflowList", items, metadata)
     if wanted:
         made = {key: value for key, value in made.items() if fields.keeps(wanted, key)}
-    return msgspec.json.encode(made)
+    return await anyio.to_thread.run_sync(msgspec.json.encode, made)
 
 
 def _items(stills: Sequence[RunState], draw: Callable[[RunState], Workflow], wanted: str) -> list[msgspec.Raw]:

@@ -15,13 +15,13 @@ SETTABLE = {"": Phase.UNKNOWN, "Succeeded": Phase.SUCCEEDED, "Failed": Phase.FAI
 NO_SELECTOR = "'set' currently only targets suspend nodes, use a node field selector to target them"
 
 
-async def suspend(request: web.Request) -> web.Response:
+async def suspend(request: web.Request) -> web.StreamResponse:
     """PUT …/suspend."""
     await bodies.value(request)
     return await _asked(request, workflows.find(request), events.Suspend())
 
 
-async def resume(request: web.Request) -> web.Response:
+async def resume(request: web.Request) -> web.StreamResponse:
     """PUT …/resume: all of it, or the suspend nodes that nodeFieldSelector means."""
     body = await bodies.value(request)
     uid = workflows.find(request)
@@ -30,7 +30,7 @@ async def resume(request: web.Request) -> web.Response:
     return await _asked(request, uid, events.Resume(nodes=nodes))
 
 
-async def stop(request: web.Request) -> web.Response:
+async def stop(request: web.Request) -> web.StreamResponse:
     """PUT …/stop: all of it, or only the suspend nodes that nodeFieldSelector means, which fail."""
     body = await bodies.value(request)
     uid = workflows.find(request)
@@ -43,13 +43,13 @@ async def stop(request: web.Request) -> web.Response:
     return await _asked(request, uid, events.Stop(message=message))
 
 
-async def terminate(request: web.Request) -> web.Response:
+async def terminate(request: web.Request) -> web.StreamResponse:
     """PUT …/terminate."""
     await bodies.value(request)
     return await _asked(request, workflows.find(request), events.Terminate())
 
 
-async def retry(request: web.Request) -> web.Response:
+async def retry(request: web.Request) -> web.StreamResponse:
     """PUT …/retry, in place."""
     body = await bodies.value(request)
     if bodies.flag(body, "restartSuccessful") or bodies.text(body, "nodeFieldSelector"):
@@ -58,7 +58,7 @@ async def retry(request: web.Request) -> web.Response:
     return await _asked(request, workflows.find(request), wish)
 
 
-async def set_(request: web.Request) -> web.Response:
+async def set_(request: web.Request) -> web.StreamResponse:
     """PUT …/set: outputs, message, phase of the suspend nodes that nodeFieldSelector means."""
     body = await bodies.value(request)
     uid = workflows.find(request)
@@ -97,7 +97,7 @@ def _nodes(request: web.Request, uid: str, selector: str) -> tuple[str, ...]:
     return queries.matching(selector, waiting)
 
 
-async def _asked(request: web.Request, uid: str, wish: events.Wish) -> web.Response:
+async def _asked(request: web.Request, uid: str, wish: events.Wish) -> web.StreamResponse:
     here = context.of(request)
     await here.house.ask(uid, wish, await here.peers.who(request))
     return await workflows.shown(request, uid)

@@ -26,12 +26,12 @@ def find(request: web.Request) -> str:
     return house.find(namespace, name) if found is None else found.uid
 
 
-async def shown(request: web.Request, uid: str) -> web.Response:
+async def shown(request: web.Request, uid: str) -> web.StreamResponse:
     """A workflow as the answer."""
-    return answers.json(await pictures.one(context.of(request).house, uid, request.query.get("fields", "")))
+    return await answers.sent(request, await pictures.one(context.of(request).house, uid, request.query.get("fields", "")))
 
 
-async def listed(request: web.Request) -> web.Response:
+async def listed(request: web.Request) -> web.StreamResponse:
     """GET /workflows/{namespace}."""
     house = context.of(request).house
     query = queries.read(request.match_info.get("namespace", ""), request.query)
@@ -40,22 +40,22 @@ async def listed(request: web.Request) -> web.Response:
     metadata: dict[str, object] = {}
     if left:
         metadata = {"continue": str(query.offset + len(page)), "remainingItemCount": left}
-    return answers.json(await pictures.many(house, page, request.query.get("fields", ""), metadata))
+    return await answers.sent(request, await pictures.many(house, page, request.query.get("fields", ""), metadata))
 
 
-async def got(request: web.Request) -> web.Response:
+async def got(request: web.Request) -> web.StreamResponse:
     """GET /workflows/{namespace}/{name}."""
     return await shown(request, find(request))
 
 
-async def created(request: web.Request) -> web.Response:
+async def created(request: web.Request) -> web.StreamResponse:
     """POST /workflows/{namespace}. A YAML body may hold other documents, which are there for its one Workflow."""
     here = context.of(request)
     documents, dry = await _sent(request, here)
     return await _started(request, here, documents, dry=dry)
 
 
-async def linted(request: web.Request) -> web.Response:
+async def linted(request: web.Request) -> web.StreamResponse:
     """POST /workflows/{namespace}/lint."""
     here = context.of(request)
     documents, _ = await _sent(request, here)
@@ -63,7 +63,7 @@ async def linted(request: web.Request) -> web.Response:
     return answers.value(_workflow(documents))
 
 
-async def submitted(request: web.Request) -> web.Response:
+async def submitted(request: web.Request) -> web.StreamResponse:
     """POST /workflows/{namespace}/submit: from a template or cron workflow that is in force."""
     here = context.of(request)
     body = await bodies.value(request)
@@ -77,7 +77,7 @@ async def submitted(request: web.Request) -> web.Response:
     return await _started(request, here, [made], dry=dry)
 
 
-async def resubmitted(request: web.Request) -> web.Response:
+async def resubmitted(request: web.Request) -> web.StreamResponse:
     """PUT /workflows/{namespace}/{name}/resubmit."""
     here = context.of(request)
     uid = find(request)
@@ -90,7 +90,7 @@ async def resubmitted(request: web.Request) -> web.Response:
     return await _started(request, here, documents)
 
 
-async def deleted(request: web.Request) -> web.Response:
+async def deleted(request: web.Request) -> web.StreamResponse:
     """DELETE /workflows/{namespace}/{name}: one that goes on is terminated first."""
     here = context.of(request)
     force = request.query.get("force", "").lower() in {"1", "true"}
@@ -134,7 +134,7 @@ def _namespace(request: web.Request, here: Context) -> str:
     return here.house.namespace if given in queries.EVERYWHERE else given
 
 
-async def _started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.Response:
+async def _started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.StreamResponse:
     await judging.judge(here, documents, _namespace(request, here))
     if dry:
         return answers.value(_workflow(documents))
