@@ -92,10 +92,8 @@ torture: $(DEVELOP) ## kill daemons for TORTURE_MINUTES (10) and judge what is l
 	@TORTURE_MINUTES=$(TORTURE_MINUTES) TORTURE_SEED=$(TORTURE_SEED) TORTURE_KILLS=$(TORTURE_KILLS) PYTHONPATH=$(CURDIR):$(CURDIR)/daemon \
 	    $(BIN)/python -m tests.torture.torture
 
-bench: $(DEVELOP) ## measurements
-	@shopt -s nullglob; found=0; \
-	for script in tests/bench/bench_*.py; do found=1; echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done; \
-	[ $$found = 1 ] || echo "this release has no benchmarks"
+bench: $(DEVELOP) ## measure every target beside its limit (ARGS='--quick', '--peers', '--only spawn,cpu')
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/daemon $(BIN)/python -m tests.bench.suite $(ARGS)
 
 install: program units ## the daemon for the whole machine, as root: PREFIX (/usr/local), DESTDIR for packagers
 	@install -d $(DESTDIR)$(SHARED)/sysusers.d $(DESTDIR)$(SHARED)/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tiphys $(DESTDIR)$(DOCDIR)/as-root
