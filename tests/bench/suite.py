@@ -26,9 +26,7 @@ def machine() -> dict[str, object]:
     """Where this was measured."""
     cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
     asked = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=works.TOP
-    ).stdout.strip()
+    commit = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=works.TOP).stdout.strip()
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
@@ -73,9 +71,7 @@ def main() -> int:
         if not chosen.quick and not chosen.only:
             for script in BESIDES:
                 print(f"\n== {script}", flush=True)
-                subprocess.run(
-                    [sys.executable, str(Path(__file__).with_name(script))], check=False, env=os.environ | {"PYTHONPATH": str(works.TOP)}
-                )
+                subprocess.run([sys.executable, "-m", f"tests.bench.{script}"], check=False, cwd=works.TOP)
     measured.write(bench.rows, where, chosen.report)
     missed = [row.name for row in bench.rows if row.met is False]
     print(f"\n{measured.table(bench.rows)}\n\nreport: {chosen.report}")

@@ -75,9 +75,9 @@ def spawn(bench: Bench, *, synchronous: str = "normal") -> None:
         work = f"{count} × true, P={parallel}, {synchronous.upper()}"
         name = "full" if full else "spawn"
         row = bench.row(name=name, work=work, unit="/s", limited_by="C posix_spawn", target=0.65 if full else 0.80)
-        make = (
-            bench.row(name=name, work=work, unit="/s", limited_by=f"make -j{parallel}", target=0.95) if path("make") and not full else None
-        )
+        make = None
+        if shutil.which("make") and not full:
+            make = bench.row(name=name, work=work, unit="/s", limited_by=f"make -j{parallel}", target=0.95)
         with subject.daemon(parallelism=parallel, synchronous=synchronous) as ours:
             ours.carry_out(subject.loop(50, "true", name="warm"))
             for number in range(bench.rounds):
