@@ -241,6 +241,15 @@ def test_logs_are_followed(terminal, place):
     assert terminal.ends("logs", "hello", "absent", code=1)[1] == 'tiphys: pods "absent" not found\n'
 
 
+@pytest.mark.parametrize("terminal", [Script({"main": Play(seconds=0.3)})], indirect=True)
+def test_a_watch_ends_with_the_workflow(terminal, place):
+    out = terminal.says("submit", file(place, workflow()), "--watch")
+    assert re.search(r"^\d\d:\d\d:\d\d  ●  Running    hello", out, re.MULTILINE)
+    assert re.search(r"^\d\d:\d\d:\d\d  ✔  Succeeded  hello", out, re.MULTILINE)
+    assert "Status:              Succeeded" in out
+    assert "✔ hello" in terminal.says("watch", "@latest")
+
+
 def test_definitions_are_shown_and_a_cron_workflow_runs(terminal):
     assert terminal.says("cron", "list") == "No cron workflows found\n"
     terminal.portal.call(terminal.server.define, TEMPLATES)

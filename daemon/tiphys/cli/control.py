@@ -67,6 +67,7 @@ EVERYWHERE = click.option("-A", "--all-namespaces", "everywhere", is_flag=True, 
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted; the daemon is not asked.")
 @click.option("--server-dry-run", is_flag=True, help="Have the daemon judge it, but not start it.")
 @WAIT
+@click.option("--watch", is_flag=True, help="Watch it until it has ended.")
 @click.option("--log", is_flag=True, help="Show what it prints until it has ended.")
 @click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
 @output()
@@ -146,6 +147,16 @@ def wait(daemon: "Remote", *, names: tuple[str, ...], ignore_not_found: bool) ->
     from tiphys.cli import waiting
 
     return waiting.main(daemon, names, ignore_not_found=ignore_not_found)
+
+
+@click.command()
+@NAME
+@asking
+def watch(daemon: "Remote", *, name: str) -> Exit:
+    """Watch a workflow until it has ended; the exit code is 0 only if it succeeded."""
+    from tiphys.cli import spectating
+
+    return spectating.main(daemon, name)
 
 
 @click.command()
@@ -343,6 +354,7 @@ COMMANDS = (
     get,
     logs,
     wait,
+    watch,
     suspend,
     resume,
     stop,

@@ -43,7 +43,11 @@ class Remote:
     out: views.Printer
     errors: views.Printer
     utf8: bool
-    now: datetime
+
+    @property
+    def now(self) -> datetime:
+        """The present, in the terminal's time zone."""
+        return datetime.now(UTC).astimezone()
 
     def path(self, *names: str, kind: str = "workflows", namespace: str = "") -> str:
         """The path of something in the namespace."""
@@ -95,7 +99,6 @@ def run(wiring: Wiring, asking: Asking, work: Callable[[Remote], Exit]) -> Exit:
             out=views.Printer(sys.stdout, colours=views.has_colours(sys.stdout, no_colour, wanted=asking.colours)),
             errors=errors,
             utf8=asking.utf8 and views.is_utf8(sys.stdout),
-            now=datetime.now(UTC).astimezone(),
         )
         return work(remote)
     except (BadInput, InvalidSettings) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import structs
 
-from tiphys.cli import defaulting, files, inputs, logs, showing, steering, waiting
+from tiphys.cli import defaulting, files, inputs, logs, showing, spectating, steering, waiting
 from tiphys.cli.errors import BadInput
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote, decoded
@@ -39,6 +39,7 @@ class Wish:
     dry_run: bool = False
     server_dry_run: bool = False
     wait: bool = False
+    watch: bool = False
     log: bool = False
     output: str = ""
 
@@ -62,10 +63,12 @@ def main(remote: Remote, wish: Wish) -> Exit:
             showing.show(remote, [one for one in found if isinstance(one, Workflow)], wish.output)
             return Exit.SUCCEEDED
         made = [_created(remote, one, support, dry=wish.server_dry_run) for one in found]
+    names = [workflow.metadata.name for workflow in made]
+    if wish.watch and not wish.server_dry_run:
+        return max(spectating.main(remote, name) for name in names)
     showing.show(remote, made, wish.output)
     if wish.dry_run or wish.server_dry_run:
         return Exit.SUCCEEDED
-    names = [workflow.metadata.name for workflow in made]
     if wish.log:
         for name in names:
             logs.main(remote, name, "", follow=True, tail=None, grep="")

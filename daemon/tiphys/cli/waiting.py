@@ -1,4 +1,4 @@
-"""`tiphys wait`: until workflows have ended, over restarts of the daemon."""
+"""`tiphys wait`: until workflows have ended, over restarts of the daemon; and how they are followed until then."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import msgspec
 from tiphys.cli.client import Said, Unreachable
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
-from tiphys.spec.status import Phase
+from tiphys.spec.status import Phase, WorkflowStatus
 from tiphys.spec.workflows import Workflow
 
 FIELDS = ("apiVersion", "kind", "metadata.name", "metadata.uid", "status.phase", "status.finishedAt", "status.message")
@@ -36,18 +36,34 @@ def main(remote: Remote, names: Sequence[str], *, ignore_not_found: bool = False
 
 def ended(remote: Remote, name: str) -> tuple[str, str]:
     """The phase in which a workflow ended, and when. Raises Said where it is not there (any more), and Unreachable."""
+    for workflow in followed(remote, name, FIELDS):
+        if (status := completed(workflow)) is not None:
+            return str(status.phase), status.finished_at or ""
+    raise AssertionError  # the last one is completed
+
+
+def completed(workflow: Workflow) -> WorkflowStatus | None:
+    """The status of a workflow that has ended; None: it goes on."""
+    return workflow.status if workflow.status is not None and workflow.status.phase.completed else None
+
+
+def followed(remote: Remote, name: str, fields: Sequence[str] = ()) -> Iterator[Workflow]:
+    """A workflow at each of its changes until it has ended, over restarts of the daemon. Raises Said where it is not there, Unreachable.
+
+    `fields`: only these of it.
+    """
     remote.workflow(name, ",".join(FIELDS))  # a daemon that was never there is not waited for
     patience = Patience(remote)
     while True:
         try:
             remote.workflow(name, ",".join(FIELDS))  # a watch of what is not there would wait for it
-            for event in _events(remote, name):
+            for event in _events(remote, name, fields):
                 patience.renew()
-                status = event.object.status
-                if status is not None and status.phase.completed:
-                    return str(status.phase), status.finished_at or ""
                 if event.type == "DELETED":
                     raise Said(404, f'workflows.argoproj.io "{name}" not found: it was deleted')
+                yield event.object
+                if completed(event.object) is not None:
+                    return
             patience.wait(STOPPING)
         except Unreachable as error:
             patience.wait(error)
@@ -84,7 +100,9 @@ class _Line(msgspec.Struct):
     result: _Event
 
 
-def _events(remote: Remote, name: str) -> Iterator[_Event]:
-    query = {"listOptions.fieldSelector": f"metadata.name={name}", "fields": ",".join(f"result.object.{field}" for field in FIELDS)}
+def _events(remote: Remote, name: str, fields: Sequence[str]) -> Iterator[_Event]:
+    query = {"listOptions.fieldSelector": f"metadata.name={name}"}
+    if fields:
+        query["fields"] = ",".join(f"result.object.{field}" for field in fields)
     for line in remote.client.stream(remote.path(kind="workflow-events"), query):
         yield msgspec.json.decode(line, type=_Line).result
