@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import apsw
@@ -22,13 +23,14 @@ from tiphys.errors import StateRefused
 from tiphys.journal import open_journal, opening, rows
 from tiphys.journal.protocol import Entry, RecordFailed
 from tiphys.journal.sqlite import SQLiteJournal
-from tiphys.scheduler.decision import Decision, ManifestPut, NodePut, RunPut
-from tiphys.scheduler.events import Exited, Submitted
+from tiphys.scheduler.decision import Archived, Change, Decision, ItemPut, ManifestPut, NodePut, RunPut
+from tiphys.scheduler.events import Defined, Exited, Submitted
+from tiphys.scheduler.items import Tick
 from tiphys.scheduler.records import Manifest, Node, Role, Run
 from tiphys.settings import JournalSettings
-from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.status import NodeType, Phase, WorkflowStatus
 from tiphys.spec.work import Outcome, OutcomeKind
-from tiphys.spec.workflows import ARGO_API_VERSION, Workflow
+from tiphys.spec.workflows import ARGO_API_VERSION, ObjectMeta, Workflow
 
 AT = datetime(2031, 5, 6, tzinfo=UTC)
 NORMAL = JournalSettings(synchronous="normal")
@@ -54,6 +56,19 @@ def exited(node_id: str, message: str = "", uid: str = "u") -> Entry:
     )
     event = Exited(at=AT, uid=uid, node_id=node_id, attempt=0, outcome=Outcome(kind=OutcomeKind.FAILED, message=message))
     return Entry(event=event, answer=Decision(uid=uid, changes=(NodePut(uid=uid, node=node),)))
+
+
+def told(change: Change) -> Entry:
+    return Entry(event=Defined(at=AT, source="f"), answer=Decision(changes=(change,)))
+
+
+def an_item(number: int) -> Tick:
+    return Tick(namespace="n", name="cron", scheduled_at=AT + timedelta(minutes=number), at=AT, skipped=f"because of {number}")
+
+
+def an_archived(number: int) -> Workflow:
+    meta = ObjectMeta(name=f"wf-{number}", namespace="n", uid=f"old-{number}", labels={"number": str(number)})
+    return Workflow(api_version=ARGO_API_VERSION, metadata=meta, status=WorkflowStatus(phase=Phase.FAILED, message="why"))
 
 
 async def refusal(path: Path) -> str:
@@ -162,13 +177,17 @@ def filled(path: Path) -> None:
                 await journal.record([submitted(uid)])
                 for start in range(0, 200, 20):
                     await journal.record([exited(f"node-{start + number}", f"said {start + number}", uid) for number in range(20)])
+            await journal.record([told(ItemPut(item=an_item(number))) for number in range(100)])
+            await journal.record([told(Archived(workflow=an_archived(number))) for number in range(100)])
 
     asyncio.run(fill())
 
 
-async def everything(path: Path) -> tuple[object, object, object]:
+async def everything(path: Path) -> list[object]:
     async with open_journal(path, NORMAL) as journal:
-        return await journal.load(), await journal.events("u"), await journal.events("v")
+        found: list[object] = [await journal.load(), await journal.events("u"), await journal.events("v"), await journal.archive()]
+        # a damaged index may find nothing; what it finds is what was written
+        return found + [await journal.archived(f"old-{number}") or an_archived(number) for number in range(100)]
 
 
 def test_a_damaged_journal_is_refused_and_never_read_wrong(tmp_path):
@@ -194,6 +213,59 @@ def test_a_damaged_journal_is_refused_and_never_read_wrong(tmp_path):
             refused += 1
         path.unlink()
     assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE items SET row = x'00' WHERE key = (SELECT min(key) FROM items)", "items (Tick n/cron/2031-05-06T00:00:00+00:00)"),
+        ("UPDATE items SET sum = sum + 1", "its checksum does not match"),
+        ("UPDATE items SET key = key || 'x' WHERE key = (SELECT min(key) FROM items)", "holds another item"),
+        ("UPDATE items SET kind = 'Cron' WHERE key = (SELECT min(key) FROM items)", "holds another item"),
+        ("UPDATE items SET kind = 'Unheard'", "holds another item"),
+    ],
+)
+async def test_damaged_items_are_refused(tmp_path, damage, said):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([told(ItemPut(item=an_item(number))) for number in range(3)])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(damage)
+    async with open_journal(path, NORMAL) as journal:
+        with pytest.raises(StateRefused, match="the journal is damaged") as refused:
+            await journal.load()
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", ["phase = 'Succeeded'", "labels = '{'", "archived_at = 0.5", "finished_at = 'x'", "line = 0"])
+async def test_a_damaged_list_of_the_archive_is_refused(tmp_path, damage):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([told(Archived(workflow=an_archived(1)))])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE archive SET {damage}")
+    async with open_journal(path, NORMAL) as journal:
+        with pytest.raises(StateRefused, match="old-1: its checksum does not match"):
+            await journal.archive()
+
+
+async def test_tidying_makes_the_file_smaller_where_much_of_it_is_free(tmp_path):
+    path = tmp_path / "journal.db"
+    big = an_archived(0)
+    big = msgspec.structs.replace(big, status=msgspec.structs.replace(big.status, message="x" * 1_000_000))
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([submitted(), exited("n", "kept")])
+        for number in range(12):
+            meta = msgspec.structs.replace(big.metadata, uid=f"old-{number}")
+            await journal.record([told(Archived(workflow=msgspec.structs.replace(big, metadata=meta)))])
+        pages = journal._connection.pragma("page_count")
+        await journal.tidy(time.time() + 1, 1.0)
+        assert journal._connection.pragma("page_count") == pages, "too little of it is free"
+        await journal.tidy(0.0, 0.5)
+        assert journal._connection.pragma("page_count") < pages / 10
+        await journal.record([exited("m")])
+        assert [node.message for node in (await journal.load()).runs[0].nodes] == ["kept", ""]
+    assert path.stat().st_size < 1_000_000
 
 
 async def test_a_cut_off_journal_is_refused(tmp_path):

@@ -69,13 +69,13 @@ DELETE FROM items WHERE kind = ? AND key = ?;
 SELECT kind, key, sum, row FROM items ORDER BY kind, key;
 
 -- name: put_archive
-INSERT INTO archive (uid, name, namespace, phase, created_at, started_at, finished_at, labels, archived_at, sum, row)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO archive (uid, name, namespace, phase, created_at, started_at, finished_at, labels, archived_at, line, sum, row)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, started_at = excluded.started_at, finished_at = excluded.finished_at,
-labels = excluded.labels, archived_at = excluded.archived_at, sum = excluded.sum, row = excluded.row;
+labels = excluded.labels, archived_at = excluded.archived_at, line = excluded.line, sum = excluded.sum, row = excluded.row;
 
 -- name: archived
-SELECT uid, name, namespace, phase, created_at, started_at, finished_at, labels FROM archive ORDER BY number DESC;
+SELECT line, archived_at, labels, uid, name, namespace, phase, created_at, started_at, finished_at FROM archive ORDER BY number DESC;
 
 -- name: archived_one
 SELECT sum, row FROM archive WHERE uid = ?;

@@ -31,6 +31,7 @@ RUN_SHIFT = 32
 LEAST_FREE_PAGES = 1024
 PAGE = 5000  # events read in one transaction: a long one would keep the WAL from being begun anew
 SQL = queries.named()
+SHOWN = ("uid", "name", "namespace", "phase", "created_at", "started_at", "finished_at")
 Result = TypeVar("Result")
 Cells = tuple[int, int, bytes]
 
@@ -98,7 +99,7 @@ class SQLiteJournal:
             self._many = self._connection.executemany
             try:
                 self._numbers: dict[str, int] = dict(cast("Iterable[tuple[str, int]]", self._execute(SQL["runs"])))
-            except apsw.CorruptError as error:
+            except (apsw.CorruptError, UnicodeDecodeError) as error:
                 raise opening.damaged(self._path, error) from error
             self._last: dict[int, tuple[int, int]] = {}  # by run: the last numbers given to a node and to an event
             self._checkpoints = Checkpoints(self._path, self._wal_limit, self._connection.pragma("page_size"))
@@ -170,9 +171,9 @@ class SQLiteJournal:
                 self._execute(SQL["put_item"], (kind, key, rows.checksum(data), data))
         for workflow in others.archived:
             line, data = archived_run(workflow), rows.encode(workflow)
-            times = (line.created_at, line.started_at, line.finished_at)
-            cells = (line.uid, line.name, line.namespace, line.phase, *times, json.dumps(line.labels), time.time())
-            self._execute(SQL["put_archive"], (*cells, rows.checksum(data), data))
+            shown = (line.uid, line.name, line.namespace, line.phase, line.created_at, line.started_at, line.finished_at)
+            at, labels = time.time(), json.dumps(line.labels)
+            self._execute(SQL["put_archive"], (*shown, labels, at, _line(at, labels, *shown), rows.checksum(data), data))
 
     def _remove(self, uid: str, run: int) -> None:
         first, last = _range(run)
@@ -194,7 +195,7 @@ class SQLiteJournal:
         async with self._turn:
             try:
                 return await anyio.to_thread.run_sync(function)
-            except (apsw.CorruptError, rows.Damaged, TypeError) as error:  # a damaged cell may even be of another type
+            except (apsw.CorruptError, ValueError, TypeError) as error:  # a damaged cell may be no text, or even of another type
                 raise opening.damaged(self._path, error) from error
 
     def _load(self) -> Rows:
@@ -227,16 +228,24 @@ class SQLiteJournal:
         return await self._read(self._archive)
 
     def _archive(self) -> Sequence[ArchivedRun]:
-        found = cast("Iterable[tuple[str, str, str, str, str, str, str, str]]", self._execute(SQL["archived"]))
-        names = ("uid", "name", "namespace", "phase", "created_at", "started_at", "finished_at")
-        return [ArchivedRun(**dict(zip(names, cells[:-1], strict=True)), labels=json.loads(cells[-1])) for cells in found]
+        found = []
+        for total, at, labels, *shown in cast(
+            "Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", self._execute(SQL["archived"])
+        ):
+            if _line(at, labels, *shown) != total:
+                raise rows.Damaged(f"archive, {shown[0]}: its checksum does not match")
+            found.append(ArchivedRun(**dict(zip(SHOWN, shown, strict=True)), labels=json.loads(labels)))
+        return found
 
     async def archived(self, uid: str) -> Workflow | None:
         """One archived run."""
 
         def read() -> Workflow | None:
             for total, row in cast("Iterable[tuple[int, bytes]]", self._execute(SQL["archived_one"], (uid,))):
-                return _checked("archive", 0, rows.workflow, total, row)
+                found = _checked("archive", 0, rows.workflow, total, row)
+                if found.metadata.uid != uid:
+                    raise rows.Damaged(f"archive: {uid} is {found.metadata.uid}")
+                return found
             return None
 
         return await self._read(read)
@@ -281,6 +290,11 @@ class SQLiteJournal:
         for total, row in cast("Iterable[tuple[int, bytes]]", self._execute(SQL["definitions_of"], (run,))):
             return _checked("definitions", run, rows.manifest, total, row)
         raise rows.Damaged(f"definitions, row {run}: it is not there")
+
+
+def _line(at: float, *shown: str) -> int:
+    """The checksum of what a list shows of an archived run, and of when it was archived."""
+    return rows.checksum(repr(at).encode(), *(b"\0" + text.encode() for text in shown))
 
 
 def _range(run: int) -> tuple[int, int]:

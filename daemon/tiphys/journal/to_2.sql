@@ -1,4 +1,4 @@
--- Version 2: the rows that belong to no single run, and the archive.
+-- Version 2: the rows that belong to no single run, and the archive. `line` is the CRC-32 of what the archive's list shows of a run.
 
 CREATE TABLE items (
     kind TEXT NOT NULL,
@@ -19,6 +19,7 @@ CREATE TABLE archive (
     finished_at TEXT NOT NULL,
     labels TEXT NOT NULL,
     archived_at REAL NOT NULL,
+    line INTEGER NOT NULL,
     sum INTEGER NOT NULL,
     row BLOB NOT NULL
 ) STRICT;

@@ -1,6 +1,6 @@
 """The end of a run: its exit handler, and then its last phase (semantics 2.2, steps 8 to 12)."""
 
-from tiphys.scheduler import daemons, decision, measuring, sources, todo
+from tiphys.scheduler import daemons, decision, measuring, room, sources, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -20,7 +20,9 @@ def conclude(draft: Draft) -> None:
     handler = exit_handler(draft)
     ended = draft.named(f"{run.name}.onExit")
     if handler is not None and ended is None and run.shutdown is not Shutdown.TERMINATE and not entry.execution_error:
-        draft.later(todo.Start(_call(draft, handler)))
+        call = _call(draft, handler)
+        if not draft.queue(room.RUN).holds(call.name):  # a daemon may end while the run is suspended
+            draft.later(todo.Start(call))
         return
     if ended is not None and not ended.settled:
         return

@@ -31,17 +31,22 @@ def ordered(heap: list[Entry]) -> Iterator[Entry]:
 class Queue:
     """A queue as it will be: what the state has in it, less what was taken, and what came."""
 
-    __slots__ = ("_heap", "_next", "_rest", "added", "taken")
+    __slots__ = ("_gone", "_heap", "_next", "_rest", "added", "taken")
 
     def __init__(self, heap: list[Entry]) -> None:
         self._heap = heap
         self._rest = ordered(heap)
         self._next = next(self._rest, None)
+        self._gone: set[str] = set()
         self.added: list[Entry] = []
         self.taken = 0
 
     def __len__(self) -> int:
         return len(self._heap) - self.taken + len(self.added)
+
+    def holds(self, name: str) -> bool:
+        """Whether the call of this name waits. Looks at all of them."""
+        return any(entry[1] == name for entry in self.added) or any(entry[1] == name and name not in self._gone for entry in self._heap)
 
     def put(self, call: Call) -> None:
         """Let a call wait."""
@@ -56,6 +61,7 @@ class Queue:
         """Take the first call out."""
         if self._next is not None and (not self.added or self._next[:2] <= self.added[0][:2]):
             call = self._next[2]
+            self._gone.add(call.name)
             self._next = next(self._rest, None)
             self.taken += 1
             return call
