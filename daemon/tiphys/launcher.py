@@ -44,7 +44,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 IDLE_SECONDS = 60.0
 ORPHANED_GRACE_SECONDS = 2.0
 UNHEARD = b"[the launcher of steps was killed while this one ran: what was printed after this line may be lost]\n"
-MADE = ("status", "state", "script", "pod", "home", "out", "volumes")
 STATUS_FD, ARGUMENTS_FD = 3, 4
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x20, 0x1000, 0x4000, 1 << 18, 1 << 19, 2, 0x20000
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, READ_ONLY_NOSUID_NODEV = 442, -100, 0x8000, 7
@@ -788,23 +787,23 @@ class Launcher:
         return tail[begin:].decode(errors="replace").strip().removeprefix("bwrap: ")
 
     def conclude(self, attempt: Attempt, record: Json) -> None:
-        """Write the end down, then forget the attempt."""
+        """Write the end down, after what the step left is where it stays, and before anything that tells of the end is deleted."""
         if attempt.log.size and attempt.log.size <= PACKED_BYTES:
             with contextlib.suppress(OSError):
                 record["log"] = self.pack(attempt)
-        attempt.log.close(remove="log" in record or not attempt.log.size)
+        if attempt.root:
+            self.give_back(attempt, attempt.root)
+        elif attempt.borrowed:
+            keep_upper(attempt.borrowed, attempt.request["overlay"]["keep"])
         line = encode(record)
         self.write(self.journal_of(attempt), line + b"\n")
+        attempt.log.close(remove="log" in record or not attempt.log.size)
         self.running.pop(attempt.id, None)
         self.recent[attempt.id] = line
         self.past.add(hash(attempt.id))
         if len(self.recent) > RECENT_ENDS:
             del self.recent[next(iter(self.recent))]
         self.tell(line)
-        if attempt.root:
-            self.give_back(attempt, attempt.root)
-        elif attempt.borrowed:
-            keep_upper(attempt.borrowed, attempt.request["overlay"]["keep"])
         for path in [*([attempt.status] if attempt.isolated else []), *attempt.request.get("delete", ())]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
@@ -886,6 +885,18 @@ class Launcher:
         os.makedirs(roots, mode=0o700, exist_ok=True)
         for place in {f"{roots}/{name}" for name in os.listdir(roots)} - {attempt.borrowed for attempt in self.running.values()}:
             delete_tree(place)
+        self.clear_scratch()
+
+    def clear_scratch(self) -> None:
+        """Delete what a killed launcher left there of steps that it was about to start, or had just seen end; logs may still be wanted."""
+        keys = {attempt.request["key"] for attempt in self.running.values()}
+        for top in (self.options.scratch, f"{self.options.root}/.states"):
+            for name in os.listdir(top) if os.path.isdir(top) else ():
+                key, _, kind = name.rpartition(".")
+                if key not in keys and kind != "log":
+                    delete_tree(f"{top}/{name}")
+                    with contextlib.suppress(OSError):
+                        os.unlink(f"{top}/{name}")
 
     def recover_one(self, line: Json) -> None:
         """One attempt of which no end was written."""
@@ -904,8 +915,6 @@ class Launcher:
             self.clear(attempt)
         lost = attempt.exit_status() is None or attempt.split
         self.finish_adopted(attempt, attempt.exit_status(), "the launcher was killed while it ran" if lost else "")
-        if line["told"] == "begun":  # what was made for it is not written down
-            self.clear_scratch(attempt.request["key"])
 
     def follow(self, attempt: Attempt) -> None:
         """Wait for a step that another launcher started, and go on reading what it prints."""
@@ -959,14 +968,6 @@ class Launcher:
             attempt.log.write(UNHEARD)
         record["printed"] = attempt.log.size
         self.conclude(attempt, record)
-
-    def clear_scratch(self, key: str) -> None:
-        """Delete what was made for a step that a killed launcher was about to start."""
-        for top in (self.options.scratch, f"{self.options.root}/.states"):
-            for suffix in MADE:
-                delete_tree(f"{top}/{key}.{suffix}")
-                with contextlib.suppress(OSError):
-                    os.unlink(f"{top}/{key}.{suffix}")
 
 
 class Client:

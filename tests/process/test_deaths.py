@@ -289,3 +289,18 @@ def test_what_a_step_printed_while_no_launcher_lived_is_lost_and_that_is_said(tm
         assert outcome.kind is OutcomeKind.INTERRUPTED
     end_daemon_launcher(tmp_path)
     assert not list((tmp_path / "attempts" / ".states").glob("*"))
+
+
+def test_what_a_killed_launcher_left_of_steps_that_ended_is_deleted_by_the_next(tmp_path, isolation):
+    async def launched() -> None:
+        async with opened(tmp_path, isolation, mode="daemon") as executor:
+            await run(executor, shell("true"))
+
+    anyio.run(launched)
+    kill(launchers(tmp_path))
+    states = tmp_path / "attempts" / ".states"
+    (states / "uid-1.a.0.state").mkdir()
+    (states / "uid-1.a.0.status").touch()
+    anyio.run(launched)
+    assert not list(states.iterdir())
+    end_daemon_launcher(tmp_path)
