@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tiphys import manifests
-from tiphys.engine.engine import Refused, open_engine
+from tiphys.engine.engine import Collector, Refused, open_engine
 from tiphys.engine.house import House, NotThere, Taken
 from tiphys.engine.operations import Rejected
 from tiphys.errors import Busy
@@ -18,9 +18,11 @@ from tiphys.executors.scripted import Play, Script, ScriptedExecutor
 from tiphys.journal.memory import MemoryJournal
 from tiphys.journal.protocol import Entry
 from tiphys.scheduler import events
+from tiphys.scheduler.decision import DeleteArtifacts
 from tiphys.scheduler.items import Rules
 from tiphys.scheduler.records import Settled
 from tiphys.settings import LimitSettings
+from tiphys.spec.artifacts import S3, Artifact
 from tiphys.spec.status import Phase
 from tiphys.spec.workflows import Document, Workflow
 
@@ -70,11 +72,17 @@ CALLS = {"templates": [{"name": "leaf", "steps": [[{"name": "a", "templateRef": 
 
 @asynccontextmanager
 async def house(
-    journal: MemoryJournal | None = None, script: Script | None = None, *, defaults: Workflow | None = None, **rules: Any
+    journal: MemoryJournal | None = None,
+    script: Script | None = None,
+    *,
+    defaults: Workflow | None = None,
+    collector: Collector | None = None,
+    **rules: Any,
 ) -> AsyncIterator[House]:
     """A house over a journal and scripted steps."""
     executor = ScriptedExecutor(script or Script())
-    async with open_engine(journal or MemoryJournal(), {"scripted": executor}, {"scripted": 0}, rules=Rules(**rules)) as engine:
+    kept = Rules(**rules)
+    async with open_engine(journal or MemoryJournal(), {"scripted": executor}, {"scripted": 0}, rules=kept, collector=collector) as engine:
         yield House(engine, Settled(executor="scripted"), "default", {}, defaults=defaults)
 
 
@@ -419,6 +427,71 @@ async def test_a_tick_takes_the_templates_of_its_moment_along() -> None:
         await opened.define([cron(workflowSpec=calling), template("one")], source="f.yaml")
         tick = await opened.tick("default", "every", MOMENT, SHOWN)
         assert reached(opened, tick.uid) == {"one"}
+
+
+# all runs together, before a real engine
+
+
+async def gone(opened: House, uid: str) -> None:
+    """Wait until a run is deleted."""
+    with anyio.fail_after(10):
+        while any(run.uid == uid for run in opened.runs()):
+            await anyio.sleep(0.01)
+
+
+async def test_a_place_that_is_left_and_a_limit_that_is_raised_let_the_next_in() -> None:
+    journal = MemoryJournal()
+    async with house(journal, parallelism=1) as opened:
+        uids = [(await opened.submit([workflow(f"wf{number}")]))[0] for number in range(5)]
+        for uid in uids:
+            assert await ended(opened, uid) is Phase.SUCCEEDED
+    async with house(journal, NEVER, parallelism=1) as opened:
+        uids = [(await opened.submit([workflow(f"again{number}")]))[0] for number in range(4)]
+        await opened.ask(uids[3], events.Terminate())
+        opened._engine.configure(Rules(parallelism=2))
+        with anyio.fail_after(10):
+            while [run.phase for run in opened.runs() if run.uid in uids] != ["Running", "Running", "Pending", "Failed"]:
+                await anyio.sleep(0.01)
+    async with house(journal) as opened:
+        assert [await ended(opened, uid) for uid in uids[:3]] == [Phase.SUCCEEDED] * 3
+
+
+async def test_a_run_whose_time_has_come_is_deleted_and_archived() -> None:
+    journal = MemoryJournal()
+    async with house(journal) as opened:
+        (uid,) = await opened.submit([workflow(ttlStrategy={"secondsAfterCompletion": 0})])
+        await gone(opened, uid)
+        (stays,) = await opened.submit([workflow("stays", ttlStrategy={"secondsAfterCompletion": 3600})])
+        await ended(opened, stays)
+    archived = await journal.archived(uid)
+    assert archived is not None
+    assert (archived.metadata.name, archived.status and archived.status.phase) == ("wf", Phase.SUCCEEDED)
+    async with house(journal) as opened:
+        assert names(opened) == ["default/stays"]
+
+
+async def test_artifacts_are_deleted_with_a_run_and_an_error_keeps_it() -> None:
+    asked: list[list[str]] = []
+
+    async def collect(_namespace: str, command: DeleteArtifacts) -> None:
+        asked.append([artifact.name for artifact in command.artifacts])
+        if len(asked) == 1:
+            raise Rejected("no access")
+
+    made = Artifact(name="a", path="/a", s3=S3(key="a"))
+    script = Script(otherwise=Play(artifacts=(made,)))
+    async with house(None, script, collector=collect) as opened:
+        (uid,) = await opened.submit([workflow(artifactGC={"strategy": "OnWorkflowDeletion"})])
+        await ended(opened, uid)
+        await opened.ask(uid, events.Delete())
+        with anyio.fail_after(10):
+            while not next(run.artifact_gc_error for run in opened.runs()):
+                await anyio.sleep(0.01)
+        conditions = (opened.workflow(uid).status or pytest.fail("no status")).conditions
+        assert [one.message for one in conditions if one.type == "ArtifactGCError"] == ["no access"]
+        await opened.ask(uid, events.Delete())
+        await gone(opened, uid)
+        assert asked == [["a"], ["a"]]
 
 
 @pytest.mark.xfail(reason="engine.watching looks for the run of a decision after the same batch has deleted it")
