@@ -6,6 +6,7 @@ import anyio
 
 from tests.server.serving import waiting, workflow
 from tiphys.executors.scripted import Play, Script
+from tiphys.scheduler.events import Asked
 
 TEMPLATES = """
 apiVersion: argoproj.io/v1alpha1
@@ -294,3 +295,11 @@ async def test_work_that_is_refused_is_so_with_its_reason(opened):
         served.house.refuses = lambda: "the disk is full"
         answer = await served.ask("POST", "/workflows/default", {"workflow": workflow()})
         assert answer == (503, {"code": 14, "message": "the disk is full"})
+
+
+async def test_who_asked_is_recorded(opened):
+    async with opened() as served:
+        await served.ask("POST", "/workflows/default", {"workflow": waiting()})
+        await served.ask("PUT", "/workflows/default/hello/resume")
+        recorded = await served.engine.journal.events(served.house.find("default", "hello"))
+        assert [logged.event.who for logged in recorded if isinstance(logged.event, Asked)] == [getpass.getuser()]

@@ -14,6 +14,9 @@ from tiphys.scheduler.records import Run
 from tiphys.server import pictures
 
 SWEEP_SECONDS = 0.2
+SHARE = 20
+"""One part of the time for looking at all runs, this many for everything else."""
+
 MOST_GONE = 10_000
 """Deleted runs that are remembered for those who have not heard of it yet."""
 
@@ -27,6 +30,7 @@ class Hub:
         self._wanted = anyio.Event()
         self._unwanted = anyio.Event()
         self._rows: dict[str, Run] = {}
+        self._unfinished: set[str] = set()
         self._followed: dict[str, anyio.CancelScope] = {}
         self._numbers: dict[str, int] = {}
         self._gone: dict[str, Run] = {}
@@ -62,6 +66,7 @@ class Hub:
                     group.start_soon(self._follow_all, group)
                     await self._unwanted.wait()
                     group.cancel_scope.cancel()
+            self._unfinished.clear()
             for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing):
                 kept.clear()
             if self._watchers:
@@ -101,28 +106,36 @@ class Hub:
 
     async def _follow_all(self, group: TaskGroup) -> None:
         while True:
+            began = anyio.current_time()
             self._sweep()
-            for uid, row in self._rows.items():
-                if not row.phase.completed and uid not in self._followed:
-                    self._followed[uid] = anyio.CancelScope()
-                    group.start_soon(self._follow, uid)
-            await anyio.sleep(SWEEP_SECONDS)
+            for uid in self._unfinished - self._followed.keys():
+                self._followed[uid] = anyio.CancelScope()
+                group.start_soon(self._follow, uid)
+            await anyio.sleep(max(SWEEP_SECONDS, SHARE * (anyio.current_time() - began)))
 
     def _sweep(self) -> None:
         """Notice runs that are new, changed as a whole, or gone."""
-        rows = {row.uid: row for row in self._house.runs()}
-        known = self._rows
-        self._rows = rows
-        for uid, row in rows.items():
-            if known.get(uid) is not row:
-                self._mark(uid)
-        for uid in [uid for uid in known if uid not in rows]:
-            self._gone[uid] = known[uid]
+        known, runs = self._rows, self._house.runs()
+        for row in runs:
+            if known.get(row.uid) is not row:
+                known[row.uid] = row
+                (self._unfinished.discard if row.phase.completed else self._unfinished.add)(row.uid)
+                self._mark(row.uid)
+        if len(known) > len(runs):
+            self._notice_deleted({row.uid for row in runs})
+            self._forget_oldest()
+
+    def _notice_deleted(self, there: set[str]) -> None:
+        for uid in [uid for uid in self._rows if uid not in there]:
+            self._gone[uid] = self._rows.pop(uid)
+            self._unfinished.discard(uid)
             if uid in self._followed:
                 self._followed[uid].cancel()
             for key in [key for key in self._drawn if key[0] == uid]:
                 del self._drawn[key]
             self._mark(uid)
+
+    def _forget_oldest(self) -> None:
         while len(self._gone) > MOST_GONE:
             oldest = next(iter(self._gone))
             del self._gone[oldest]
