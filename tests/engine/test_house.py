@@ -494,7 +494,6 @@ async def test_artifacts_are_deleted_with_a_run_and_an_error_keeps_it() -> None:
         assert asked == [["a"], ["a"]]
 
 
-@pytest.mark.xfail(reason="engine.watching looks for the run of a decision after the same batch has deleted it")
 async def test_a_running_run_may_be_deleted_while_somebody_follows_it() -> None:
     async with house(script=NEVER) as opened:
         (uid,) = await opened.submit([workflow()])

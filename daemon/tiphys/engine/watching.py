@@ -43,14 +43,26 @@ class Watchers:
         streams = self._streams.get(made.uid)
         if not streams:
             return
-        run = self._state.runs[made.uid].run
+        puts = [change.run for change in made.changes if isinstance(change, decision.RunPut)]
+        there = self._state.runs.get(made.uid)  # not, where a later decision of the same batch deleted the run
+        run = puts[-1] if puts else there.run if there is not None else None
+        if run is None:
+            self._end(made.uid)
+            return
         nodes = sorted((change.node for change in made.changes if isinstance(change, decision.NodePut)), key=_turn)
         changes = [Change(node=render.node_status(node, Graph(()), run.name), phase=run.phase, message=run.message) for node in nodes]
-        if any(isinstance(change, decision.RunPut) for change in made.changes):
+        if puts:
             changes.append(Change(node=None, phase=run.phase, message=run.message))
         for stream in list(streams):
             for told in changes:
                 stream.send_nowait(told)
+        if there is None:
+            self._end(made.uid)
+
+    def _end(self, uid: str) -> None:
+        """The run is deleted: whoever follows it is told nothing more."""
+        for stream in self._streams.get(uid, ()):
+            stream.close()
 
     async def follow(self, uid: str) -> AsyncIterator[Change]:
         """The run's changes from now on, until it is completed."""
@@ -67,5 +79,7 @@ class Watchers:
                     return
         finally:
             self._streams[uid].remove(send)
+            if not self._streams[uid]:
+                del self._streams[uid]
             send.close()
             receive.close()
