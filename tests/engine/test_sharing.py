@@ -113,14 +113,14 @@ async def most_at_once(opened: Engine, uids: list[str]) -> int:
     [("{mutexes: [{name: one}]}", 1), ("{semaphores: [{configMapKeyRef: {name: limits, key: two}}]}", 2), ("{mutex: {name: old}}", 1)],
 )
 async def test_no_more_than_the_limit_hold_a_lock_within_a_workflow(sync: str, most: int) -> None:
-    async with engine(ScriptedExecutor(Script(otherwise=Play(seconds=0.02)))) as opened:
+    async with engine(ScriptedExecutor(Script(otherwise=Play(seconds=0.06)))) as opened:
         await opened.submit(manifest(LOOP, "wf", sync))
         assert await most_at_once(opened, ["wf"]) == most
         assert opened.phase("wf") is Phase.SUCCEEDED
 
 
 async def test_a_mutex_holds_between_workflows_and_every_one_gets_its_turn() -> None:
-    async with engine(ScriptedExecutor(Script(otherwise=Play(seconds=0.02)))) as opened:
+    async with engine(ScriptedExecutor(Script(otherwise=Play(seconds=0.06)))) as opened:
         for uid in ("a", "b", "c"):
             await opened.submit(manifest(LOOP, uid, "{mutexes: [{name: one}]}"))
         assert await most_at_once(opened, ["a", "b", "c"]) == 1
@@ -167,7 +167,7 @@ async def test_locks_survive_a_restart_neither_lost_nor_doubled() -> None:
         with anyio.fail_after(5):
             while not world:
                 await anyio.sleep(0.01)
-    async with engine(ScriptedExecutor(Script(otherwise=Play(seconds=0.02)), world=world), journal) as opened:
+    async with engine(ScriptedExecutor(Script(otherwise=Play(seconds=0.06)), world=world), journal) as opened:
         assert await most_at_once(opened, ["wf"]) == 1
         assert opened.phase("wf") is Phase.SUCCEEDED
     assert len(world) == 6

@@ -1,11 +1,13 @@
 """Attempts: one short coroutine for each live one, stage in → launch → wait → stage out → post one fact.
 
-What has no room yet is a row in a queue here, not a coroutine.
+What has no room yet is a row in a queue here, not a coroutine. An attempt that is over at once is told of once: that it began is said
+with its end, unless something waits for the beginning.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import anyio
@@ -21,6 +23,9 @@ from tiphys.scheduler.state import State
 from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
 
 log = structlog.get_logger()
+
+SOON_SECONDS = 0.02
+"""An attempt that ends within this time is told of once."""
 
 LEAVE_NOTHING = frozenset({"http", "data", "plugin"})
 """Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
@@ -56,6 +61,8 @@ class Launcher:
         self._handles: dict[tuple[str, str], tuple[str, Handle]] = {}
         self._ending: dict[tuple[str, str], float] = {}
         self._up: set[tuple[str, str, int]] = set()
+        self._begun: dict[tuple[str, str, int], tuple[Handle, datetime]] = {}
+        self._telling = False
         self._closing = False
 
     def launch(self, attempt: Attempt) -> None:
@@ -69,7 +76,8 @@ class Launcher:
                 Outcome(kind=OutcomeKind.ERROR, message=f"there is no executor called {name!r}; configured: {', '.join(self._executors)}"),
             )
         elif attempt.adopt and node.handle is not None:
-            self._begin(name, attempt)
+            self._live[name] += 1
+            self._group.start_soon(self._work, name, attempt)
         else:
             self._waiting[name].append(attempt)
             self._pump(name)
@@ -95,6 +103,7 @@ class Launcher:
         """Post what an executor's running attempts say of themselves; for ever."""
         async for order_id, report in self._executors[name].reports():
             uid, node_id, number = order_id.rsplit("/", 2)
+            self._tell(*self._begun.keys() & {(uid, node_id, int(number))})
             if report.ready and (uid, node_id) in self._handles and (uid, node_id, int(number)) not in self._up:
                 self._up.add((uid, node_id, int(number)))  # a daemon that is up takes no room
                 self._live[name] -= 1
@@ -112,13 +121,22 @@ class Launcher:
         await self._executors[name].stop(handle, self._ending[uid, node_id])
 
     def _pump(self, name: str) -> None:
-        waiting = self._waiting[name]
-        while waiting and not self._closing and (not self._room.get(name) or self._live[name] < self._room[name]):
-            self._begin(name, waiting.popleft())
+        while (attempt := self._next(name)) is not None:
+            self._group.start_soon(self._work, name, attempt)
 
-    def _begin(self, name: str, attempt: Attempt) -> None:
+    def _next(self, name: str) -> Attempt | None:
+        """The attempt that has room now, if there is one; the room is taken."""
+        waiting, room = self._waiting[name], self._room.get(name)
+        if not waiting or self._closing or (room and self._live[name] >= room):
+            return None
         self._live[name] += 1
-        self._group.start_soon(self._run, name, attempt)
+        return waiting.popleft()
+
+    async def _work(self, name: str, attempt: Attempt | None) -> None:
+        """Carry out an attempt, then what has waited for its room: a task is made for the first of them only."""
+        while attempt is not None:
+            await self._run(name, attempt)
+            attempt = self._next(name)
 
     async def _run(self, name: str, attempt: Attempt) -> None:
         try:
@@ -138,7 +156,6 @@ class Launcher:
         self._end(attempt, outcome)
         if name in LEAVE_NOTHING:
             await self._executors[name].remove(f"{attempt.uid}/{attempt.node_id}/{attempt.number}")
-        self._pump(name)
 
     async def _carry_out(self, name: str, attempt: Attempt) -> Outcome:
         executor = self._executors[name]
@@ -157,14 +174,36 @@ class Launcher:
             faults.point("adopted")
         self._handles[key] = (name, handle)
         if node.handle != handle:
-            self._post(Started(at=now(), uid=attempt.uid, node_id=attempt.node_id, attempt=attempt.number, handle=handle))
+            self._began(attempt, handle)
         if key in self._ending:
             await executor.stop(handle, self._ending[key])
         return await executor.wait(order, handle)
 
+    def _began(self, attempt: Attempt, handle: Handle) -> None:
+        """An attempt runs: that is told now, where something may follow from it, else soon, if the attempt is not over by then."""
+        self._begun[attempt[:3]] = handle, now()
+        if self._state.runs[attempt.uid].watched:
+            self._tell(attempt[:3])
+        elif not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self._tell_soon)
+
+    def _tell_soon(self) -> None:
+        before = now() - timedelta(seconds=SOON_SECONDS)
+        self._tell(*[key for key, (_, at) in self._begun.items() if at <= before])
+        self._telling = bool(self._begun)
+        if self._telling:
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self._tell_soon)
+
+    def _tell(self, *keys: tuple[str, str, int]) -> None:
+        for key in keys:
+            handle, _ = self._begun.pop(key)
+            self._post(Started(at=now(), uid=key[0], node_id=key[1], attempt=key[2], handle=handle))
+
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        at = now()
-        self._post(Exited(at=at, uid=attempt.uid, node_id=attempt.node_id, attempt=attempt.number, outcome=outcome))
+        handle, began = self._begun.pop(attempt[:3], (None, None))
+        uid, node_id, number = attempt[:3]
+        self._post(Exited(at=now(), uid=uid, node_id=node_id, attempt=number, outcome=outcome, handle=handle, launched_at=began))
 
 
 async def _released(executor: Executor, uid: str) -> None:

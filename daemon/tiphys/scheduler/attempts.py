@@ -85,7 +85,10 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
     except TiphysError as error:
         outputs, phase, message = None, Phase.ERROR, str(error)
     said = outcome.progress or node.progress
-    node = draft.change(node, usage=outcome.usage, transient=outcome.transient, retry_after_at=retry_after, progress=said)
+    changes: dict[str, object] = {"usage": outcome.usage, "transient": outcome.transient, "retry_after_at": retry_after, "progress": said}
+    if event.handle is not None and node.handle is None:
+        changes |= {"handle": event.handle, "launched_at": event.launched_at}
+    node = draft.change(node, **changes)
     if outcome.containers:
         containers.heard(draft, node, outcome.containers)
     nodes.end(draft, node, phase, message, outputs)

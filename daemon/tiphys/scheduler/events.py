@@ -44,12 +44,14 @@ class Reported(Fact, frozen=True):
 
 
 class Exited(Fact, frozen=True):
-    """An attempt ended; its outputs are stored."""
+    """An attempt ended; its outputs are stored. `handle`, `launched_at`: of one that was so quick that nobody was told of its beginning."""
 
     uid: str
     node_id: str
     attempt: int
     outcome: Outcome
+    handle: Handle | None = None
+    launched_at: datetime | None = None
 
 
 class TimerFired(Fact, frozen=True):

@@ -15,7 +15,8 @@ from tiphys.scheduler.items import Item, Rules
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.scheduler.registry import Crowd, Memo, Memos, Registry
 from tiphys.spec.status import NodeType, Phase
-from tiphys.spec.workflows import ConfigMap
+from tiphys.spec.templates import DAGTask, Template, WorkflowStep
+from tiphys.spec.workflows import ConfigMap, WorkflowSpec
 
 if TYPE_CHECKING:
     from tiphys.scheduler.plans import Plan
@@ -129,9 +130,27 @@ def has_place(run: Run) -> bool:
 
 def _measured(manifest: Manifest) -> bool:
     """Whether any template of a submission (those written in place aside) has custom metrics."""
-    specs = [manifest.workflow.spec, *(one.spec for one in manifest.templates), *(one.spec for one in manifest.cluster_templates)]
-    templates = [template for spec in specs for template in (*spec.templates, spec.template_defaults) if template is not None]
+    templates = [template for spec in _specs(manifest) for template in (*spec.templates, spec.template_defaults) if template is not None]
     return any(template.metrics is not None for template in templates)
+
+
+def _specs(manifest: Manifest) -> Iterable[WorkflowSpec]:
+    return [manifest.workflow.spec, *(one.spec for one in manifest.templates), *(one.spec for one in manifest.cluster_templates)]
+
+
+def _watched(manifest: Manifest) -> bool:
+    """Whether anything may follow from a node's beginning: hooks other than exit hooks."""
+    for spec in _specs(manifest):
+        templates = [template for template in (*spec.templates, spec.template_defaults) if template is not None]
+        if spec.hooks or any(host.hooks or host.inline is not None for template in templates for host in _hosts(template)):
+            return True
+    return False
+
+
+def _hosts(template: Template) -> Iterable[DAGTask | WorkflowStep]:
+    yield from template.dag.tasks if template.dag is not None else ()
+    for group in template.steps or ():
+        yield from group
 
 
 class RunState:
@@ -153,6 +172,7 @@ class RunState:
         "run",
         "shared",
         "sources",
+        "watched",
     )
 
     def __init__(self, run: Run, manifest: Manifest, shared: Shared) -> None:
@@ -161,6 +181,7 @@ class RunState:
         self.rank = (-(manifest.workflow.spec.priority or 0), run.created_at, run.uid)
         self.manifest = manifest
         self.measured = _measured(manifest)
+        self.watched = _watched(manifest)
         self.nodes: dict[str, Node] = {}
         self.ids: dict[str, str] = {}
         self.owned: dict[str, list[str]] = {}
