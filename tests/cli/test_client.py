@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -269,6 +270,21 @@ def test_definitions_are_shown_and_a_cron_workflow_runs(terminal):
     assert yaml.safe_load(terminal.says("cluster-template", "get", "everywhere", "-o", "yaml"))["spec"]["entrypoint"] == "main"
 
 
+def test_the_archive_is_shown(terminal, place):
+    assert terminal.says("archive", "list") == "No workflows found\n"
+    terminal.says("submit", file(place, workflow()), "--wait")
+    terminal.says("delete", "hello")
+    for _ in range(100):
+        out = terminal.says("archive", "list")
+        if "hello" in out:
+            break
+        time.sleep(0.02)
+    assert re.search(r"^default +hello +Succeeded +\ds +\ds +[-0-9a-f]{36}$", out, re.MULTILINE)
+    assert "✔ hello" in terminal.says("archive", "get", "hello")
+    assert terminal.says("archive", "delete", "hello").endswith("Archived workflow 'hello' deleted\n")
+    assert terminal.ends("archive", "get", "hello", code=1)[1] == 'tiphys: workflows.argoproj.io "hello" not found\n'
+
+
 def test_version_and_health(terminal):
     assert terminal.says("health") == "ok\n"
     assert "tiphysd: 1.2.3\n" in terminal.says("version")
@@ -291,17 +307,17 @@ def test_no_daemon_is_told_from_no_permission(place, capsys):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
-def test_who_may_not_use_the_socket_is_told_who_may(place):
-    for above in (place, *place.parents):
-        if above.stat().st_mode & 0o005 != 0o005 and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o055)
-    with daemon(place / "api.sock"):
-        (place / "api.sock").chmod(0o660)
-        # As root first: the interpreter's own files may be closed to others.
-        twice = "assert app.main(['list']) == 0; os.setgid(65534); os.setuid(65534); sys.exit(app.main(['list']))"
-        command = f"import os, sys; from tiphys import app; {twice}"
-        environ = {**os.environ, "HOME": str(place), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-        made = subprocess.run([sys.executable, "-c", command], env=environ, capture_output=True, text=True, check=False)
+def test_who_may_not_use_the_socket_is_told_who_may():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        folder.chmod(0o755)
+        with daemon(folder / "api.sock"):
+            (folder / "api.sock").chmod(0o660)
+            # As root first: the interpreter's own files may be closed to others.
+            twice = "assert app.main(['list']) == 0; os.setgid(65534); os.setuid(65534); sys.exit(app.main(['list']))"
+            environ = {**os.environ, "HOME": name, "XDG_CONFIG_HOME": name, "TIPHYS_SOCKET": str(folder / "api.sock")}
+            command = [sys.executable, "-c", f"import os, sys; from tiphys import app; {twice}"]
+            made = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert made.returncode == 1
     assert "only its owner and members of the group root may" in made.stderr
 

@@ -75,7 +75,12 @@ class Hand:
     def call(self):
         """A method, a path, a query, a body, headers."""
         route = self.chance.choice(self.routes)
-        names = {"namespace": ["default", "-", "a%2fb"], "name": ["w0", "w1", "w2", "nightly", "%00"], "pod": ["wait", "w1"]}
+        names = {
+            "namespace": ["default", "-", "a%2fb"],
+            "name": ["w0", "w1", "w2", "nightly", "%00"],
+            "pod": ["wait", "w1"],
+            "uid": ["w1", "-"],
+        }
         path = route.path.format(**{key: self.chance.choice(values) for key, values in names.items()})
         query = {key: self.chance.choice(ANSWERS) for key in self.chance.sample(QUERIES, self.chance.choice([0, 0, 1, 2]))}
         body = self.body() if route.method in {"POST", "PUT"} else None

@@ -329,6 +329,48 @@ def cron_run(daemon: "Remote", *, name: str, output: str) -> Exit:
     return standing.run(daemon, name, output)
 
 
+@click.group()
+def archive() -> None:
+    """Records of workflows that were deleted."""
+
+
+ARCHIVED = click.argument("names", metavar="UID|NAME...", nargs=-1, required=True)
+
+
+@archive.command("list")
+@EVERYWHERE
+@SELECTOR
+@click.option("--chunk-size", type=click.IntRange(0), default=0, metavar="N", help="Ask for so many at a time.")
+@output()
+@asking
+def archive_list(daemon: "Remote", *, everywhere: bool, selector: str, chunk_size: int, output: str) -> Exit:
+    """List the records."""
+    from tiphys.cli import archived
+
+    return archived.listed(daemon, selector=selector, everywhere=everywhere, chunk_size=chunk_size, form=output)
+
+
+@archive.command("get")
+@ARCHIVED
+@output()
+@asking
+def archive_get(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
+    """Show records, by uid or name."""
+    from tiphys.cli import archived
+
+    return archived.got(daemon, names, output)
+
+
+@archive.command("delete")
+@ARCHIVED
+@asking
+def archive_delete(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
+    """Delete records for good."""
+    from tiphys.cli import archived
+
+    return archived.delete(daemon, names)
+
+
 @click.command()
 @click.option("--short", is_flag=True, help="Only this command's own number.")
 @asking
@@ -363,6 +405,7 @@ COMMANDS = (
     resubmit,
     delete,
     node,
+    archive,
     cron,
     template,
     cluster_template,

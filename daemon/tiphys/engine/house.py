@@ -15,6 +15,7 @@ from tiphys.engine.inbox import now
 from tiphys.engine.operations import Folders, Operations
 from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
+from tiphys.journal.protocol import ArchivedRun
 from tiphys.manifests import parameters as overriding
 from tiphys.scheduler import events
 from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
@@ -288,6 +289,20 @@ class House(Operations):
     def definition_rows(self) -> Sequence[Definition]:
         """All definitions in force, each with where it is from and since when."""
         return list(self._engine.registry.definitions.values())
+
+    async def archive(self) -> Sequence[ArchivedRun]:
+        """What the archive keeps, the newest first."""
+        return await self._engine.journal.archive()
+
+    async def archived(self, uid: str) -> Workflow:
+        """An archived run, as it was shown last. Raises NotThere."""
+        if (found := await self._engine.journal.archived(uid)) is None:
+            raise NotThere(f'workflows.argoproj.io "{uid}" not found')
+        return found
+
+    async def forget_archived(self, uid: str) -> None:
+        """Take a run out of the archive."""
+        await self._engine.journal.forget_archived(uid)
 
     def cron_state(self, namespace: str, name: str) -> Cron | None:
         """How far a CronWorkflow is; None: it has not ticked yet."""

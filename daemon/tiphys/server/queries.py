@@ -99,8 +99,8 @@ def read(namespace: str, query: Mapping[str, str]) -> Query:
         namespace=namespace,
         labels=label_selector(query),
         fields=fields,
-        limit=_count(query, "listOptions.limit"),
-        offset=_count(query, "listOptions.continue"),
+        limit=count(query, "listOptions.limit"),
+        offset=count(query, "listOptions.continue"),
         name_filter=name_filter,
         created_after=_time(query, "createdAfter"),
         finished_before=_time(query, "finishedBefore"),
@@ -161,7 +161,8 @@ def _of(node: Node, name: str) -> str | None:
     )
 
 
-def _count(query: Mapping[str, str], name: str) -> int:
+def count(query: Mapping[str, str], name: str) -> int:
+    """A whole number of a query; 0 where it is not there. Raises Problem."""
     text = query.get(name, "") or "0"
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise Problem(400, f"{name} is {text!r}; it must be a whole number, zero or more")

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from tiphys.server import daemon, definitions, logs, steering, watching, workflows
+from tiphys.server import archive, daemon, definitions, logs, steering, watching, workflows
 
 BASE = "/api/v1"
 
@@ -36,6 +36,11 @@ def table() -> list[web.RouteDef]:
         web.put(f"{one}/retry", steering.retry),
         web.put(f"{one}/resubmit", workflows.resubmitted),
         web.put(f"{one}/set", steering.set_),
+        web.get(f"{BASE}/archived-workflows", archive.listed),
+        web.get(f"{BASE}/archived-workflows/{{uid}}", archive.got),
+        web.delete(f"{BASE}/archived-workflows/{{uid}}", archive.deleted),
+        web.get(f"{BASE}/archived-workflows-label-keys", archive.label_keys),
+        web.get(f"{BASE}/archived-workflows-label-values", archive.label_values),
         web.get(f"{BASE}/workflow-templates", definitions.templates),
         web.get(f"{BASE}/workflow-templates/", definitions.templates),
         web.get(f"{BASE}/workflow-templates/{{namespace}}", definitions.templates),

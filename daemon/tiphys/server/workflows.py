@@ -1,5 +1,6 @@
 """Workflows: list, get, create, lint, submit, resubmit, delete."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,9 @@ import anyio.to_thread
 from aiohttp import web
 from msgspec import structs
 
+from tiphys.engine.house import NotThere
 from tiphys.scheduler import events
-from tiphys.server import answers, bodies, context, judging, making, pictures, queries
+from tiphys.server import answers, archive, bodies, context, judging, making, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.workflows import Document, Workflow
@@ -44,8 +46,18 @@ async def listed(request: web.Request) -> web.StreamResponse:
 
 
 async def got(request: web.Request) -> web.StreamResponse:
-    """GET /workflows/{namespace}/{name}."""
-    return await shown(request, find(request))
+    """GET /workflows/{namespace}/{name}; one that was deleted comes from the archive."""
+    try:
+        uid = find(request)
+    except NotThere as error:
+        house = context.of(request).house
+        with contextlib.suppress(NotThere):
+            names = request.match_info
+            uid = request.query.get("uid", "") or await archive.named(house, names["namespace"], names["name"])
+            found = await house.archived(uid)
+            return await answers.sent(request, await anyio.to_thread.run_sync(answers.encoded, found, request.query.get("fields", "")))
+        raise error from None
+    return await shown(request, uid)
 
 
 async def created(request: web.Request) -> web.StreamResponse:
