@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,10 +32,11 @@ from tiphys.notices.senders import Senders
 from tiphys.scheduler import decision
 from tiphys.scheduler.items import Rules, Target
 from tiphys.server import serving
-from tiphys.service import locations, sockets
+from tiphys.server.guard import Guard
+from tiphys.service import certificates, entrances, locations, sockets, tokens
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
-from tiphys.settings import Settings
+from tiphys.settings import ServerSettings, Settings
 from tiphys.triggers.cron import CronTrigger
 from tiphys.triggers.dropfolder import DropFolder
 
@@ -45,8 +46,10 @@ TIDY_SECONDS = 3600.0
 COLLECT = (50_000, 20, 100)
 STATUS_SECONDS = 10.0
 DISK_SECONDS = 1.0
-RELOADED = frozenset({"daemon", "retention", "notifications", "semaphores", "workflow_defaults", "namespace"})
+RELOADED = frozenset({"daemon", "server", "retention", "notifications", "semaphores", "workflow_defaults", "namespace"})
 """Parts of the settings that a reload puts into force; the others wait for a restart."""
+FIXED = ("listen", "tokens_file", "insecure_loopback", "body_bytes")
+"""Of the part `server`, those that wait all the same."""
 
 log = structlog.get_logger()
 
@@ -136,6 +139,7 @@ class Daemon:
         self._free = (0.0, "")
         self._engine: Engine
         self._house: House
+        self._guard: Guard
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -220,6 +224,7 @@ class Daemon:
                     limits=settings.limits,
                     adjust=over_defaults(self._loaded),
                     next_run=cron.next_run,
+                    guard=self._guard,
                 )
             )
             await self._engine.recovered.wait()
@@ -247,24 +252,49 @@ class Daemon:
             return
         old, new = self._loaded.settings, loaded.settings
         self._loaded = loaded
+        await self._renew(new.server)
         self._engine.configure(rules(new))
         self._senders.configure(new.notifications)
         self._house.configure(app.chosen(new, new.executor), new.namespace, below)
         service_logging.configure(new.daemon.log_level, new.daemon.log_format, sys.stderr, self._place.environ)
         waiting = [one.name for one in fields(new) if getattr(old, one.name) != getattr(new, one.name) and one.name not in RELOADED]
+        waiting += [f"server.{name}" for name in FIXED if getattr(old.server, name) != getattr(new.server, name)]
+        waiting += ["server.tls_certificate"] if bool(old.server.tls_certificate) != bool(new.server.tls_certificate) else []
         log.info("settings reloaded", waits_for_restart=waiting)
         self._notifier.ready()
 
     def _listen(self, stack: AsyncExitStack) -> list[socket.socket]:
-        """Systemd's sockets, or one of our own, which goes with us."""
-        settings = self._loaded.settings.daemon
-        given = sockets.listen_fds(self._place.environ)
-        if given:
-            return given
-        path = locations.socket_path(settings, self._place.environ, self._place.home, root=self._place.root)
-        made = sockets.unix_listener(path, settings.socket_group)
-        stack.callback(path.unlink, missing_ok=True)
-        return [made]
+        """Systemd's sockets, or one of our own, which goes with us; and those over TCP, once it is seen that they let no stranger in."""
+        settings = self._loaded.settings
+        found = sockets.listen_fds(self._place.environ)
+        if not found:
+            path = locations.socket_path(settings.daemon, self._place.environ, self._place.home, root=self._place.root)
+            found = [sockets.unix_listener(path, settings.daemon.socket_group)]
+            stack.callback(path.unlink, missing_ok=True)
+        for one in found:
+            stack.callback(one.close)
+        networked = entrances.listeners(settings.server.listen)
+        for one in networked:
+            stack.callback(one.close)
+        kept = tokens.Tokens(tokens.place(settings.server, self._state), lambda why: log.error("tokens", reason=why))
+        entrances.judge([*found, *networked], settings.server, len(tokens.read(kept.path)))
+        server = settings.server
+        tls = certificates.context(server.tls_certificate, server.tls_key) if server.tls_certificate else None
+        self._guard = Guard(settings=server, tokens=kept, tls=tls, groups=sockets.groups(found))
+        for one in entrances.networked([*found, *networked]):
+            log.info("listening", address=entrances.shown(one), tls=tls is not None)
+        return [*found, *networked]
+
+    async def _renew(self, settings: ServerSettings) -> None:
+        """Go by other limits and a renewed certificate; where that is no good the one before stays."""
+        now = self._guard.settings
+        self._guard.configure(replace(settings, **{name: getattr(now, name) for name in FIXED}))
+        if self._guard.tls is None or not settings.tls_certificate:
+            return
+        try:
+            await anyio.to_thread.run_sync(certificates.renew, self._guard.tls, settings.tls_certificate, settings.tls_key)
+        except InvalidSettings as error:
+            log.error("certificate not renewed", reason=str(error))  # noqa: TRY400 - as above
 
     def _refuses(self) -> str:
         """Why no new work is taken now; looked at once a second at most."""

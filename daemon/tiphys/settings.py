@@ -109,6 +109,22 @@ class DaemonSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """The API: over the network besides its Unix socket, and what bounds a request."""
+
+    listen: str = ""  # HOST:PORT, or several with commas between; "": the Unix socket alone
+    tls_certificate: str = ""  # PEM: the certificate and those that lead to its issuer
+    tls_key: str = ""  # PEM; "": in the certificate's file
+    tokens_file: str = ""  # "": tokens.json in the state directory
+    insecure_loopback: bool = False  # without TLS, whoever is on this machine needs no token
+    rate_per_second: float = 50.0  # requests of one token or address over the network; 0: any number
+    burst: int = 500  # so many at once before the rate counts
+    body_bytes: int = 0  # the largest body; 0: limits.file_bytes
+    request_seconds: float = 60.0  # until an answer begins; 0: any time
+    origins: tuple[str, ...] = ()  # web pages from elsewhere that may ask, as https://example.org
+
+
+@dataclass(frozen=True, kw_only=True)
 class DropSettings:
     """The drop folder."""
 
@@ -178,6 +194,7 @@ class Settings:
     limits: LimitSettings = LimitSettings()
     run: RunSettings = RunSettings()
     daemon: DaemonSettings = DaemonSettings()
+    server: ServerSettings = ServerSettings()
     drop: DropSettings = DropSettings()
     retention: RetentionSettings = RetentionSettings()
     notifications: dict[str, NotificationEntry] = field(default_factory=dict)

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file, in place of the usual one")
     parser.add_argument("-V", "--version", action="version", version=f"tiphysd {__version__}")
     parser.add_argument(
-        "command", nargs="?", choices=("check", "backup", "restore"), help="look after the state instead; see COMMAND --help"
+        "command", nargs="?", choices=("check", "backup", "restore", "token"), help="look after the state instead; see COMMAND --help"
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     typed = parser.parse_args(arguments)

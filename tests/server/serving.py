@@ -1,7 +1,7 @@
 """A real server over a house of the memory journal and the scripted executor."""
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,10 @@ def listener(path: Path) -> socket.socket:
 
 
 @asynccontextmanager
-async def served(path: Path, script: Script | None = None, *, recovered: bool = True, **settings: Any) -> AsyncIterator[Served]:
-    """The server, while the context is open."""
+async def served(
+    path: Path, script: Script | None = None, *, recovered: bool = True, network: Sequence[socket.socket] = (), **settings: Any
+) -> AsyncIterator[Served]:
+    """The server, while the context is open. `network`: sockets it serves besides its own."""
     async with open_engine(MemoryJournal(), {"scripted": ScriptedExecutor(script)}, {"scripted": 0}) as engine:
         house = House(engine, Settled(executor="scripted"), "default", {})
         with anyio.fail_after(5):
@@ -83,7 +85,7 @@ async def served(path: Path, script: Script | None = None, *, recovered: bool = 
 
             async def serve() -> None:
                 with scope:
-                    await serving.serve(house, [listener(path)], "1.2.3", ready.set, **settings)
+                    await serving.serve(house, [listener(path), *network], "1.2.3", ready.set, **settings)
 
             around.start_soon(serve)
             await ready.wait()

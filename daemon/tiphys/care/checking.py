@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tiphys.care import clock, configured, directories, fencing, listening, owner, places, units, verifying
+from tiphys.care import clock, configured, directories, entering, fencing, listening, owner, places, units, verifying
 from tiphys.care.finding import Found, error, ok, refusal, warning
 from tiphys.care.host import Host
 from tiphys.care.owner import Owner
@@ -32,6 +32,7 @@ def check(loaded: Configuration, state: Path, socket: Path, environ: Mapping[str
     if settings.executor == "process":
         found += _looked("isolation", lambda: fencing.check(settings.process, whose, environ, machine))
         found += _looked("launcher", lambda: listening.launcher(state, environ, whose, machine))
+    found += _looked("network", lambda: entering.check(settings.server, state, whose))
     found += _looked("socket", lambda: listening.control(socket, places.holder(places.journal(state))))
     found += [*clock.check(newest, machine), *configured.zones(settings, environ)]
     found += _looked("systemd", lambda: units.check(state, environ, whose, machine))

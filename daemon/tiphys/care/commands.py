@@ -104,11 +104,27 @@ def run_restore(arguments: Sequence[str], wiring: Wiring) -> int:
     return _guarded(put_back)
 
 
-SUBCOMMANDS: Mapping[str, Run] = {"check": run_check, "backup": run_backup, "restore": run_restore}
+def run_token(arguments: Sequence[str], wiring: Wiring) -> int:
+    """`tiphysd token create|list|revoke`: who may come in over the network."""
+    from tiphys.care import tokening
+
+    parser = _parser("token", tokening.ABOUT, BACKUP_CODES)
+    tokening.options(parser)
+    typed = parser.parse_args(arguments)
+
+    def act() -> None:
+        loaded = wiring.load()
+        sys.stdout.write(tokening.done(typed, loaded.settings.server, _state(typed.state, wiring, loaded)))
+
+    return _guarded(act)
+
+
+SUBCOMMANDS: Mapping[str, Run] = {"check": run_check, "backup": run_backup, "restore": run_restore, "token": run_token}
 SUMMARIES: Mapping[str, str] = {
     "check": "look whether all is well: settings, state, isolation, sockets, clock",
     "backup": "copy the journal, also while the daemon runs",
     "restore": "put such a copy back in place",
+    "token": "make, list and revoke the tokens of those who come over the network",
 }
 CHECK_CODES = "Exit codes: 0 all is well (there may be warnings), 1 there are errors, 2 bad usage, 78 the stored state is refused."
 BACKUP_CODES = "Exit codes: 0 done, 1 it could not be done, 2 bad usage or settings, 78 the journal or the copy is refused."

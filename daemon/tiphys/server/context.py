@@ -8,6 +8,7 @@ import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
+from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
 from tiphys.server.peers import Peers
 from tiphys.settings import LimitSettings
@@ -38,6 +39,7 @@ class Context:
     adjust: Callable[[Document], Document] = as_it_is
     next_run: Callable[[CronWorkflow], datetime | None] = unknown
     peers: Peers = field(default_factory=Peers)
+    guard: Guard = field(default_factory=Guard)
     stopping: anyio.Event = field(default_factory=anyio.Event)
 
 

@@ -4,7 +4,7 @@ import platform
 
 from aiohttp import web
 
-from tiphys.server import answers, context
+from tiphys.server import answers, context, peers
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -38,8 +38,6 @@ async def info(request: web.Request) -> web.Response:
 
 
 async def userinfo(request: web.Request) -> web.Response:
-    """GET /api/v1/userinfo: the user at the other end of the socket."""
-    peer = await context.of(request).peers.peer(request)
-    if peer is None:
-        return answers.value({})
-    return answers.value({"subject": f"uid:{peer.uid}", "name": peer.name})
+    """GET /api/v1/userinfo: the user at the other end of the socket, or the token that was shown."""
+    asker = peers.asking(request)
+    return answers.value({"subject": asker.subject, "name": asker.name} if asker is not None else {})

@@ -12,8 +12,22 @@ from tiphys.errors import Busy, TiphysError
 
 log = structlog.get_logger()
 
-CANCELLED, INVALID, MISSING, EXISTS, EXHAUSTED, STATE, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 1, 3, 5, 6, 8, 9, 12, 13, 14
-CODES = {400: INVALID, 404: MISSING, 405: UNIMPLEMENTED, 409: STATE, 413: EXHAUSTED, 500: INTERNAL, 501: UNIMPLEMENTED, 503: UNAVAILABLE}
+CANCELLED, INVALID, DEADLINE, MISSING, EXISTS, DENIED, EXHAUSTED, STATE = 1, 3, 4, 5, 6, 7, 8, 9
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 12, 13, 14, 16
+CODES = {
+    400: INVALID,
+    401: UNAUTHENTICATED,
+    403: DENIED,
+    404: MISSING,
+    405: UNIMPLEMENTED,
+    409: STATE,
+    413: EXHAUSTED,
+    429: EXHAUSTED,
+    500: INTERNAL,
+    501: UNIMPLEMENTED,
+    503: UNAVAILABLE,
+    504: DEADLINE,
+}
 """gRPC's codes for HTTP's."""
 
 OURS = "internal error; see the daemon's log"
@@ -49,7 +63,7 @@ def of(error: Exception) -> Problem:
         case Busy():
             return Problem(503, str(error))
         case web.HTTPRequestEntityTooLarge():
-            return Problem(413, "the request is too large; the bound is the setting limits.file_bytes")
+            return Problem(413, "the request is too large; the bound is the setting limits.file_bytes, or server.body_bytes")
         case web.HTTPNotFound():
             return Problem(404, "Not Found")
         case web.HTTPException():

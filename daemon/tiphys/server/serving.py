@@ -9,8 +9,9 @@ import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
-from tiphys.server import context, problems, routes
+from tiphys.server import admission, context, problems, routes
 from tiphys.server.context import Context
+from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
 from tiphys.settings import LimitSettings
 from tiphys.spec.workflows import CronWorkflow, Document
@@ -18,12 +19,17 @@ from tiphys.spec.workflows import CronWorkflow, Document
 FINISH_SECONDS = 5.0
 """How long requests in flight may go on when the daemon stops."""
 
+IDLE_SECONDS = 75.0
+"""A connection without a whole request for so long is closed."""
+
 
 def application(here: Context) -> web.Application:
     """The aiohttp application."""
-    made = web.Application(client_max_size=here.limits.file_bytes, middlewares=[problems.translated])
+    size = here.guard.settings.body_bytes or here.limits.file_bytes
+    made = web.Application(client_max_size=size, middlewares=[problems.translated, admission.admitted])
     made[context.KEY] = here
     made.add_routes(routes.table())
+    made.on_response_prepare.append(admission.prepared)
     made.on_shutdown.append(_end_streams)
     return made
 
@@ -36,13 +42,21 @@ async def _end_streams(made: web.Application) -> None:
 @asynccontextmanager
 async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """The API answers on the sockets while the context is open, and closes them. They must listen."""
-    runner = web.AppRunner(application(here), access_log=None, shutdown_timeout=FINISH_SECONDS, handle_signals=False)
+    runner = web.AppRunner(
+        application(here),
+        access_log=None,
+        shutdown_timeout=FINISH_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
+        handle_signals=False,
+    )
     await runner.setup()
     async with anyio.create_task_group() as group:
         group.start_soon(here.hub.run)
+        group.start_soon(here.guard.run)
         try:
             for one in sockets:
-                await web.SockSite(runner, one).start()
+                tls = here.guard.tls if one.family != socket.AF_UNIX else None
+                await web.SockSite(runner, one, ssl_context=tls).start()
             yield
         finally:
             with anyio.CancelScope(shield=True):
@@ -59,13 +73,14 @@ async def serve(
     limits: LimitSettings = LimitSettings(),  # noqa: B008 (frozen)
     adjust: Callable[[Document], Document] = context.as_it_is,
     next_run: Callable[[CronWorkflow], datetime | None] = context.unknown,
+    guard: Guard | None = None,
 ) -> None:
     """Serve until cancelled. `ready` is called when requests are answered.
 
     `limits` bound what is sent in; `adjust` gives a document as it will be with the settings' defaults below it; `next_run` says when a
-    schedule comes next (asked on a thread).
+    schedule comes next (asked on a thread); `guard` says who is let in.
     """
-    here = Context(house=house, version=version, hub=Hub(house), limits=limits, adjust=adjust, next_run=next_run)
+    here = Context(house=house, version=version, hub=Hub(house), limits=limits, adjust=adjust, next_run=next_run, guard=guard or Guard())
     async with serving(here, sockets):
         ready()
         await anyio.sleep_forever()

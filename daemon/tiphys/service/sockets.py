@@ -8,7 +8,7 @@ import grp
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tiphys.errors import TiphysError
@@ -70,6 +70,21 @@ def unix_listener(path: Path, group: str) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def groups(listeners: Sequence[socket.socket]) -> frozenset[int]:
+    """The groups whose members may use the Unix sockets, as their files say."""
+    found = set()
+    for one in listeners:
+        name = one.getsockname() if one.family == socket.AF_UNIX else ""
+        if name and isinstance(name, str):
+            try:
+                mode = Path(name).stat()
+            except OSError:
+                continue
+            if mode.st_mode & stat.S_IWGRP:
+                found.add(mode.st_gid)
+    return frozenset(found)
 
 
 def answers(path: Path) -> bool:
