@@ -146,7 +146,7 @@ class World:
         if self.plan.launchers and self.chance.random() < 0.4:
             return self.chance.choice(["launcher", "both"])
         drawn = self.chance.random()
-        return "early" if drawn < 0.3 else "late" if drawn < 0.55 else self.chance.choice(self._points)
+        return "early" if drawn < 0.3 else "late" if drawn < 0.5 else self.chance.choice(self._points)
 
     def _live(self, how: str, fault: str) -> str:
         """A ready daemon's life; how it ended."""
@@ -155,7 +155,7 @@ class World:
             if self.victim.kill_launcher():
                 self.figures.kills["of the launcher"] += 1
             return ended if how == "both" or ended else self.victim.wait(self.chance.uniform(0.0, 1.0))
-        return self.victim.wait(3.0 if fault else self.chance.uniform(0.0, 1.2))
+        return self.victim.wait(2.0 if fault else self.chance.uniform(0.0, 1.2))
 
     def broken(self, text: str) -> None:
         """Note a violation."""
