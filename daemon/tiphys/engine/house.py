@@ -9,7 +9,7 @@ from datetime import datetime
 import anyio
 from msgspec import structs
 
-from tiphys.engine import snapshots, submissions
+from tiphys.engine import explaining, snapshots, submissions
 from tiphys.engine.engine import Engine, Refused
 from tiphys.engine.inbox import now
 from tiphys.engine.operations import Folders, Operations
@@ -18,7 +18,11 @@ from tiphys.errors import Busy, TiphysError
 from tiphys.journal.protocol import ArchivedRun
 from tiphys.manifests import parameters as overriding
 from tiphys.scheduler import events
+from tiphys.scheduler.activity import Activity
+from tiphys.scheduler.explaining import Unknown
+from tiphys.scheduler.explaining import find as look_up
 from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
+from tiphys.scheduler.reasons import Explanation, Room, RunExplanation, Told
 from tiphys.scheduler.records import Manifest, Run, Settled
 from tiphys.scheduler.state import RunState
 from tiphys.spec import names
@@ -312,6 +316,36 @@ class House(Operations):
         """The unfinished runs of a CronWorkflow."""
         runs = self._engine._state.shared.crowd.by_cron.get(f"{namespace}/{name}", {})  # noqa: SLF001 (as above)
         return [run for run in runs.values() if not run.phase.completed]
+
+    # why things are as they are
+
+    async def explain(self, uid: str, node: str) -> Explanation:
+        """Why a node is as it is. `node`: its id, name or display name, or the name of what has no node yet. Raises NotThere."""
+        try:
+            there = look_up(self._engine._state.runs[uid], node)  # noqa: SLF001 (as above)
+            folder = self.attempt_folder(uid, there.id) if there is not None and there.handle is not None else None
+            found = await explaining.of_node(self._engine, uid, node, folder)
+        except KeyError as error:
+            raise NotThere(f'workflows.argoproj.io "{uid}" not found') from error
+        if isinstance(found, Unknown):
+            near = f"; did you mean {', '.join(found.near)}?" if found.near else ""
+            raise NotThere(f'there is no node "{node}", and nothing that is known will become one{near}')
+        return found
+
+    async def explain_run(self, uid: str) -> RunExplanation:
+        """Why a workflow is as it is, and where its time went. Raises NotThere."""
+        try:
+            return await explaining.of_run(self._engine, uid)
+        except KeyError as error:
+            raise NotThere(f'workflows.argoproj.io "{uid}" not found') from error
+
+    async def log_of(self, uid: str, after: int = 0) -> Sequence[Told]:
+        """What happened to a run, from the event after that number on."""
+        return await explaining.log_of(self._engine, uid, after)
+
+    def activity(self, most: int) -> tuple[Activity, Sequence[Room]]:
+        """What runs and what waits in all runs, and how full the executors are (`before`: how many wait for each)."""
+        return explaining.look(self._engine, most), explaining.rooms(self._engine)
 
 
 def overridden(workflow: Workflow, parameters: Mapping[str, str]) -> Workflow:

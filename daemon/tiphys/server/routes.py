@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from tiphys.server import archive, daemon, definitions, logs, steering, watching, workflows
+from tiphys.server import archive, daemon, definitions, eventlog, explaining, logs, steering, watching, workflows
 
 BASE = "/api/v1"
 
@@ -25,6 +25,9 @@ def table() -> list[web.RouteDef]:
         web.get(one, workflows.got),
         web.delete(one, workflows.deleted),
         web.get(f"{one}/log", logs.logged),
+        web.get(f"{one}/explain", explaining.explained),
+        web.get(f"{one}/event-log", eventlog.logged),
+        web.get(f"{BASE}/top", explaining.top),
         web.get(f"{one}/{{pod}}/log", logs.logged),
         web.get(f"{BASE}/workflow-events", watching.watched),
         web.get(f"{BASE}/workflow-events/", watching.watched),

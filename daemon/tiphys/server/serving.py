@@ -9,7 +9,7 @@ import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
-from tiphys.server import admission, context, problems, routes
+from tiphys.server import admission, context, eventlog, problems, routes
 from tiphys.server.context import Context
 from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
@@ -28,6 +28,7 @@ def application(here: Context) -> web.Application:
     size = here.guard.settings.body_bytes or here.limits.file_bytes
     made = web.Application(client_max_size=size, middlewares=[problems.translated, admission.admitted])
     made[context.KEY] = here
+    made[eventlog.LOGS] = {}
     made.add_routes(routes.table())
     made.on_response_prepare.append(admission.prepared)
     made.on_shutdown.append(_end_streams)
