@@ -13,6 +13,8 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
+import gc
 import heapq
 import json
 import os
@@ -42,14 +44,20 @@ RECENT_ENDS = 4096
 LINE = re.compile(rb'\{"told":"(\w+)","id":("(?:[^"\\]|\\.)*")')
 TICKS = os.sysconf("SC_CLK_TCK")
 IDLE_SECONDS = 60.0
+LISTEN_SECONDS = 0.004  # what a step prints is read at its end; of one that runs longer, as it comes
 ORPHANED_GRACE_SECONDS = 2.0
 UNHEARD = b"[the launcher of steps was killed while this one ran: what was printed after this line may be lost]\n"
 STATUS_FD, ARGUMENTS_FD = 3, 4
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MNT_DETACH, CLONE_NEWNS = 0x20, 0x1000, 0x4000, 1 << 18, 1 << 19, 2, 0x20000
+SFD_NONBLOCK_CLOEXEC, SIGSET_BYTES = 0o2004000, 128
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, READ_ONLY_NOSUID_NODEV = 442, -100, 0x8000, 7
 MOST_ROOTS = 64
 PR_SET_CHILD_SUBREAPER = 36
 PUNCH_HOLE_KEEP_SIZE = 3
+KEPT = (
+    *("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace"),
+    *("tidy", "delete", "trees", "state", "overlay", "progress"),
+)
 PIDFD_INFO_SIZE, PIDFD_INFO_EXIT = 64, 1 << 3
 PIDFD_GET_INFO = (3 << 30) | (PIDFD_INFO_SIZE << 16) | (0xFF << 8) | 11
 DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP]  # those ignored here; the rest are reset
@@ -128,6 +136,8 @@ def send_signal(pids: Iterable[int], number: int) -> None:
 class Capture:
     """A file that keeps the last `limit` bytes written to it: what is over is punched out of its front, offsets stay."""
 
+    __slots__ = ("fd", "limit", "path", "size", "start")
+
     def __init__(self, path: str, limit: int) -> None:
         self.path, self.limit, self.fd = path, limit, -1
         self.size = self.start = 0
@@ -177,6 +187,11 @@ class Capture:
 
 class Attempt:
     """A step that runs, or is being cleared away."""
+
+    __slots__ = (
+        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "id", "isolated", "kill_at", "log", "out", "peak",
+        "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
+    )  # fmt: skip
 
     def __init__(self, request: Json, scratch: str) -> None:
         self.request = request
@@ -294,6 +309,9 @@ class Launcher:
         self.recent: dict[str, bytes] = {}
         self.past: set[int] = set()
         self.journals: dict[str, int] = {}
+        self.lines: dict[str, list[bytes]] = {}
+        self.over_with: list[Attempt] = []
+        self.unread: dict[Attempt, float] = {}
         self.packs: dict[str, int] = {}
         self.clients: dict[int, Client] = {}
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -336,9 +354,11 @@ class Launcher:
         """Serve until told to leave and nothing is left, or idle without a client."""
         while not (self.leaving and not self.running):
             wait = IDLE_SECONDS if not self.timers else max(self.timers[0][0] - time.monotonic(), 0.0)
-            for fd, events in self.poll.poll(min(wait, IDLE_SECONDS)):
+            for fd, events in self.poll.poll(min(wait, LISTEN_SECONDS if self.unread else IDLE_SECONDS)):
                 if react := self.by_fd.get(fd):
                     react(events)
+            if self.unread:
+                self.listen()
             while self.timers and self.timers[0][0] <= time.monotonic():
                 heapq.heappop(self.timers)[2]()
             for client in list(self.clients.values()):
@@ -347,6 +367,22 @@ class Launcher:
                 self.idle_since = time.monotonic()
             elif time.monotonic() - self.idle_since >= IDLE_SECONDS:
                 self.leaving = True
+        self.settle()
+
+    def listen(self) -> None:
+        """Read what those steps print that have not ended at once."""
+        before = time.monotonic() - LISTEN_SECONDS
+        while self.unread:
+            attempt = next(iter(self.unread))
+            if self.unread[attempt] > before:
+                return
+            del self.unread[attempt]
+            for fd in attempt.pipes:
+                self.watch(fd, functools.partial(self.heard, attempt, fd))
+
+    def heard(self, attempt: Attempt, fd: int, _events: int) -> None:
+        """A step has printed something."""
+        self.copy(attempt, fd, rounds=4)
 
     def accept(self, listener: socket.socket) -> None:
         """A client came."""
@@ -413,6 +449,7 @@ class Launcher:
 
     def forget(self, id_: str, group: str) -> None:
         """Nobody will ask for an ended attempt again; its id may even be used anew."""
+        self.settle()
         if id_ in self.running or hash(id_) not in self.past:
             return
         self.recent.pop(id_, None)
@@ -423,6 +460,7 @@ class Launcher:
 
     def forget_run(self, group: str) -> None:
         """Nobody will ask for any attempt of a run again, and its folder goes."""
+        self.settle()
         for told, id_, _ in scan(f"{self.options.root}/{group}/journal"):
             if told == "ended" and id_ not in self.running:
                 self.past.discard(hash(id_))
@@ -444,6 +482,7 @@ class Launcher:
         if (record := self.recent.get(id_)) or hash(id_) not in self.past:
             return record
         found = None
+        self.settle()
         for group in os.listdir(self.options.root):
             for told, other, line in scan(f"{self.options.root}/{group}/journal"):
                 if other == id_ and told in {"ended", "forgotten"}:
@@ -556,7 +595,7 @@ class Launcher:
         if owner := attempt.request.get("owner"):
             os.fchown(both, owner[0], owner[1])
         attempt.pipes[reader] = is_out
-        self.watch(reader, lambda _events: self.copy(attempt, reader, rounds=4))
+        self.unread[attempt] = time.monotonic()
         return both
 
     def copy(self, attempt: Attempt, fd: int, *, rounds: int) -> None:
@@ -679,22 +718,31 @@ class Launcher:
 
     def reap(self) -> None:
         """Look at every child that ended; a step's own group dies before its leader's pid is given back."""
+        plain: list[Attempt] = []
+        strays = False
         while True:
             try:
                 seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return
+                break
             if seen is None:
-                return
-            attempt = self.by_pid.pop(seen.si_pid, None)
+                break
+            pid = seen.si_pid
+            attempt = self.by_pid.pop(pid, None)
             if attempt and not attempt.isolated:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(seen.si_pid, signal.SIGKILL)
-            _, status, usage = os.wait4(seen.si_pid, 0)
+                    os.killpg(pid, signal.SIGKILL)
+                plain.append(attempt)
+            _, status, usage = os.wait4(pid, 0)
             if attempt:
-                self.exited(attempt, seen.si_pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+                self.exited(attempt, pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
             else:
-                self.sweep()
+                strays = True
+        if plain or strays:
+            killed = self.sweep()
+            for attempt in plain:
+                self.finish_when_alone(attempt, CLEARING_ROUNDS, killed=killed)
+        self.settle()
 
     def exited(self, attempt: Attempt, pid: int, status: int, cpu: float, peak: int) -> None:
         """A process that an attempt waits for ended: the step itself (or bwrap), or afterwards its namespace's init."""
@@ -706,8 +754,7 @@ class Launcher:
         attempt.code, attempt.ended_at = (code if code >= 0 else 128 - code), time.time()
         if not attempt.isolated:
             attempt.cpu, attempt.peak = cpu, peak
-            self.finish_when_alone(attempt, CLEARING_ROUNDS)
-            return
+            return  # the rest follows when all that ended with it is known
         attempt.look()
         if attempt.child and is_own_child(attempt.child):
             self.by_pid[attempt.child] = attempt
@@ -715,9 +762,8 @@ class Launcher:
         else:
             self.finish(attempt)
 
-    def finish_when_alone(self, attempt: Attempt, rounds: int) -> None:
+    def finish_when_alone(self, attempt: Attempt, rounds: int, *, killed: bool) -> None:
         """Finish a step without isolation once all that it started is dead (or will not die: a process may hang in the kernel)."""
-        killed = self.sweep()
         try:
             os.killpg(attempt.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -726,7 +772,7 @@ class Launcher:
         except PermissionError:
             rounds = 0
         if rounds:
-            self.later(0.002, lambda: self.finish_when_alone(attempt, rounds - 1))
+            self.later(0.002, lambda: self.finish_when_alone(attempt, rounds - 1, killed=self.sweep()))
         else:
             self.finish(attempt)
 
@@ -752,6 +798,7 @@ class Launcher:
 
     def finish(self, attempt: Attempt, failure: str = "", *, missing: bool = False) -> None:
         """Collect what is left of an attempt, write its end down, report it."""
+        self.unread.pop(attempt, None)
         for fd in list(attempt.pipes):
             self.copy(attempt, fd, rounds=1 << 20)
             if fd in attempt.pipes:
@@ -775,6 +822,8 @@ class Launcher:
             attempt.out.close(remove=True)
         if state := attempt.request.get("state"):
             record["state"] = read_folder(state)
+        if said := read_end(attempt.request.get("progress", "")):
+            record["state"] = {**record.get("state", {}), "progress": said}
         self.conclude(attempt, record)
 
     def own_words(self, attempt: Attempt, capture: Capture) -> str:
@@ -787,29 +836,43 @@ class Launcher:
         return tail[begin:].decode(errors="replace").strip().removeprefix("bwrap: ")
 
     def conclude(self, attempt: Attempt, record: Json) -> None:
-        """Write the end down, after what the step left is where it stays, and before anything that tells of the end is deleted."""
+        """Have the end written down, and forget the attempt."""
         if attempt.log.size and attempt.log.size <= PACKED_BYTES:
             with contextlib.suppress(OSError):
                 record["log"] = self.pack(attempt)
-        if attempt.root:
-            self.give_back(attempt, attempt.root)
-        elif attempt.borrowed:
-            keep_upper(attempt.borrowed, attempt.request["overlay"]["keep"])
-        line = encode(record)
-        self.write(self.journal_of(attempt), line + b"\n")
         attempt.log.close(remove="log" in record or not attempt.log.size)
+        line = encode(record)
+        self.lines.setdefault(self.journal_of(attempt), []).append(line)
+        self.over_with.append(attempt)
         self.running.pop(attempt.id, None)
         self.recent[attempt.id] = line
         self.past.add(hash(attempt.id))
         if len(self.recent) > RECENT_ENDS:
             del self.recent[next(iter(self.recent))]
         self.tell(line)
-        for path in [*([attempt.status] if attempt.isolated else []), *attempt.request.get("delete", ())]:
+
+    def settle(self) -> None:
+        """Write down what has come to be known, in one write for each journal; and only then let go of what ended."""
+        lines, self.lines = self.lines, {}
+        for path, of in lines.items():
+            self.write(path, b"\n".join(of) + b"\n")
+        over, self.over_with = self.over_with, []
+        for attempt in over:
+            self.clean(attempt)
+
+    def clean(self, attempt: Attempt) -> None:
+        """Take away what an ended attempt needs no more."""
+        request = attempt.request
+        if attempt.root:
+            self.give_back(attempt, attempt.root)
+        elif attempt.borrowed:
+            keep_upper(attempt.borrowed, request["overlay"]["keep"])
+        for path in [*([attempt.status] if attempt.isolated else []), *request.get("delete", ())]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        for path in attempt.request.get("trees", ()):
+        for path in request.get("trees", ()):
             delete_tree(path)
-        for path in attempt.request.get("tidy", ()):
+        for path in request.get("tidy", ()):
             discard(path)
 
     def pack(self, attempt: Attempt) -> list[int]:
@@ -826,8 +889,8 @@ class Launcher:
         return f"{self.options.root}/{attempt.request['group']}/journal"
 
     def journal(self, attempt: Attempt, record: Json) -> None:
-        """Append a record to the journal of the attempt's run, which is open."""
-        self.write(self.journal_of(attempt), encode(record) + b"\n")
+        """Have a record appended to the journal of the attempt's run."""
+        self.lines.setdefault(self.journal_of(attempt), []).append(encode(record))
 
     def write(self, path: str, lines: bytes) -> str:
         """Append to a journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory."""
@@ -1001,10 +1064,12 @@ class Client:
             self.launcher.begin(requests)
             for request in requests:
                 self.launcher.handle(self, request)
+            self.launcher.settle()
 
     def flush(self) -> None:
         """Write what waits, as much as goes."""
         if self.outbox:
+            self.launcher.settle()  # nobody is told what is not written down
             self.unsent += b"[" + b",".join(self.outbox) + b"]\n"
             self.outbox = []
         if not self.unsent or self.connection.fileno() < 0:
@@ -1039,12 +1104,14 @@ def prepare(entries: Iterable[list[Any]]) -> None:
     for kind, path, *rest in entries:
         if kind == "dir":
             mode, uid, gid = rest
-            with contextlib.suppress(FileExistsError):
+            try:
                 os.mkdir(path, mode)
-                if mode & ~0o755:
-                    os.chmod(path, mode)
-                if uid >= 0:
-                    os.chown(path, uid, gid)
+            except FileExistsError:
+                continue
+            if mode & ~0o755:
+                os.chmod(path, mode)
+            if uid >= 0:
+                os.chown(path, uid, gid)
         elif kind == "tree":
             os.makedirs(path, exist_ok=True)
         elif kind == "mode":
@@ -1079,10 +1146,29 @@ def read_folder(path: str) -> dict[str, str]:
     return found
 
 
+def read_end(path: str) -> str:
+    """The end of a small plain file that a step may have written, which is deleted; "" where there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC) if path else -1
+    except OSError:
+        return ""
+    if fd < 0:
+        return ""
+    with open(fd, "rb") as file, contextlib.suppress(OSError):
+        os.unlink(path)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            file.seek(max(0, os.fstat(fd).st_size - STATE_BYTES))
+            return file.read(STATE_BYTES).decode(errors="replace")
+    return ""
+
+
 def discard(path: str) -> None:
     """Delete a directory if it is empty, the overlay's own empty folders included."""
-    with contextlib.suppress(OSError):
+    try:
         os.rmdir(path)
+    except OSError:
+        pass
+    else:
         return
     with contextlib.suppress(OSError):
         os.unlink(f"{path}/work/incompat/volatile/dirty")
@@ -1145,8 +1231,7 @@ def explain_start(error: Exception, request: Json) -> str:
 
 def skeleton(request: Json) -> Json:
     """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
-    kept = ("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace", "tidy", "delete", "trees", "state", "overlay")
-    return {name: request[name] for name in kept if name in request} | {"at": time.time()}
+    return {name: request[name] for name in KEPT if name in request} | {"at": time.time()}
 
 
 def scan(path: str) -> Iterable[tuple[str, str, bytes]]:
@@ -1162,7 +1247,7 @@ def run_quietly(argv: list[str]) -> str:
     said = os.memfd_create("said")
     try:
         actions = [(os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
-        pid = os.posix_spawn(argv[0], argv, {"PATH": os.defpath}, file_actions=actions, setsigdef=DEFAULT_SIGNALS)
+        pid = os.posix_spawn(argv[0], argv, {"PATH": os.defpath}, file_actions=actions, setsigmask=[], setsigdef=DEFAULT_SIGNALS)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return "" if code == 0 else os.pread(said, 4096, 0).decode(errors="replace").strip() or f"exit code {code}"
     except OSError as error:
@@ -1236,6 +1321,15 @@ def own_namespace() -> str:
     return ""
 
 
+def told_of_ends() -> int:
+    """A descriptor that can be read when a child has ended: no signal handler has to run for each of them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    mask = ctypes.create_string_buffer(struct.pack("Q", 1 << (signal.SIGCHLD - 1)), SIGSET_BYTES)
+    fd: int = libc.signalfd(-1, mask, SFD_NONBLOCK_CLOEXEC)
+    checked(fd < 0, "signalfd")
+    return fd
+
+
 def keep() -> None:
     """In a foreground run, stay behind as the launcher's parent: should it be killed, kill the steps it was the parent of."""
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -1289,7 +1383,7 @@ def main() -> int:
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    ended = told_of_ends()
     namespace_error = own_namespace()
     launcher = Launcher(options)
     launcher.overlay_error = namespace_error
@@ -1301,9 +1395,14 @@ def main() -> int:
     def woken(_events: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(wake_reader, 4096)
+
+    def reap(_events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(ended, SIGSET_BYTES)
         launcher.reap()
 
     launcher.watch(wake_reader, woken)
+    launcher.watch(ended, reap)
     if owner >= 0:
         launcher.watch(owner, lambda _events: launcher.owner_gone(owner))
     launcher.recover()
@@ -1318,6 +1417,8 @@ def main() -> int:
         listener.setblocking(False)
         launcher.watch(listener.fileno(), lambda _events: launcher.accept(listener))
         tell_systemd("READY=1")
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
         launcher.run()
         for root in launcher.roots:
             launcher.drop(root)

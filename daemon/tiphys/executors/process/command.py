@@ -6,7 +6,6 @@ The environment made here goes to the launcher and from there into the process, 
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -29,8 +28,7 @@ class CommandError(TiphysError):
     """The step cannot be started as its template says; an Error, not a Failed of the user's making."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A command line and environment, complete."""
 
     argv: list[str]
@@ -107,8 +105,10 @@ def field_value(path: str, order: WorkOrder, container: Container) -> str:
 class Environment:
     """Builds the environments of attempts. `base`: what every step gets before its own variables."""
 
+    __slots__ = ("_progress_file", "_secrets", "base")
+
     def __init__(self, base: Mapping[str, str], secrets: Secrets, progress_file: str = "") -> None:
-        self.base = dict(base)
+        self.base = base
         self._secrets = secrets
         self._progress_file = progress_file
 
@@ -178,6 +178,9 @@ class Environment:
 
 def check_sizes(written: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> None:
     """CommandError for a single text that the kernel refuses. Of the values only `written`, the arguments of the manifest, is shown."""
+    whole = "".join((*argv, *env, *env.values()))
+    if len(whole) < SURELY_FITS and whole.isascii() and "\0" not in whole:
+        return
     for index, word in enumerate(argv):
         if not word.isascii() and not is_text(word):
             raise CommandError(f"argument {index} of the command holds bytes that are not UTF-8; hand them over in the environment")

@@ -26,6 +26,7 @@ from tiphys.executors.process.isolation import Fence, Plan, User
 from tiphys.executors.process.link import Link
 from tiphys.executors.process.places import Directories
 from tiphys.executors.process.pods import Pod
+from tiphys.executors.process.slots import Slots
 from tiphys.executors.process.states import States
 from tiphys.executors.process.view import normal, within
 from tiphys.secrets import Secrets
@@ -66,10 +67,11 @@ class ProcessExecutor:
         self._root, self._scratch = str(link.directories.root), str(link.directories.scratch)
         self._states_on_disk = str(link.directories.states)
         self._secrets = secrets
-        self._states = States(self._state)
+        self._states = States(self._state, self._progress)
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
-        self._slots = anyio.CapacityLimiter(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
+        self._slots = Slots(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
         self._plans: dict[str, Plan] = {}
+        self._pods: dict[str, Pod] = {}
         self._early: dict[str, Outcome] = {}
         self._programs: dict[tuple[str, str, str], str] = {}
         self._ground: isolation.Ground | None = None
@@ -89,7 +91,7 @@ class ProcessExecutor:
         if pod is None:
             self._early[order.id] = outcomes.error("the process executor runs templates with containers only")
             return self._handle(order.id)
-        await self._slots.acquire_on_behalf_of(order.id)
+        await self._slots.take(order.id)
         self._link.when_ended(order.id, self._release)
         try:
             early = await self._start(order, pod)
@@ -100,6 +102,7 @@ class ProcessExecutor:
             self._early[order.id] = early
             self._release(order.id)
         else:
+            self._pods[order.id] = pod
             self._states.began(order, pod)
         return self._handle(order.id)
 
@@ -134,16 +137,24 @@ class ProcessExecutor:
     async def _prepared(self, order: WorkOrder, pod: Pod, words: Sequence[str]) -> tuple[Plan | None, dict[str, Any]]:
         """The attempt's place and the launcher's request. No place: without isolation the command is looked for first, and is not there."""
         plan, script = await self._plan(order, pod)
-        prepare = [*plan.prepare, ("dir", self._state(order.id), 0o700, *(self._user.owner or (-1, -1)))]
-        progress_file = isolation.progress_file() if plan.view.private else f"{self._state(order.id)}/{pods.PROGRESS_FILE}"
+        prepare = [*plan.prepare]
+        progress_file = isolation.progress_file() if plan.view.private else self._progress(order.id)
+        plan.request["trees"] = []
+        if plan.view.private or pod.supervised:
+            prepare.append(("dir", self._state(order.id), 0o700, *(self._user.owner or (-1, -1))))
+            plan.request["state"] = self._state(order.id)
+            plan.request["trees"].append(self._state(order.id))
+        if not plan.view.private:
+            plan.request["progress"] = progress_file
+            if self._user.owner:  # who may not make files there
+                prepare.append(("file", progress_file, 0o600, "", *self._user.owner))
         place = self._environment.at(progress_file, self._seen(order))
         in_view = isolation.SCRIPT if plan.view.private else script
         if pod.source:
             prepare.append(("file", script, 0o755, pod.source))
             plan.request["delete"] = [script]
-        plan.request["state"] = self._state(order.id)
-        plan.request["trees"] = [self._state(order.id)]
-        prepare += await self._volume_files(order, pod, plan)
+        if pod.volumes:
+            prepare += await self._volume_files(order, pod, plan)
         if order.wanted.container_logs:
             prepare += [("tree", str(self._logs(order.id))), ("mode", str(self._logs(order.id)), 0o777)]
         if pod.supervised:
@@ -182,8 +193,9 @@ class ProcessExecutor:
         }
         if hidden:
             request["hidden_arguments"] = hidden
-        for name in [name for name, value in env.items() if not value.isascii() and not command.is_text(value)]:
-            request.setdefault("bytes_env", {})[name] = os.fsencode(env.pop(name)).decode("latin-1")
+        if not "".join(env.values()).isascii():
+            for name in [name for name, value in env.items() if not command.is_text(value)]:
+                request.setdefault("bytes_env", {})[name] = os.fsencode(env.pop(name)).decode("latin-1")
         if order.deadline is not None:
             request["deadline"] = order.deadline.timestamp()
         if self._user.owner:
@@ -201,6 +213,12 @@ class ProcessExecutor:
         """Where the attempt says how far it is. Isolated, on disk: what a step can write must not fill the host's memory."""
         top = self._scratch if self._fence is None else self._states_on_disk
         return f"{top}/{places.scratch_key(order_id)}.state"
+
+    def _progress(self, order_id: str) -> str:
+        """The file in which the attempt's program says how far it is."""
+        if self._fence is None:
+            return f"{self._scratch}/{places.scratch_key(order_id)}.progress"
+        return f"{self._state(order_id)}/{pods.PROGRESS_FILE}"
 
     def _own_places(self, order_id: str, plan: Plan) -> dict[str, str]:
         """The home of a pod's containers ("": it is in their environment), and the folder of their own logs."""
@@ -240,6 +258,7 @@ class ProcessExecutor:
 
     async def _plan(self, order: WorkOrder, pod: Pod) -> tuple[Plan, str]:
         """The attempt's place, and the host file of its script ("": it is none)."""
+        where = places.place(order.id)
         working_directory = normal(pod.main.container.working_dir or "/")
         script = f"{self._scratch}/{places.scratch_key(order.id)}.script" if pod.source else ""
         files = [(isolation.SCRIPT, script)] if script else []
@@ -248,12 +267,13 @@ class ProcessExecutor:
             _, prefix = pods.program()
             if any(within(prefix, top) for top in views.HIDDEN):
                 files.append((prefix, prefix))
+        mounts = volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)[0]
         own_logs = [isolation.Mount(path=pods.LOGS, source=str(self._logs(order.id)))] if order.wanted.container_logs else []
         asked = isolation.Asked(
-            folder=f"{self._root}/{places.place(order.id).group}/{places.place(order.id).key}",
+            folder=f"{self._root}/{where.group}/{where.key}",
             working_directory=working_directory,
             declared=declared_paths(order),
-            mounts=(*volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)[0], *own_logs),
+            mounts=(*mounts, *own_logs),
             files=tuple(files),
             state=self._state(order.id),
             brings_in=bool(order.inputs),
@@ -313,7 +333,7 @@ class ProcessExecutor:
         record = await self._link.ended(order.id)
         faults.point("ended")
         self._states.over(order.id)
-        pod = pods.pod_of(order)
+        pod = self._pods.pop(order.id, None) or pods.pod_of(order)
         if record is None or pod is None:
             return Outcome(kind=OutcomeKind.INTERRUPTED, message=f"{outcomes.INTERRUPTED}: the attempt cannot be found")
         container = pod.main.container
@@ -372,6 +392,7 @@ class ProcessExecutor:
     async def remove(self, order_id: str) -> None:
         """Forget a finished attempt, and delete its folder and log."""
         self._plans.pop(order_id, None)
+        self._pods.pop(order_id, None)
         self._early.pop(order_id, None)
         self._link.forget(order_id)
         await anyio.to_thread.run_sync(_delete, self._directories.folder(order_id))
@@ -410,10 +431,7 @@ class ProcessExecutor:
         return self._directories.folder(order_id)
 
     def _release(self, order_id: str) -> None:
-        try:
-            self._slots.release_on_behalf_of(order_id)
-        except RuntimeError:
-            return  # an adopted attempt holds no slot
+        self._slots.give_back(order_id)
 
     def _handle(self, order_id: str) -> Handle:
         """The attempt's handle; without a host where it never came to one."""

@@ -9,9 +9,12 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from tiphys.errors import InvalidSettings
 from tiphys.executors.process import view as views
@@ -104,8 +107,7 @@ def user_named(name: str) -> User:
     return User(uid=found.pw_uid, gid=found.pw_gid, name=found.pw_name, switch=switch)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt's place: its view, what to make before the start, and the fields of the launcher's request."""
 
     view: View
@@ -115,7 +117,7 @@ class Plan:
     @property
     def leavings(self) -> View:
         """The view for reading what the step left."""
-        return replace(self.view, writing=False)
+        return structs.replace(self.view, writing=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,13 +219,13 @@ class Fence:
         """The launcher mounts the overlay itself, in its own mount namespace; its folders are the attempt's, or borrowed until needed."""
         bound = [*(path for path in ground.bound if not any(within(one, path) for one in own)), *ground.always]
         overlay = {"lower": [self.mask, "/"], "bound": bound, "upper": view.private, "work": f"{attempt.folder}/work"}
-        return replace(view, shared=(*bound, *ground.writable)), list(ground.last), {"overlay": overlay}
+        return structs.replace(view, shared=(*bound, *ground.writable)), list(ground.last), {"overlay": overlay}
 
     def _composed(self, ground: "Ground", attempt: "Asked", view: View, own: set[str], entries: list[Entry]) -> Made:
         entries += [("tree", attempt.folder), ("dir", view.private, 0o755, -1, -1)]
         shared: list[str] = []
         self._compose("/", own, view.private, entries, shared)
-        made = replace(view, shared=(*shared, *ground.always, *ground.writable), over_host=False)
+        made = structs.replace(view, shared=(*shared, *ground.always, *ground.writable), over_host=False)
         for path in ("/tmp", "/run", HOME, STAGING, STATE):  # noqa: S108 (the view's own)
             entries += made.folders(path)
         words = [
@@ -276,8 +278,7 @@ class Ground:
     last: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """A volume: the host folder or file `source` shown at `path`. `filled`: somebody else makes it, with what is in it."""
 
     path: str
@@ -286,8 +287,7 @@ class Mount:
     filled: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt asks of its place. `files`: view paths of read-only files, and the host's. `state`: the host folder in which it says
     how far it is. `brings_in`: files are put in before the start. `own_root`: mount points are made in its root.
     """

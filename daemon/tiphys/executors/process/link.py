@@ -1,5 +1,6 @@
 """What this process knows of attempts through the launcher: which run, which ended and how; kept up across a launcher's death."""
 
+import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -28,8 +29,8 @@ class Waiting:
         self.stop: Json | None = None
         self.running = False
         self.record: Json | None = None
-        self.known = anyio.Event()
-        self.ended = anyio.Event()
+        self.known = asyncio.Event()
+        self.ended = asyncio.Event()
 
 
 class Link:
@@ -104,7 +105,7 @@ class Link:
         if waiting is not None and waiting.ended.is_set():
             del self._attempts[order_id]
 
-    async def end_of(self, order_id: str) -> anyio.Event | None:
+    async def end_of(self, order_id: str) -> asyncio.Event | None:
         """Set when the attempt ends; None: nobody knows the attempt."""
         waiting = await self._found(order_id)
         return None if waiting is None else waiting.ended

@@ -11,6 +11,7 @@ from pathlib import Path
 from tiphys.errors import TiphysError
 
 UNSAFE = re.compile(r"[^-._a-zA-Z0-9]")
+PLAIN = re.compile(r"[-_a-zA-Z0-9][-._a-zA-Z0-9]{,159}")
 LONGEST_NAME = 160
 LONGEST_SOCKET = 100  # sockaddr_un takes 108
 
@@ -29,9 +30,9 @@ class Place:
 
 def safe(text: str) -> str:
     """A file name for any text; different texts get different names."""
+    if PLAIN.fullmatch(text):
+        return text
     name = UNSAFE.sub("_", text)
-    if name == text and 0 < len(name) <= LONGEST_NAME and not name.startswith("."):
-        return name
     return f"{name.lstrip('.')[:LONGEST_NAME]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,7 @@ DEFAULTS = {"initialDelaySeconds": 0, "periodSeconds": 10, "timeoutSeconds": 1, 
 IGNORED_CODES = frozenset({137, 143})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One container of a pod. `source`: a script's text. `tries`: executions in total, `pause` seconds between them."""
 
     container: Container
@@ -47,20 +45,14 @@ class Part:
     mounts: tuple[VolumeMount, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pod:
-    """All containers of an order. `supervised`: they need the supervisor."""
+class Pod(msgspec.Struct, frozen=True, kw_only=True):
+    """All containers of an order. `main`: the one whose files and output count. `supervised`: they need the supervisor."""
 
     parts: tuple[Part, ...]
+    main: Part
     volumes: tuple[Volume, ...]
     supervised: bool = True
-    source: str | None = field(default=None)
-
-    @property
-    def main(self) -> Part:
-        """The container whose files and output count."""
-        mains = [part for part in self.parts if part.role == "main"]
-        return next((part for part in mains if part.container.name == "main"), mains[0])
+    source: str | None = None
 
 
 def pod_of(order: WorkOrder) -> Pod | None:
@@ -69,13 +61,15 @@ def pod_of(order: WorkOrder) -> Pod | None:
     if isinstance(work, Command):
         main = Part(container=work.container, role="main", source=work.source, mounts=work.container.volume_mounts)
         supervised = order.daemon and work.container.readiness_probe is not None
-        return Pod(parts=(main,), volumes=work.volumes, supervised=supervised, source=work.source)
+        return Pod(parts=(main,), main=main, volumes=work.volumes, supervised=supervised, source=work.source)
     if not isinstance(work, PodWork):
         return None
     found = tuple(parts(work.template))
-    if not any(part.role == "main" for part in found):
+    mains = [part for part in found if part.role == "main"]
+    if not mains:
         return None
-    return Pod(parts=found, volumes=work.volumes, source=next((part.source for part in found if part.source is not None), None))
+    main = next((part for part in mains if part.container.name == "main"), mains[0])
+    return Pod(parts=found, main=main, volumes=work.volumes, source=next((part.source for part in found if part.source is not None), None))
 
 
 def parts(template: Template) -> Iterator[Part]:

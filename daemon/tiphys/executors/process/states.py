@@ -31,10 +31,11 @@ class Watched:
 
 
 class States:
-    """The live attempts of one executor. `folder`: an order id's state folder."""
+    """The live attempts of one executor. `folder`: an order id's state folder; `progress`: its program's progress file."""
 
-    def __init__(self, folder: Callable[[str], str]) -> None:
+    def __init__(self, folder: Callable[[str], str], progress: Callable[[str], str]) -> None:
         self._folder = folder
+        self._progress_file = progress
         self._live: dict[str, Watched] = {}
         self._pods: dict[str, Watched] = {}
         self._ready: list[str] = []
@@ -109,7 +110,7 @@ class States:
         found = []
         for order_id, watched in live.items():
             try:
-                with Path(self._folder(order_id), pods.PROGRESS_FILE).open("rb") as file:
+                with Path(self._progress_file(order_id)).open("rb") as file:
                     file.seek(max(0, file.seek(0, 2) - 256))
                     progress = pods.progress(file.read(256).decode(errors="replace"))
             except OSError:

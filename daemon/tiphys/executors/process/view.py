@@ -10,8 +10,9 @@ A step's own links decide nothing outside its view: they are resolved here, as t
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from tiphys.executors.process import merging
 
@@ -44,8 +45,7 @@ def within(path: str, top: str) -> bool:
     return path == top or path.startswith(top.rstrip("/") + "/")
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
+class View(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt's view.
 
     `private`: the host folder of the step's own files ("": no isolation, the host is the view). `shared`: view paths that are the
