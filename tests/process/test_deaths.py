@@ -304,3 +304,15 @@ def test_what_a_killed_launcher_left_of_steps_that_ended_is_deleted_by_the_next(
     anyio.run(launched)
     assert not list(states.iterdir())
     end_daemon_launcher(tmp_path)
+
+
+async def test_a_run_that_begins_while_the_folders_of_deleted_runs_are_looked_for_keeps_its_own(tmp_path, isolation):
+    known = {"uid-old": None}
+    async with opened(tmp_path, isolation) as executor, anyio.create_task_group() as group:
+        for name in ("uid-old", "uid-deleted"):
+            (tmp_path / "attempts" / name).mkdir()
+        group.start_soon(executor.sweep, known.keys())
+        known["uid-new"] = None
+        (tmp_path / "attempts" / "uid-new").mkdir()
+    left = {path.name for path in (tmp_path / "attempts").iterdir() if not path.name.startswith(".")}
+    assert left == {"uid-old", "uid-new"}

@@ -157,7 +157,7 @@ class Engine:
             if not run.run.phase.completed or retention.concerns(run.run, run.manifest.workflow.spec):
                 self._inbox.post(events.DaemonStarted(at=now(), uid=run.run.uid))
         for executor in self.executors.values():
-            self._group.start_soon(executor.sweep, {run.run.uid for run in rows.runs})
+            self._group.start_soon(executor.sweep, self._state.runs.keys())  # as they are when it looks: work may come meanwhile
         if self.registry.outbox:
             self.outgoing.set()
         if self._inbox.is_empty:

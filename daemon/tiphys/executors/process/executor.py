@@ -409,8 +409,9 @@ class ProcessExecutor:
 
     async def sweep(self, known: Collection[str]) -> None:
         """Delete the folders of runs that nobody knows: they were deleted, and the daemon was killed before their folders were."""
-        kept = {places.place(f"{uid}/").group for uid in known}
-        for folder in await anyio.to_thread.run_sync(_folders, self._directories.root):
+        found = await anyio.to_thread.run_sync(_folders, self._directories.root)
+        kept = {places.place(f"{uid}/").group for uid in known}  # only now: a run that began before that look is known
+        for folder in found:
             if folder.name not in kept and not folder.name.startswith("."):
                 self._link.forget_run(f"{folder.name}/")
                 await anyio.to_thread.run_sync(_delete, folder)
