@@ -178,6 +178,7 @@ class Daemon:
             repositories=settings.artifacts.repositories,
         )
         self._house.refuses = self._refuses
+        self._house.artifacts = self._artifacts
         self._house.when_definitions_change(lambda: secrets.keep(self._house.definitions()))
         secrets.keep(self._house.definitions())
         for notice in made.notices:

@@ -15,7 +15,7 @@ async def deleted(served, *names):
         uids.append((await served.until(f"/workflows/default/{name}", "Succeeded"))["metadata"]["uid"])
         await served.ask("DELETE", f"/workflows/default/{name}")
     with anyio.fail_after(5):
-        while (await served.ask("GET", "/workflows/default"))[1]["items"]:
+        while served.house.runs():
             await anyio.sleep(0.01)
     return uids
 

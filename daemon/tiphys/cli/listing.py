@@ -138,6 +138,7 @@ def _shortened(value: str) -> str:
 
 def _selector(wish: Wish) -> str:
     parts = [wish.selector] if wish.selector else []
+    parts.append(f"{LABELS}workflow-archiving-status!=Persisted")  # `archive list` shows those that are gone
     if wish.statuses:
         given = [status.strip() for status in wish.statuses.split(",") if status.strip()]
         if unknown := [status for status in given if status not in PHASES]:

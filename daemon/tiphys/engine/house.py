@@ -5,6 +5,8 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
+from typing import Protocol
 
 import anyio
 from msgspec import structs
@@ -26,6 +28,7 @@ from tiphys.scheduler.reasons import Explanation, Room, RunExplanation, Told
 from tiphys.scheduler.records import Manifest, Run, Settled
 from tiphys.scheduler.state import RunState
 from tiphys.spec import names
+from tiphys.spec.artifacts import Artifact
 from tiphys.spec.templates import Arguments
 from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, Document, ObjectMeta, Secret, Workflow
 
@@ -40,6 +43,14 @@ class Taken(Rejected):
     """A name that is in use."""
 
 
+class Store(Protocol):
+    """Where artifacts are."""
+
+    async def load(self, artifact: Artifact, dest: Path, namespace: str) -> None:
+        """Bring an artifact to `dest`. Raises a TiphysError."""
+        ...
+
+
 def takes_work() -> str:
     """The answer of a daemon that refuses nothing."""
     return ""
@@ -49,6 +60,8 @@ class House(Operations):
     """A daemon's operations. `refuses`, set by the app, says why no new work is taken now; "": it is."""
 
     refuses: Callable[[], str] = staticmethod(takes_work)
+    artifacts: Store | None = None
+    """Where artifacts are, set by the app; None: nobody can look at any."""
     _cleans = True
 
     def __init__(
@@ -261,6 +274,10 @@ class House(Operations):
     def runs(self) -> Sequence[Run]:
         """Every run's own row."""
         return self._engine.runs()
+
+    def row(self, uid: str) -> Run | None:
+        """A run's own row."""
+        return self._engine.run_of(uid)
 
     @property
     def namespace(self) -> str:

@@ -16,12 +16,13 @@ STRUCTS: dict[str, type[Document]] = {
         workflows.ClusterWorkflowTemplate,
         workflows.CronWorkflow,
         workflows.ConfigMap,
+        workflows.WorkflowEventBinding,
         workflows.Secret,
     )
 }
 CORE = frozenset({"ConfigMap", "Secret"})
 UNUSED = frozenset(
-    {"WorkflowEventBinding", "WorkflowTaskSet", "WorkflowTaskResult", "WorkflowArtifactGCTask", "EventBus", "EventSource", "Sensor"}
+    {"WorkflowTaskSet", "WorkflowTaskResult", "WorkflowArtifactGCTask", "EventBus", "EventSource", "Sensor"}
     | {"Application", "ApplicationSet", "AppProject", "Rollout", "AnalysisRun", "AnalysisTemplate", "ClusterAnalysisTemplate", "Experiment"}
 )
 """Kinds of argoproj.io that a file may hold and that nothing here acts on."""

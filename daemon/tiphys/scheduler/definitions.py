@@ -1,6 +1,6 @@
 """Documents in force: what a file defines, as it is now (design section 5). Runs keep the definitions of their beginning."""
 
-from tiphys.scheduler import crons, decision
+from tiphys.scheduler import crons, decision, locks
 from tiphys.scheduler.decision import Change, Decision, Refusal
 from tiphys.scheduler.events import Defined, Event, Woken
 from tiphys.scheduler.items import Definition, definition_key
@@ -38,6 +38,8 @@ def defined(state: State, event: Defined) -> Decision | Refusal:
 
 def _waiting(state: State, changed: ConfigMap, event: Defined) -> list[Event]:
     """Who waits for a semaphore whose limit this ConfigMap has may be let in now."""
-    prefix = f"{changed.metadata.namespace}/ConfigMap/{changed.metadata.name}/"
+    prefix = f"{changed.metadata.namespace}/{locks.SEMAPHORE}/{changed.metadata.name}/"
+    if changed.metadata.name == locks.STORED_LIMITS:
+        prefix = f"{changed.metadata.namespace}/{locks.DATABASE_SEMAPHORE}/"
     uids = {waiter.uid: None for lock, queue in state.shared.queues.items() if lock.startswith(prefix) for waiter in queue}
     return [Woken(at=event.at, uid=uid) for uid in uids]

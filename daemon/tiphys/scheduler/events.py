@@ -91,9 +91,10 @@ class SetNode(msgspec.Struct, frozen=True, tag=True):
 
 
 class Retry(msgspec.Struct, frozen=True, tag=True):
-    """Go on from the failed nodes."""
+    """Go on from the failed nodes, and from those (ids) in `restart`."""
 
     parameters: dict[str, str] = {}
+    restart: tuple[str, ...] = ()
 
 
 class Delete(msgspec.Struct, frozen=True, tag=True):

@@ -6,9 +6,9 @@ import msgspec
 
 from tiphys.scheduler.records import Record
 from tiphys.spec.notices import Notice
-from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, CronWorkflow, Document, WorkflowTemplate
+from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, CronWorkflow, Document, WorkflowEventBinding, WorkflowTemplate
 
-Definable = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap
+Definable = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap | WorkflowEventBinding
 """Documents that stay in force. A Secret is never one: its values are in no row."""
 
 

@@ -21,7 +21,9 @@ DATABASE_MUTEX = "Database"
 """Among controllers such a mutex lives in a shared database; on one machine there is one controller, and its journal is it."""
 SEMAPHORE = "ConfigMap"
 DATABASE_SEMAPHORE = "Semaphore"
-"""Argo keeps the limits of these in a table of its shared database; here they are settings."""
+"""Argo keeps the limits of these in a table of its shared database; here they are settings, or keys of a ConfigMap of their namespace."""
+STORED_LIMITS = "tiphys-semaphore-limits"
+"""That ConfigMap, which goes before the settings."""
 
 
 def wanted(draft: Draft, given: Synchronization, scope: Scope, name: str) -> tuple[str, ...]:
@@ -70,7 +72,11 @@ def limit(draft: Draft, lock: str) -> int:
 
 def _set(draft: Draft, lock: str) -> int:
     """The limit that settings give a semaphore, the most special first; 0: none."""
-    namespace, _, rest = lock.split("/", 2)
+    namespace, kind, rest = lock.split("/", 2)
+    stored = draft.state.shared.registry.config_map(namespace, STORED_LIMITS) if kind == DATABASE_SEMAPHORE else None
+    text = ((stored.data if stored is not None else None) or {}).get(rest, "")
+    if text.isdecimal() and int(text):
+        return int(text)
     given = draft.state.manifest.chosen.semaphores
     return given.get(f"{namespace}/{rest}") or given.get(rest, 0)
 

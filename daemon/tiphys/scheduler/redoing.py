@@ -22,11 +22,13 @@ GROUPS = frozenset({NodeType.STEPS, NodeType.STEP_GROUP, NodeType.DAG, NodeType.
 def retry(draft: Draft, wish: Retry) -> Refusal | None:
     """Delete failed nodes and what followed them, set their ancestors Running, and go on."""
     run = draft.run
-    if not run.phase.failed_or_error:
+    if run.phase is Phase.SUCCEEDED and not wish.restart:
+        return Refusal(reason="To retry a succeeded workflow, set the options restartSuccessful and nodeFieldSelector")
+    if not run.phase.failed_or_error and not (run.phase is Phase.SUCCEEDED and wish.restart):
         return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
     if run.deleting or run.collecting:
         return Refusal(reason=f"workflow {run.name} cannot be retried: it, or artifacts of it, are being deleted")
-    doomed = _doomed(draft)
+    doomed = _doomed(draft, wish.restart)
     newest = max((node.attempt for node in draft.all_nodes()), default=run.generation)
     _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
     for node_id in doomed:
@@ -84,14 +86,21 @@ class _Order:
         return found
 
 
-def _doomed(draft: Draft) -> dict[str, None]:
-    """Ids to delete: failed leaves that nothing followed well, all that came after them, and the exit handler's tree.
+def _doomed(draft: Draft, restart: Iterable[str] = ()) -> dict[str, None]:
+    """Ids to delete: failed leaves that nothing followed well, those to `restart`, all that came after them, and the exit handler's tree.
 
     What hooks did says nothing of whether a failure was handled, and a failed hook fails nothing: neither counts. Of a retried
     template only the last attempt is gone on with.
     """
     order = _Order(draft)
     doomed: dict[str, None] = {}
+    for node_id in restart:
+        node = draft.find(node_id)
+        if node is not None and node.owner:
+            above = list(_trail(draft, node))[node.role is Role.ATTEMPT :]
+            doomed.update(dict.fromkeys(_tree(draft, above[0].id)))
+            for other in above:
+                doomed.update(order.following(other.id))
     handled: dict[str, bool] = {}
     for node in draft.all_nodes():
         trail = list(_trail(draft, node))

@@ -1,117 +1,122 @@
-"""The archive: the records of workflows that were deleted by a rule or by hand."""
+"""The archive: finished workflows, also those that are no longer there otherwise. Lists of workflows hold both."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
+from datetime import datetime
 
 import anyio.to_thread
 import structlog
 from aiohttp import web
 
-from tiphys.engine.house import House, NotThere
+from tiphys.engine.house import NotThere
 from tiphys.journal.protocol import ArchivedRun
-from tiphys.server import answers, context, queries
+from tiphys.scheduler.records import Run
+from tiphys.server import answers, bodies, context, making, past, queries, steering, workflows
 from tiphys.server.problems import Problem
-from tiphys.spec.workflows import ARGO_API_VERSION
+from tiphys.spec.workflows import Workflow
 
-FIELDS = frozenset({"metadata.name", "metadata.namespace", "metadata.uid", "status.phase"})
+STARTED = re.compile(r"^spec\.startedAt(<=?|>=?)(.*)$")
+SIGNS = {"<": datetime.__lt__, "<=": datetime.__le__, ">": datetime.__gt__, ">=": datetime.__ge__}
+GONE = "the workflow is only in the archive, which keeps what it was but not how to go on with it: resubmit it"
 log = structlog.get_logger()
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
-    """GET /archived-workflows: what is known of each without its record."""
-    kept = await context.of(request).house.archive()
-    body = await anyio.to_thread.run_sync(_page, kept, dict(request.query))
-    return await answers.sent(request, body)
+    """Workflows of the archive: metadata and how they ended."""
+    here = context.of(request)
+    asked = dict(request.query)
+    bounds, kept = [], []
+    for part in filter(None, asked.get("listOptions.fieldSelector", "").split(",")):
+        if found := STARTED.match(part.strip()):
+            bounds.append((SIGNS[found[1]], queries.time(found[2], "spec.startedAt")))
+        elif not part.startswith("ext."):
+            kept.append(part)
+    asked["listOptions.fieldSelector"] = ",".join(kept)
+    prefix = asked.get("namePrefix", "")
+    query = queries.read(asked.get("namespace", ""), asked)
+
+    def chosen(all_rows: Sequence[Run]) -> tuple[Sequence[Run], dict[str, object]]:
+        meant = [one for one in all_rows if one.name.startswith(prefix) and query.matches(one)]
+        for sign, bound in bounds:
+            meant = [one for one in meant if one.started_at is not None and sign(one.started_at, bound)]
+        return queries.page(meant, asked)
+
+    found_rows = await past.rows(here.house)
+    page, metadata = await anyio.to_thread.run_sync(chosen, found_rows)
+    listing = answers.listing("WorkflowList", [past.outline(one) for one in page], metadata)
+    return answers.json(await anyio.to_thread.run_sync(answers.encoded, listing, request.query.get("fields", "")))
 
 
 async def got(request: web.Request) -> web.StreamResponse:
-    """GET /archived-workflows/{uid}; also by its name."""
-    house = context.of(request).house
-    found = await house.archived(await _uid(request))
-    return await answers.sent(request, await anyio.to_thread.run_sync(answers.encoded, found, request.query.get("fields", "")))
+    """One workflow of the archive, as it was shown last."""
+    return await workflows.of_archive(request, await _find(request))
 
 
-async def deleted(request: web.Request) -> web.Response:
-    """DELETE /archived-workflows/{uid}."""
+async def deleted(request: web.Request) -> web.StreamResponse:
+    """Take one workflow out of the archive; it stays where it is otherwise."""
     here = context.of(request)
-    uid = await _uid(request)
-    await here.house.archived(uid)
-    await here.house.forget_archived(uid)
-    log.info("archived workflow deleted", uid=uid, who=await here.peers.who(request))
+    found = await _find(request)
+    await here.house.forget_archived(found.metadata.uid)
+    log.info("archived workflow deleted", uid=found.metadata.uid, workflow=found.metadata.name, who=await here.peers.who(request))
     return answers.value({})
 
 
-async def label_keys(request: web.Request) -> web.Response:
-    """GET /archived-workflows-label-keys."""
-    kept = await context.of(request).house.archive()
-    return answers.value({"items": sorted({key for run in kept for key in run.labels})})
-
-
-async def label_values(request: web.Request) -> web.Response:
-    """GET /archived-workflows-label-values: of the label that the selector names."""
-    kept = await context.of(request).house.archive()
-    keys = [requirement.key for requirement in queries.label_selector(request.query).requirements]
-    if len(keys) != 1:
-        raise Problem(400, "listOptions.labelSelector must name one label")
-    return answers.value({"items": sorted({run.labels[keys[0]] for run in kept if keys[0] in run.labels})})
-
-
-async def named(house: House, namespace: str, name: str) -> str:
-    """The uid of the newest archived run of a name. Raises NotThere."""
-    for run in await house.archive():
-        if run.name == name and (namespace in queries.EVERYWHERE or run.namespace == namespace):
-            return run.uid
-    raise NotThere(f'workflows.argoproj.io "{name}" not found')
-
-
-async def _uid(request: web.Request) -> str:
-    """The uid that the path means."""
-    given = request.match_info["uid"]
-    house = context.of(request).house
+async def retried(request: web.Request) -> web.StreamResponse:
+    """Retry in place what is still there; of what is only in the archive nothing is left to go on with."""
+    here = context.of(request)
+    found = await _find(request)
     try:
-        await house.archived(given)
+        here.house.still(found.metadata.uid)
     except NotThere:
-        return await named(house, request.query.get("namespace", ""), request.query.get("name", "") or given)
-    return given
+        raise Problem(409, GONE) from None
+    return await steering.retry_of(request, found.metadata.uid)
 
 
-def _page(kept: Sequence[ArchivedRun], query: Mapping[str, str]) -> bytes:
-    labels = queries.label_selector(query)
-    wanted = queries.field_selector(query.get("listOptions.fieldSelector", ""))
-    if unknown := [one.name for one in wanted if one.name not in FIELDS]:
-        raise Problem(400, f"field label not supported: {unknown[0]}; there are {', '.join(sorted(FIELDS))}")
-    namespace, prefix = query.get("namespace", ""), query.get("namePrefix", "")
-    found = [
-        run
-        for run in kept
-        if (namespace in queries.EVERYWHERE or run.namespace == namespace)
-        and run.name.startswith(prefix)
-        and all((_field(run, one.name) == one.value) == one.equal for one in wanted)
-        and labels.matches(run.labels)
-    ]
-    limit, offset = queries.count(query, "listOptions.limit"), queries.count(query, "listOptions.continue")
-    end = offset + limit if limit else len(found)
-    metadata: dict[str, object] = {}
-    if len(found) > end:
-        metadata = {"continue": str(end), "remainingItemCount": len(found) - end}
-    listing = answers.listing("WorkflowList", [_shown(run) for run in found[offset:end]], metadata)
-    return answers.encoded(listing, query.get("fields", ""))
+async def resubmitted(request: web.Request) -> web.StreamResponse:
+    """The same work again, as a new workflow."""
+    here = context.of(request)
+    found = await _find(request)
+    try:
+        here.house.still(found.metadata.uid)
+    except NotThere:
+        body = await bodies.value(request)
+        if bodies.flag(body, "memoized"):
+            raise Problem(409, GONE.replace("resubmit it", "resubmit it without memoized")) from None
+        made = making.again_of(found, bodies.pairs(bodies.texts(body, "parameters")))
+        return await workflows.started(request, here, [made])
+    return await workflows.resubmit(request, found.metadata.uid)
 
 
-def _field(run: ArchivedRun, name: str) -> str:
-    return {"metadata.name": run.name, "metadata.namespace": run.namespace, "metadata.uid": run.uid, "status.phase": run.phase}[name]
+async def label_keys(request: web.Request) -> web.StreamResponse:
+    """The labels that archived workflows have."""
+    found = await context.of(request).house.archive()
+    namespace = request.query.get("namespace", "")
+    return answers.value({"items": sorted({key for one in _of(found, namespace) for key in one.labels})})
 
 
-def _shown(run: ArchivedRun) -> dict[str, object]:
-    return {
-        "apiVersion": ARGO_API_VERSION,
-        "kind": "Workflow",
-        "metadata": {
-            "name": run.name,
-            "namespace": run.namespace,
-            "uid": run.uid,
-            "creationTimestamp": run.created_at,
-            "labels": run.labels,
-        },
-        "spec": {},
-        "status": {"phase": run.phase, "startedAt": run.started_at, "finishedAt": run.finished_at},
-    }
+async def label_values(request: web.Request) -> web.StreamResponse:
+    """The values that a label (listOptions.labelSelector) has among archived workflows."""
+    key = request.query.get("listOptions.labelSelector", "").strip()
+    if not key or not re.fullmatch(r"[A-Za-z0-9./_-]+", key):
+        raise Problem(400, "listOptions.labelSelector must be the key of a label")
+    found = await context.of(request).house.archive()
+    namespace = request.query.get("namespace", "")
+    return answers.value({"items": sorted({one.labels[key] for one in _of(found, namespace) if key in one.labels})})
+
+
+def _of(found: Sequence[ArchivedRun], namespace: str) -> list[ArchivedRun]:
+    return [one for one in found if namespace in queries.EVERYWHERE or one.namespace == namespace]
+
+
+async def _find(request: web.Request) -> Workflow:
+    """The archived workflow of the path's uid, or of its name; the query may say name and namespace too. Raises NotThere."""
+    given, house = request.match_info["uid"], context.of(request).house
+    name, namespace = request.query.get("name", ""), request.query.get("namespace", "")
+    try:
+        found = await house.archived(given)
+    except NotThere:
+        return await past.newest(house, namespace, name or given)
+    meta = found.metadata
+    if name in {"", meta.name} and (namespace in queries.EVERYWHERE or namespace == meta.namespace):
+        return found
+    raise NotThere(f'workflows.argoproj.io "{given}" not found')

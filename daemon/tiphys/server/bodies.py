@@ -41,6 +41,12 @@ async def value(request: web.Request) -> dict[str, Any]:
     return found
 
 
+async def any_value(request: web.Request) -> Any:
+    """Whatever JSON a body holds; an empty body is an empty map. Raises Problem."""
+    data = await request.read()
+    return await _aside(lambda: _decoded(data), len(data))
+
+
 def _decoded(data: bytes) -> Any:
     if not data.strip():
         return {}
@@ -113,6 +119,12 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
     if found is not None and not isinstance(found, bool):
         raise Problem(400, f"{name} must be true or false")
     return bool(found)
+
+
+def dry(body: Mapping[str, Any]) -> bool:
+    """Whether a body that creates or updates wants nothing to be kept."""
+    options = body.get("createOptions") or body.get("updateOptions")
+    return flag(body, "serverDryRun") or (isinstance(options, Mapping) and bool(options.get("dryRun")))
 
 
 def texts(body: Mapping[str, Any], name: str) -> Sequence[str]:

@@ -41,6 +41,8 @@ class Context:
     peers: Peers = field(default_factory=Peers)
     guard: Guard = field(default_factory=Guard)
     stopping: anyio.Event = field(default_factory=anyio.Event)
+    defining: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while definitions are looked at and changed."""
 
 
 KEY = web.AppKey("context", Context)

@@ -4,7 +4,7 @@ import platform
 
 from aiohttp import web
 
-from tiphys.server import answers, context, peers
+from tiphys.server import answers, bodies, context, peers
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -41,3 +41,9 @@ async def userinfo(request: web.Request) -> web.Response:
     """GET /api/v1/userinfo: the user at the other end of the socket, or the token that was shown."""
     asker = peers.asking(request)
     return answers.value({"subject": asker.subject, "name": asker.name} if asker is not None else {})
+
+
+async def tracked(request: web.Request) -> web.Response:
+    """POST /api/v1/tracking/event: what Argo's pages tell of clicks; nobody here wants to know."""
+    await bodies.any_value(request)
+    return answers.value({})

@@ -1,5 +1,6 @@
-"""Definitions in force: workflow templates, cluster workflow templates, and cron workflows with how far they are."""
+"""Definitions in force, as they are shown: templates, cluster templates, event bindings, and cron workflows with how far they are."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 
 import anyio.to_thread
@@ -13,41 +14,17 @@ from tiphys.server import answers, bodies, context, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.objects import JSON
-from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, WorkflowTemplate
+from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, WorkflowEventBinding, WorkflowTemplate
 
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
-Kind = type[WorkflowTemplate] | type[ClusterWorkflowTemplate] | type[CronWorkflow]
-Shown = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow
+SOURCES = "api/"
+"""How the sources of definitions begin that were made through the API."""
 
+BORN = uuid.UUID("6d1f5f3e-6d0b-4f52-9f0b-0a5a1c6a2b11")
+"""The uid of a definition from a file is derived from its name."""
 
-async def templates(request: web.Request) -> web.Response:
-    """GET /workflow-templates/{namespace}."""
-    return await _listed(request, WorkflowTemplate)
-
-
-async def template(request: web.Request) -> web.Response:
-    """GET /workflow-templates/{namespace}/{name}."""
-    return await _got(request, WorkflowTemplate)
-
-
-async def cluster_templates(request: web.Request) -> web.Response:
-    """GET /cluster-workflow-templates."""
-    return await _listed(request, ClusterWorkflowTemplate)
-
-
-async def cluster_template(request: web.Request) -> web.Response:
-    """GET /cluster-workflow-templates/{name}."""
-    return await _got(request, ClusterWorkflowTemplate)
-
-
-async def crons(request: web.Request) -> web.Response:
-    """GET /cron-workflows/{namespace}."""
-    return await _listed(request, CronWorkflow)
-
-
-async def cron(request: web.Request) -> web.Response:
-    """GET /cron-workflows/{namespace}/{name}."""
-    return await _got(request, CronWorkflow)
+Kind = type[WorkflowTemplate] | type[ClusterWorkflowTemplate] | type[CronWorkflow] | type[WorkflowEventBinding]
+Shown = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | WorkflowEventBinding
 
 
 async def cron_run(request: web.Request) -> web.StreamResponse:
@@ -55,6 +32,7 @@ async def cron_run(request: web.Request) -> web.StreamResponse:
     await bodies.value(request)
     here = context.of(request)
     found = _find(request, CronWorkflow)
+    assert isinstance(found.document, CronWorkflow)
     at = now()
     meta = found.document.metadata
     tick = await here.house.tick(meta.namespace, meta.name, at, rfc3339(at), manual=True, who=await here.peers.who(request))
@@ -63,7 +41,8 @@ async def cron_run(request: web.Request) -> web.StreamResponse:
     return await answers.sent(request, await pictures.one(here.house, tick.uid, request.query.get("fields", "")))
 
 
-async def _listed(request: web.Request, kind: Kind) -> web.Response:
+async def listed(request: web.Request, kind: Kind) -> web.Response:
+    """The definitions of a kind in force, as the query wants them."""
     here = context.of(request)
     labels = queries.label_selector(request.query)
     fields = queries.field_selector(request.query.get("listOptions.fieldSelector", ""))
@@ -76,14 +55,49 @@ async def _listed(request: web.Request, kind: Kind) -> web.Response:
             continue
         if labels.matches(meta.labels or {}):
             found.append(one)
-    items = [await _shown(here, one) for one in sorted(found, key=lambda one: one.key)]
-    listing = answers.listing(f"{kind.__name__}List", items)
+    found.sort(key=lambda one: one.key)
+    page, metadata = queries.page(found, request.query)
+    items = [await _shown(here, one) for one in page]
+    listing = answers.listing(f"{kind.__name__}List", items, metadata)
     return answers.json(await anyio.to_thread.run_sync(answers.encoded, listing, request.query.get("fields", "")))
 
 
-async def _got(request: web.Request, kind: Kind) -> web.Response:
-    shown = await _shown(context.of(request), _find(request, kind))
+async def got(request: web.Request, kind: Kind) -> web.Response:
+    """One definition in force."""
+    return await answer(request, _find(request, kind))
+
+
+async def answer(request: web.Request, one: Definition) -> web.Response:
+    """A definition as an answer."""
+    shown = await _shown(context.of(request), one)
     return answers.json(await anyio.to_thread.run_sync(answers.encoded, shown, request.query.get("fields", "")))
+
+
+def plain(value: object) -> web.Response:
+    """A value as an answer, as it is."""
+    return answers.value(value)
+
+
+def words(kind: type) -> str:
+    """A kind as Kubernetes' messages name it."""
+    return f"{kind.__name__.lower()}s.argoproj.io"
+
+
+def find(here: Context, kind: Kind, namespace: str, name: str) -> Definition | None:
+    """The definition of a name, if it is in force."""
+    return next(
+        (
+            one
+            for one in here.house.definition_rows()
+            if isinstance(one.document, kind) and one.document.metadata.name == name and one.document.metadata.namespace == namespace
+        ),
+        None,
+    )
+
+
+def version(one: Definition) -> str:
+    """What changes with each change of a definition, and only then."""
+    return str(int(one.at.timestamp() * 1_000_000))
 
 
 def _all(request: web.Request, kind: Kind) -> Iterator[Definition]:
@@ -98,13 +112,15 @@ def _find(request: web.Request, kind: Kind) -> Definition:
     for one in _all(request, kind):
         if one.document.metadata.name == name:
             return one
-    raise Problem(404, f'{kind.__name__.lower()}s.argoproj.io "{name}" not found')
+    raise Problem(404, f'{words(kind)} "{name}" not found')
 
 
 async def _shown(here: Context, one: Definition) -> Shown:
     document = one.document
     assert isinstance(document, Shown)
-    meta = structs.replace(document.metadata, creation_timestamp=rfc3339(one.at))
+    meta = structs.replace(document.metadata, resource_version=version(one))
+    if not one.source.startswith(SOURCES):
+        meta = structs.replace(meta, uid=str(uuid.uuid5(BORN, one.key)), creation_timestamp=rfc3339(one.at))
     if isinstance(document, CronWorkflow):
         following = await anyio.to_thread.run_sync(here.next_run, document)
         return structs.replace(document, metadata=meta, status=_status(here, document, rfc3339(following) if following else ""))

@@ -3,19 +3,23 @@
 While nobody watches, nothing is done.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from tiphys.engine.house import House, NotThere
+from tiphys.engine.watching import Change
 from tiphys.scheduler.records import Run
 from tiphys.server import pictures
 
 SWEEP_SECONDS = 0.2
 SHARE = 20
 """One part of the time for looking at all runs, this many for everything else."""
+
+MOST_BYTES = 64 << 20
+"""Of pictures of finished runs."""
 
 MOST_GONE = 10_000
 """Deleted runs that are remembered for those who have not heard of it yet."""
@@ -34,8 +38,10 @@ class Hub:
         self._followed: dict[str, anyio.CancelScope] = {}
         self._numbers: dict[str, int] = {}
         self._gone: dict[str, Run] = {}
-        self._drawn: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._drawn: dict[tuple[str, str], tuple[int, Run | None, bytes]] = {}
         self._drawing: dict[tuple[str, str], anyio.Lock] = {}
+        self._ended: dict[tuple[str, str], int] = {}
+        self._listeners: dict[int, Callable[[Run, Change | None], None]] = {}
         self.number = 0
         """Of the last change there was."""
         self.changed = anyio.Event()
@@ -67,7 +73,7 @@ class Hub:
                     await self._unwanted.wait()
                     group.cancel_scope.cancel()
             self._unfinished.clear()
-            for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing):
+            for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing, self._ended):
                 kept.clear()
             if self._watchers:
                 self._sweep()
@@ -86,16 +92,36 @@ class Hub:
 
     async def picture(self, uid: str, wanted: str) -> bytes:
         """The run's JSON, drawn once for each of its changes. Raises NotThere."""
-        row = self._rows.get(uid)
-        if row is None or row.phase.completed:
-            return await pictures.one(self._house, uid, wanted)
         key = (uid, wanted)
         async with self._drawing.setdefault(key, anyio.Lock()):
             number = self._numbers.get(uid, 0)
             drawn = self._drawn.get(key)
-            if drawn is None or drawn[0] != number:
-                drawn = self._drawn[key] = (number, await pictures.one(self._house, uid, wanted))
-            return drawn[1]
+            row = self._house.row(uid)
+            if drawn is None or drawn[0] != number or drawn[1] is not row:
+                drawn = self._drawn[key] = (number, row, await pictures.one(self._house, uid, wanted))
+                self._forget_ended(key)
+            return drawn[2]
+
+    def _forget_ended(self, key: tuple[str, str]) -> None:
+        """Pictures of finished runs are kept for those who watch beside the first, as many as there is room for."""
+        row = self._rows.get(key[0])
+        if row is None or row.phase.completed:
+            self._ended.pop(key, None)
+            self._ended[key] = len(self._drawn[key][2])
+        while sum(self._ended.values()) > MOST_BYTES and len(self._ended) > 1:
+            oldest = next(iter(self._ended))
+            del self._ended[oldest]
+            self._drawn.pop(oldest, None)
+            self._drawing.pop(oldest, None)
+
+    @contextmanager
+    def listening(self, hear: Callable[[Run, Change | None], None]) -> Iterator[None]:
+        """While the context is open `hear` is called with each change of a run; None: with the run itself, when it is new or another."""
+        self._listeners[id(hear)] = hear
+        try:
+            yield
+        finally:
+            del self._listeners[id(hear)]
 
     def _mark(self, uid: str) -> None:
         self.number += 1
@@ -121,6 +147,7 @@ class Hub:
                 known[row.uid] = row
                 (self._unfinished.discard if row.phase.completed else self._unfinished.add)(row.uid)
                 self._mark(row.uid)
+                self._tell(row, None)
         if len(known) > len(runs):
             self._notice_deleted({row.uid for row in runs})
             self._forget_oldest()
@@ -133,6 +160,8 @@ class Hub:
                 self._followed[uid].cancel()
             for key in [key for key in self._drawn if key[0] == uid]:
                 del self._drawn[key]
+                self._drawing.pop(key, None)
+                self._ended.pop(key, None)
             self._mark(uid)
 
     def _forget_oldest(self) -> None:
@@ -141,11 +170,17 @@ class Hub:
             del self._gone[oldest]
             self._numbers.pop(oldest, None)
 
+    def _tell(self, row: Run, change: Change | None) -> None:
+        for hear in list(self._listeners.values()):
+            hear(row, change)
+
     async def _follow(self, uid: str) -> None:
         try:
             with self._followed[uid]:
-                async for _ in self._house.changes(uid):
+                async for change in self._house.changes(uid):
                     self._mark(uid)
+                    if uid in self._rows and self._listeners:
+                        self._tell(self._rows[uid], change)
         except (KeyError, NotThere):
             pass  # it was deleted before it could be followed
         finally:

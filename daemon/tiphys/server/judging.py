@@ -1,5 +1,7 @@
 """Whether what is sent in may run: the rules of manifests, beside the definitions in force in its namespace."""
 
+import functools
+import zoneinfo
 from collections.abc import Sequence
 
 import anyio.to_thread
@@ -9,7 +11,7 @@ from tiphys.manifests.rules import definitions
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.work import Severity
-from tiphys.spec.workflows import ClusterWorkflowTemplate, Document, Workflow
+from tiphys.spec.workflows import ClusterWorkflowTemplate, CronWorkflow, Document, Workflow
 
 
 async def judge(context: Context, documents: Sequence[Document], namespace: str) -> None:
@@ -22,10 +24,16 @@ async def judge(context: Context, documents: Sequence[Document], namespace: str)
 
 def _wrong(context: Context, documents: Sequence[Document], known: Sequence[Document], namespace: str) -> list[str]:
     near = [one for one in known if isinstance(one, ClusterWorkflowTemplate) or one.metadata.namespace == namespace]
-    force = definitions.of([*near, *documents])
+    zones = _timezones() if any(isinstance(one, CronWorkflow) for one in documents) else None
+    force = definitions.of([*near, *documents], zones)
     return [
         f"{problem.message} ({problem.hint})" if problem.hint else problem.message
         for document in documents
         for problem in rules.check(context.adjust(document), force, submitting=isinstance(document, Workflow))
         if Severity(problem.severity) is Severity.ERROR
     ]
+
+
+@functools.cache
+def _timezones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())

@@ -1,6 +1,7 @@
 """Workflows made of something that is there: a template, a cron workflow, another workflow. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import structs
@@ -107,6 +108,20 @@ def again(run: Run, manifest: Manifest, parameters: Mapping[str, str]) -> Workfl
     deadline = old.spec.active_deadline_seconds or None
     spec = structs.replace(old.spec, shutdown="", active_deadline_seconds=deadline)
     return overridden(Workflow(api_version=old.api_version, metadata=fresh, spec=spec), parameters)
+
+
+def again_of(old: Workflow, parameters: Mapping[str, str]) -> Workflow:
+    """The workflow of a resubmit of one that is only in the archive."""
+    run = Run(
+        uid=old.metadata.uid,
+        name=old.metadata.name,
+        namespace=old.metadata.namespace,
+        created_at=datetime.fromtimestamp(0, UTC),
+        labels=dict(old.metadata.labels or {}),
+        annotations=dict(old.metadata.annotations or {}),
+    )
+    spec = structs.replace(old.spec, suspend=None)
+    return again(run, Manifest(uid=run.uid, workflow=structs.replace(old, spec=spec, status=None)), parameters)
 
 
 def brought(manifest: Manifest, known: Sequence[Document]) -> list[Document]:

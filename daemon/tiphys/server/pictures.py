@@ -1,6 +1,6 @@
 """Workflows as they are shown: what may not change meanwhile is copied on the loop, the work on it is done on a thread."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import anyio.to_thread
 import msgspec
@@ -8,19 +8,33 @@ from msgspec import structs
 
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler import render
-from tiphys.scheduler.records import Run
+from tiphys.scheduler.globals import rfc3339
+from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
 from tiphys.server import answers, fields
 from tiphys.spec.workflows import Workflow
+
+__all__ = ["drawing", "many", "one", "outline", "rfc3339", "version", "whole"]
 
 AT_ONCE = 200
 SMALL = 50
 """Nodes up to which a workflow is shown on the loop: to go to a thread takes longer."""
 
 
+def version(run: Run, nodes: Iterable[Node] = ()) -> str:
+    """A number that grows as a run goes on: the last moment at which anything of it began or ended, in microseconds."""
+    moments = [run.created_at, run.started_at, run.finished_at]
+    moments += [moment for node in nodes for moment in (node.started_at, node.finished_at)]
+    return str(int(max(moment for moment in moments if moment is not None).timestamp() * 1_000_000))
+
+
 def whole(still: RunState) -> Workflow:
     """The workflow with its nodes."""
-    return render.workflow(still)
+    return _versioned(render.workflow(still), version(still.run, still.nodes.values()))
+
+
+def _versioned(made: Workflow, number: str) -> Workflow:
+    return structs.replace(made, metadata=structs.replace(made.metadata, resource_version=number))
 
 
 def outline(still: RunState) -> Workflow:
@@ -31,6 +45,7 @@ def outline(still: RunState) -> Workflow:
         made = render.workflow(still)
     finally:
         still.nodes = nodes
+    made = _versioned(made, version(still.run, still.nodes.values()))
     assert made.status is not None
     return structs.replace(made, status=structs.replace(made.status, progress=counted.get("", "0/0")))
 
@@ -58,18 +73,25 @@ async def one(house: House, uid: str, wanted: str = "") -> bytes:
     return await anyio.to_thread.run_sync(lambda: answers.encoded(draw(still), wanted))
 
 
-async def many(house: House, runs: Sequence[Run], wanted: str, metadata: Mapping[str, object]) -> bytes:
-    """A WorkflowList's JSON; `wanted` is about the list. A run that is deleted meanwhile is left out."""
+async def many(
+    house: House,
+    runs: Sequence[Run],
+    wanted: str,
+    metadata: Mapping[str, object],
+    archived: Callable[[Run], Workflow | None] = lambda run: None,  # noqa: ARG005
+) -> bytes:
+    """A WorkflowList's JSON; `wanted` is about the list. Of a run that is not there (any more) `archived` tells what is shown."""
     of_item = fields.below(wanted, "items")
     draw = drawing(of_item)
     items: list[msgspec.Raw] = []
     for start in range(0, len(runs), AT_ONCE):
-        stills = []
+        stills: list[RunState | Workflow] = []
         for run in runs[start : start + AT_ONCE]:
             try:
                 stills.append(house.still(run.uid))
             except NotThere:
-                continue
+                if (kept := archived(run)) is not None:
+                    stills.append(kept)
         items += await anyio.to_thread.run_sync(_items, stills, draw, of_item)
     made = answers.listing("WorkflowList", items, metadata)
     if wanted:
@@ -77,5 +99,5 @@ async def many(house: House, runs: Sequence[Run], wanted: str, metadata: Mapping
     return await anyio.to_thread.run_sync(msgspec.json.encode, made)
 
 
-def _items(stills: Sequence[RunState], draw: Callable[[RunState], Workflow], wanted: str) -> list[msgspec.Raw]:
-    return [msgspec.Raw(answers.encoded(draw(still), wanted)) for still in stills]
+def _items(stills: Sequence[RunState | Workflow], draw: Callable[[RunState], Workflow], wanted: str) -> list[msgspec.Raw]:
+    return [msgspec.Raw(answers.encoded(still if isinstance(still, Workflow) else draw(still), wanted)) for still in stills]

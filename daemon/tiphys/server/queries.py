@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from tiphys.scheduler.records import Node, Run
 from tiphys.server.problems import Problem
@@ -161,18 +162,41 @@ def _of(node: Node, name: str) -> str | None:
     )
 
 
+T = TypeVar("T")
+
+
+def page(found: Sequence[T], query: Mapping[str, str]) -> tuple[Sequence[T], dict[str, object]]:
+    """What of a list `listOptions.limit` and `.continue` ask for, and the list's metadata. Raises Problem."""
+    limit, offset = count(query, "listOptions.limit"), count(query, "listOptions.continue")
+    end = offset + limit if limit else len(found)
+    left = max(0, len(found) - end)
+    return found[offset:end], {"continue": str(end), "remainingItemCount": left} if left else {}
+
+
+def version(query: Mapping[str, str]) -> datetime | None:
+    """The moment that `listOptions.resourceVersion` stands for; None: the beginning. Raises Problem."""
+    number = count(query, "listOptions.resourceVersion")
+    try:
+        return datetime.fromtimestamp(number / 1_000_000, UTC) if number else None
+    except (OverflowError, ValueError, OSError) as error:
+        raise Problem(400, f"listOptions.resourceVersion is {number}, which no list has") from error
+
+
 def count(query: Mapping[str, str], name: str) -> int:
     """A whole number of a query; 0 where it is not there. Raises Problem."""
     text = query.get(name, "") or "0"
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+    if not (text.isascii() and text.isdecimal() and len(text) < 17):
         raise Problem(400, f"{name} is {text!r}; it must be a whole number, zero or more")
     return int(text)
 
 
 def _time(query: Mapping[str, str], name: str) -> datetime | None:
     text = query.get(name, "")
-    if not text:
-        return None
+    return time(text, name) if text else None
+
+
+def time(text: str, name: str) -> datetime:
+    """A time of a query. Raises Problem."""
     try:
         made = datetime.fromisoformat(text)
     except ValueError as error:

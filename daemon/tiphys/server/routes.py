@@ -1,58 +1,241 @@
-"""Every path that is served: Argo Server's (semantics part 4), and a few of our own."""
+"""Every path that is served: Argo Server's (semantics part 4), and a few of our own. The OpenAPI document is made of this table."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from tiphys.server import archive, daemon, definitions, eventlog, explaining, logs, steering, watching, workflows
+from tiphys.server import (
+    archive,
+    artifacts,
+    asked,
+    daemon,
+    definitions,
+    dispatching,
+    eventlog,
+    explaining,
+    happenings,
+    limits,
+    logs,
+    openapi,
+    steering,
+    watching,
+    workflows,
+)
+from tiphys.server.defining import Handlers
+from tiphys.spec.workflows import (
+    ClusterWorkflowTemplate,
+    CronWorkflow,
+    Workflow,
+    WorkflowEventBinding,
+    WorkflowTemplate,
+)
 
 BASE = "/api/v1"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LISTED = ("listOptions.labelSelector", "listOptions.fieldSelector", "listOptions.limit", "listOptions.continue", "fields")
+FILTERED = (*LISTED, "nameFilter", "createdAfter", "finishedBefore")
+WATCHED = ("listOptions.labelSelector", "listOptions.fieldSelector", "listOptions.resourceVersion", "fields")
+LOGGED = (
+    "podName",
+    "logOptions.container",
+    "logOptions.follow",
+    "logOptions.previous",
+    "logOptions.sinceSeconds",
+    "logOptions.sinceTime",
+    "logOptions.timestamps",
+    "logOptions.tailLines",
+    "logOptions.limitBytes",
+    "grep",
+    "selector",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One thing that may be asked. `query`: the parameters it looks at; `body`: the struct of its body; `gives`: of its answer, or how it
+    answers: "stream", "bytes", "text", "object"; `summary`: what it is for, where its handler's docstring does not say it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    query: tuple[str, ...] = ()
+    body: type | None = None
+    gives: type | str = "object"
+    summary: str = ""
+
+
+def _workflows() -> list[Route]:
+    every = f"{BASE}/workflows"
+    home = f"{every}/{{namespace}}"
+    one = f"{home}/{{name}}"
+
+    def action(name: str, handler: Handler, body: type) -> Route:
+        return Route(method="PUT", path=f"{one}/{name}", handler=handler, query=("fields",), body=body, gives=Workflow)
+
+    return [
+        *_at((every, f"{every}/", home), lambda at: Route(method="GET", path=at, handler=workflows.listed, query=FILTERED)),
+        Route(method="POST", path=home, handler=workflows.created, query=("fields",), body=asked.Submission, gives=Workflow),
+        Route(method="POST", path=f"{home}/lint", handler=workflows.linted, body=asked.Submission, gives=Workflow),
+        Route(method="POST", path=f"{home}/submit", handler=workflows.submitted, query=("fields",), body=asked.Submit, gives=Workflow),
+        Route(method="GET", path=one, handler=workflows.got, query=("fields", "uid"), gives=Workflow),
+        Route(method="DELETE", path=one, handler=workflows.deleted, query=("force",)),
+        Route(method="GET", path=f"{one}/log", handler=logs.logged, query=LOGGED, gives="stream"),
+        Route(method="GET", path=f"{one}/explain", handler=explaining.explained, query=("node",)),
+        Route(method="GET", path=f"{one}/event-log", handler=eventlog.logged, query=("after", "follow"), gives="stream"),
+        Route(method="GET", path=f"{BASE}/top", handler=explaining.top, query=("limit",)),
+        Route(method="GET", path=f"{one}/{{pod}}/log", handler=logs.logged, query=LOGGED, gives="stream"),
+        action("suspend", steering.suspend, asked.Named),
+        action("resume", steering.resume, asked.Resume),
+        action("stop", steering.stop, asked.Stop),
+        action("terminate", steering.terminate, asked.Named),
+        action("retry", steering.retry, asked.Retry),
+        action("resubmit", workflows.resubmitted, asked.Resubmit),
+        action("set", steering.set_, asked.SetNode),
+    ]
+
+
+def _streams() -> list[Route]:
+    watch = f"{BASE}/workflow-events"
+    events = f"{BASE}/stream/events"
+    chosen = ("listOptions.fieldSelector",)
+    return [
+        *_at(
+            (watch, f"{watch}/", f"{watch}/{{namespace}}"),
+            lambda at: Route(method="GET", path=at, handler=watching.watched, query=WATCHED, gives="stream"),
+        ),
+        *_at(
+            (events, f"{events}/", f"{events}/{{namespace}}"),
+            lambda at: Route(method="GET", path=at, handler=happenings.streamed, query=chosen, gives="stream"),
+        ),
+    ]
+
+
+def _definitions(name: str, handlers: Handlers, body: type, *, namespaced: bool = True) -> list[Route]:
+    every = f"{BASE}/{name}"
+    home = f"{every}/{{namespace}}" if namespaced else every
+    one = f"{home}/{{name}}"
+    words = handlers.kind.__name__
+
+    def route(method: str, path: str, handler: Handler, what: str, *, sent: bool = False, query: tuple[str, ...] = ()) -> Route:
+        gives = handlers.kind if ("{name}" in path and method != "DELETE") or sent else "object"
+        return Route(method=method, path=path, handler=handler, summary=what, body=body if sent else None, query=query, gives=gives)
+
+    return [
+        *_at(
+            dict.fromkeys((every, f"{every}/", home)),
+            lambda at: route("GET", at, handlers.listed, f"The {words}s in force.", query=(*LISTED, "namePattern")),
+        ),
+        route("POST", home, handlers.created, f"A new {words}; 409 where there is one of that name.", sent=True),
+        route("POST", f"{home}/lint", handlers.linted, f"Whether a {words} is right; nothing is kept.", sent=True),
+        route("GET", one, handlers.got, f"One {words}.", query=("fields",)),
+        route("PUT", one, handlers.updated, f"A {words} in place of the former; 409 where it was changed meanwhile.", sent=True),
+        route("DELETE", one, handlers.deleted, f"One {words} is no longer in force."),
+    ]
+
+
+def _crons() -> list[Route]:
+    handlers = Handlers(kind=CronWorkflow)
+    one = f"{BASE}/cron-workflows/{{namespace}}/{{name}}"
+    return [
+        *_definitions("cron-workflows", handlers, asked.Cron),
+        *(
+            Route(method="PUT", path=f"{one}/{name}", handler=handler, body=asked.Named, gives=CronWorkflow, summary=what)
+            for name, handler, what in (
+                ("suspend", handlers.suspended, "A cron workflow starts nothing until it is resumed."),
+                ("resume", handlers.resumed, "A cron workflow goes on with its schedule."),
+            )
+        ),
+        Route(method="POST", path=f"{one}/run", handler=definitions.cron_run, query=("fields",), body=asked.Named, gives=Workflow),
+    ]
+
+
+def _archive() -> list[Route]:
+    every = f"{BASE}/archived-workflows"
+    chosen = (*FILTERED, "namePrefix", "namespace")
+    one = f"{every}/{{uid}}"
+    which = ("name", "namespace")
+    return [
+        *_at((every, f"{every}/"), lambda at: Route(method="GET", path=at, handler=archive.listed, query=chosen)),
+        Route(method="GET", path=one, handler=archive.got, query=(*which, "fields"), gives=Workflow),
+        Route(method="DELETE", path=one, handler=archive.deleted, query=which),
+        Route(method="PUT", path=f"{one}/retry", handler=archive.retried, body=asked.Retry, gives=Workflow),
+        Route(method="PUT", path=f"{one}/resubmit", handler=archive.resubmitted, body=asked.Resubmit, gives=Workflow),
+        Route(method="GET", path=f"{BASE}/archived-workflows-label-keys", handler=archive.label_keys, query=("namespace",)),
+        Route(
+            method="GET",
+            path=f"{BASE}/archived-workflows-label-values",
+            handler=archive.label_values,
+            query=("listOptions.labelSelector", "namespace"),
+        ),
+    ]
+
+
+def _events() -> list[Route]:
+    one = f"{BASE}/sync/{{namespace}}/{{key}}"
+    which = ("type", "cmName")
+    event = f"{BASE}/events/{{namespace}}"
+    return [
+        *_at(
+            (event, f"{event}/", f"{event}/{{discriminator}}"),
+            lambda at: Route(method="POST", path=at, handler=dispatching.received, body=object),
+        ),
+        *_definitions("workflow-event-bindings", Handlers(kind=WorkflowEventBinding), asked.Binding),
+        Route(method="POST", path=f"{BASE}/sync/{{namespace}}", handler=limits.created, body=asked.Limit),
+        Route(method="GET", path=one, handler=limits.got, query=which),
+        Route(method="PUT", path=one, handler=limits.updated, query=which, body=asked.Limit),
+        Route(method="DELETE", path=one, handler=limits.deleted, query=which),
+    ]
+
+
+def _artifacts() -> list[Route]:
+    """Where bytes are; as in Argo Server, not below /api/v1."""
+    files = "/artifact-files/{namespace}/{id_kind}/{name}/{node}/{direction}/{artifact}"
+
+    def route(path: str, handler: Handler) -> Route:
+        return Route(method="GET", path=path, handler=handler, gives="bytes")
+
+    return [
+        route("/artifacts/{namespace}/{name}/{node}/{artifact}", artifacts.output),
+        route("/artifacts-by-uid/{uid}/{node}/{artifact}", artifacts.output_by_uid),
+        route("/input-artifacts/{namespace}/{name}/{node}/{artifact}", artifacts.input_),
+        route("/input-artifacts-by-uid/{uid}/{node}/{artifact}", artifacts.input_by_uid),
+        route(files, artifacts.file),
+        route(f"{files}/{{path:.*}}", artifacts.file),
+    ]
+
+
+def _at(paths: "tuple[str, ...] | dict[str, None]", make: Callable[[str], Route]) -> list[Route]:
+    return [make(path) for path in paths]
+
+
+def every() -> list[Route]:
+    """The routes."""
+    return [
+        Route(method="GET", path="/healthz", handler=daemon.healthz, gives="text"),
+        Route(method="GET", path=f"{BASE}/version", handler=daemon.version),
+        Route(method="GET", path=f"{BASE}/info", handler=daemon.info),
+        Route(method="GET", path=f"{BASE}/userinfo", handler=daemon.userinfo),
+        Route(method="POST", path=f"{BASE}/tracking/event", handler=daemon.tracked, body=object),
+        Route(method="GET", path=f"{BASE}/openapi.json", handler=_described),
+        *_workflows(),
+        *_streams(),
+        *_definitions("workflow-templates", Handlers(kind=WorkflowTemplate), asked.Template),
+        *_definitions("cluster-workflow-templates", Handlers(kind=ClusterWorkflowTemplate), asked.ClusterTemplate, namespaced=False),
+        *_crons(),
+        *_archive(),
+        *_events(),
+        *_artifacts(),
+    ]
+
+
+async def _described(request: web.Request) -> web.Response:
+    """The OpenAPI document: what is served, in OpenAPI's words."""
+    return await openapi.answered(request, every())
 
 
 def table() -> list[web.RouteDef]:
-    """The routes."""
-    one = f"{BASE}/workflows/{{namespace}}/{{name}}"
-    crons = f"{BASE}/cron-workflows"
-    return [
-        web.get("/healthz", daemon.healthz),
-        web.get(f"{BASE}/version", daemon.version),
-        web.get(f"{BASE}/info", daemon.info),
-        web.get(f"{BASE}/userinfo", daemon.userinfo),
-        web.get(f"{BASE}/workflows", workflows.listed),
-        web.get(f"{BASE}/workflows/", workflows.listed),
-        web.get(f"{BASE}/workflows/{{namespace}}", workflows.listed),
-        web.post(f"{BASE}/workflows/{{namespace}}", workflows.created),
-        web.post(f"{BASE}/workflows/{{namespace}}/lint", workflows.linted),
-        web.post(f"{BASE}/workflows/{{namespace}}/submit", workflows.submitted),
-        web.get(one, workflows.got),
-        web.delete(one, workflows.deleted),
-        web.get(f"{one}/log", logs.logged),
-        web.get(f"{one}/explain", explaining.explained),
-        web.get(f"{one}/event-log", eventlog.logged),
-        web.get(f"{BASE}/top", explaining.top),
-        web.get(f"{one}/{{pod}}/log", logs.logged),
-        web.get(f"{BASE}/workflow-events", watching.watched),
-        web.get(f"{BASE}/workflow-events/", watching.watched),
-        web.get(f"{BASE}/workflow-events/{{namespace}}", watching.watched),
-        web.put(f"{one}/suspend", steering.suspend),
-        web.put(f"{one}/resume", steering.resume),
-        web.put(f"{one}/stop", steering.stop),
-        web.put(f"{one}/terminate", steering.terminate),
-        web.put(f"{one}/retry", steering.retry),
-        web.put(f"{one}/resubmit", workflows.resubmitted),
-        web.put(f"{one}/set", steering.set_),
-        web.get(f"{BASE}/archived-workflows", archive.listed),
-        web.get(f"{BASE}/archived-workflows/{{uid}}", archive.got),
-        web.delete(f"{BASE}/archived-workflows/{{uid}}", archive.deleted),
-        web.get(f"{BASE}/archived-workflows-label-keys", archive.label_keys),
-        web.get(f"{BASE}/archived-workflows-label-values", archive.label_values),
-        web.get(f"{BASE}/workflow-templates", definitions.templates),
-        web.get(f"{BASE}/workflow-templates/", definitions.templates),
-        web.get(f"{BASE}/workflow-templates/{{namespace}}", definitions.templates),
-        web.get(f"{BASE}/workflow-templates/{{namespace}}/{{name}}", definitions.template),
-        web.get(f"{BASE}/cluster-workflow-templates", definitions.cluster_templates),
-        web.get(f"{BASE}/cluster-workflow-templates/{{name}}", definitions.cluster_template),
-        web.get(crons, definitions.crons),
-        web.get(f"{crons}/", definitions.crons),
-        web.get(f"{crons}/{{namespace}}", definitions.crons),
-        web.get(f"{crons}/{{namespace}}/{{name}}", definitions.cron),
-        web.post(f"{crons}/{{namespace}}/{{name}}/run", definitions.cron_run),
-    ]
+    """The routes, for aiohttp."""
+    return [web.route(one.method, one.path, one.handler) for one in every()]

@@ -51,11 +51,22 @@ async def terminate(request: web.Request) -> web.StreamResponse:
 
 async def retry(request: web.Request) -> web.StreamResponse:
     """PUT …/retry, in place."""
+    return await retry_of(request, workflows.find(request))
+
+
+async def retry_of(request: web.Request, uid: str) -> web.StreamResponse:
+    """Go on from what failed; with restartSuccessful also from the nodes that nodeFieldSelector means (semantics 2.14)."""
     body = await bodies.value(request)
-    if bodies.flag(body, "restartSuccessful") or bodies.text(body, "nodeFieldSelector"):
-        raise Problem(501, "restartSuccessful and nodeFieldSelector of a retry are not there yet")
-    wish = events.Retry(parameters=bodies.pairs(bodies.texts(body, "parameters")))
-    return await _asked(request, workflows.find(request), wish)
+    selector, restart = bodies.text(body, "nodeFieldSelector"), bodies.flag(body, "restartSuccessful")
+    if restart and not selector:
+        raise Problem(400, "restartSuccessful needs a nodeFieldSelector that says which nodes are run again")
+    if selector and not restart:
+        raise Problem(400, "nodeFieldSelector of a retry is for restartSuccessful")
+    nodes = queries.matching(selector, list(context.of(request).house.still(uid).nodes.values())) if selector else ()
+    if selector and not nodes:
+        raise Problem(409, f"no nodes match nodeFieldSelector: {selector}")
+    wish = events.Retry(parameters=bodies.pairs(bodies.texts(body, "parameters")), restart=nodes)
+    return await _asked(request, uid, wish)
 
 
 async def set_(request: web.Request) -> web.StreamResponse:

@@ -18,6 +18,9 @@ QUIET_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 """How often a stream that waits looks whether somebody still listens."""
 
+STUCK_SECONDS = 60.0
+"""How long somebody may read nothing before the stream ends."""
+
 STATUSES = {400: "Bad Request", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable"}
 log = structlog.get_logger()
 
@@ -62,10 +65,15 @@ class Stream:
         return b"data: " + text + b"\n\n" if self._events else text + b"\n"
 
     async def _write(self, data: bytes) -> None:
-        try:
-            await self._response.write(data)
-        except ConnectionError as error:
-            raise HungUp from error
+        with anyio.move_on_after(STUCK_SECONDS) as patience:
+            try:
+                await self._response.write(data)
+            except ConnectionError as error:
+                raise HungUp from error
+        if patience.cancelled_caught:  # nothing was read for long: what waits to be sent must not stay in memory
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise HungUp
         self._spoke = anyio.current_time()
 
 

@@ -1,6 +1,7 @@
 """The watch of workflows: who watches is told of each change, at most five times a second, and always of the last."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import anyio
 import msgspec
@@ -19,10 +20,14 @@ AT_ONCE = 50
 
 
 async def watched(request: web.Request) -> web.StreamResponse:
-    """GET /workflow-events/{namespace}: ADDED for what is there, then every change; it ends only when who watches hangs up."""
+    """ADDED for what is there, then every change; it ends only when who watches hangs up.
+
+    With listOptions.resourceVersion (of a list) only what may have changed since is told of what was there then.
+    """
     here = context.of(request)
     query = queries.read(request.match_info.get("namespace", ""), request.query)
-    watcher = Watcher(here.hub, query, _about_object(request.query.get("fields", "")))
+    seen = queries.version(request.query)
+    watcher = Watcher(here.hub, query, _about_object(request.query.get("fields", "")), seen)
 
     async def speak(stream: Stream) -> None:
         async with here.hub.watched():
@@ -41,12 +46,13 @@ def _about_object(wanted: str) -> str:
 class Watcher:
     """One who watches: what was shown, and up to which change."""
 
-    def __init__(self, hub: Hub, query: Query, wanted: str) -> None:
+    def __init__(self, hub: Hub, query: Query, wanted: str, seen: datetime | None = None) -> None:
         self._hub = hub
         self._query = query
         self._wanted = wanted
         self._shown: set[str] = set()
         self._seen = 0
+        self._known = seen
 
     async def run(self, stream: Stream) -> None:
         """Tell, until nobody listens."""
@@ -71,6 +77,10 @@ class Watcher:
                 return ()
             self._shown.discard(uid)
             return [_event("DELETED", msgspec.json.encode(_remains(row)))]
+        if self._known is not None and uid not in self._shown and row.created_at <= self._known:
+            self._shown.add(uid)  # who asks saw it in a list, whose number this is
+            if row.phase.completed and row.finished_at is not None and row.finished_at <= self._known:
+                return ()
         try:
             picture = await self._hub.picture(uid, self._wanted)
         except NotThere:

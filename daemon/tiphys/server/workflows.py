@@ -1,16 +1,16 @@
 """Workflows: list, get, create, lint, submit, resubmit, delete."""
 
-import contextlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import anyio.to_thread
 from aiohttp import web
 from msgspec import structs
 
 from tiphys.engine.house import NotThere
+from tiphys.engine.inbox import now
 from tiphys.scheduler import events
-from tiphys.server import answers, archive, bodies, context, judging, making, pictures, queries
+from tiphys.scheduler.records import Run
+from tiphys.server import answers, bodies, context, judging, making, past, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.workflows import Document, Workflow
@@ -33,30 +33,40 @@ async def shown(request: web.Request, uid: str) -> web.StreamResponse:
     return await answers.sent(request, await pictures.one(context.of(request).house, uid, request.query.get("fields", "")))
 
 
+async def of_archive(request: web.Request, found: Workflow) -> web.StreamResponse:
+    """An archived workflow as the answer."""
+    return await answers.sent(request, await anyio.to_thread.run_sync(answers.encoded, found, request.query.get("fields", "")))
+
+
 async def listed(request: web.Request) -> web.StreamResponse:
     """GET /workflows/{namespace}."""
     house = context.of(request).house
     query = queries.read(request.match_info.get("namespace", ""), request.query)
+    metadata: dict[str, object] = {"resourceVersion": str(int(now().timestamp() * 1_000_000))}
+    archived = await past.rows(house) if past.wanted(query.labels) else []
     runs = house.runs()
-    page, left = await anyio.to_thread.run_sync(query.chosen, runs)
-    metadata: dict[str, object] = {}
+    kept = {run.uid for run in archived}
+    page, left = await anyio.to_thread.run_sync(lambda: query.chosen(past.merged(runs, archived)))
     if left:
-        metadata = {"continue": str(query.offset + len(page)), "remainingItemCount": left}
-    return await answers.sent(request, await pictures.many(house, page, request.query.get("fields", ""), metadata))
+        metadata |= {"continue": str(query.offset + len(page)), "remainingItemCount": left}
+
+    def outline(run: Run) -> Workflow | None:
+        return past.outline(run) if run.uid in kept else None
+
+    return await answers.sent(request, await pictures.many(house, page, request.query.get("fields", ""), metadata, outline))
 
 
 async def got(request: web.Request) -> web.StreamResponse:
-    """GET /workflows/{namespace}/{name}; one that was deleted comes from the archive."""
+    """GET /workflows/{namespace}/{name}; what is only in the archive is found there."""
+    here = context.of(request)
     try:
         uid = find(request)
-    except NotThere as error:
-        house = context.of(request).house
-        with contextlib.suppress(NotThere):
-            names = request.match_info
-            uid = request.query.get("uid", "") or await archive.named(house, names["namespace"], names["name"])
-            found = await house.archived(uid)
-            return await answers.sent(request, await anyio.to_thread.run_sync(answers.encoded, found, request.query.get("fields", "")))
-        raise error from None
+    except NotThere:
+        if asked := request.query.get("uid", ""):
+            found = await here.house.archived(asked)
+        else:
+            found = await past.newest(here.house, request.match_info["namespace"], request.match_info["name"])
+        return await of_archive(request, found)
     return await shown(request, uid)
 
 
@@ -64,7 +74,7 @@ async def created(request: web.Request) -> web.StreamResponse:
     """POST /workflows/{namespace}. A YAML body may hold other documents, which are there for its one Workflow."""
     here = context.of(request)
     documents, dry = await _sent(request, here)
-    return await _started(request, here, documents, dry=dry)
+    return await started(request, here, documents, dry=dry)
 
 
 async def linted(request: web.Request) -> web.StreamResponse:
@@ -86,20 +96,24 @@ async def submitted(request: web.Request) -> web.StreamResponse:
     source = making.source(here.house.definitions(), bodies.text(body, "resourceKind"), namespace, bodies.text(body, "resourceName"))
     made = making.chosen(making.of_source(source, namespace), options)
     dry = bodies.flag(options, "dryRun") or bodies.flag(options, "serverDryRun")
-    return await _started(request, here, [made], dry=dry)
+    return await started(request, here, [made], dry=dry)
 
 
 async def resubmitted(request: web.Request) -> web.StreamResponse:
     """PUT /workflows/{namespace}/{name}/resubmit."""
+    return await resubmit(request, find(request))
+
+
+async def resubmit(request: web.Request, uid: str) -> web.StreamResponse:
+    """The same work again, as a new workflow."""
     here = context.of(request)
-    uid = find(request)
     body = await bodies.value(request)
     if bodies.flag(body, "memoized"):
         raise Problem(501, "resubmitting in memoized mode is not there yet; retry goes on from the failed nodes")
     still = here.house.still(uid)
     made = making.again(still.run, still.manifest, bodies.pairs(bodies.texts(body, "parameters")))
     documents = [made, *making.brought(still.manifest, here.house.definitions())]
-    return await _started(request, here, documents)
+    return await started(request, here, documents)
 
 
 async def deleted(request: web.Request) -> web.StreamResponse:
@@ -121,17 +135,13 @@ async def _sent(request: web.Request, here: Context) -> tuple[list[Document], bo
         found = body.get("workflow")
         if found is None and body.get("kind") == "Workflow":
             found = body  # the Workflow alone
-        dry = dry or bodies.flag(body, "serverDryRun") or _dry(body.get("createOptions"))
+        dry = dry or bodies.dry(body)
         documents = [await bodies.document(found, "Workflow", here.limits, request.content_length or bodies.SMALL + 1)]
     workflow, namespace = _workflow(documents), _namespace(request, here)
     if workflow.metadata.namespace not in {"", namespace}:
         raise Problem(400, "the namespace of the provided object does not match the namespace sent on the request")
     placed = structs.replace(workflow, metadata=structs.replace(workflow.metadata, namespace=namespace))
     return [placed if one is workflow else one for one in documents], dry
-
-
-def _dry(options: Any) -> bool:
-    return isinstance(options, Mapping) and bool(options.get("dryRun"))
 
 
 def _workflow(documents: Sequence[Document]) -> Workflow:
@@ -146,7 +156,8 @@ def _namespace(request: web.Request, here: Context) -> str:
     return here.house.namespace if given in queries.EVERYWHERE else given
 
 
-async def _started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.StreamResponse:
+async def started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.StreamResponse:
+    """Start the one Workflow among the documents, which is the answer; `dry`: only judge it."""
     await judging.judge(here, documents, _namespace(request, here))
     if dry:
         return answers.value(_workflow(documents))

@@ -222,4 +222,33 @@ class Secret(Object, kw_only=True, tag_field="kind", tag="Secret"):
     immutable: bool | None = None
 
 
-Document = Workflow | WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap | Secret
+class EventSelector(Object):
+    """Which events are meant: `selector` is an expression over payload, metadata, discriminator, namespace."""
+
+    selector: str = ""
+
+
+class EventSubmit(Object):
+    """What an event starts. The values of names, labels and annotations are expressions."""
+
+    workflow_template_ref: WorkflowTemplateRef = WorkflowTemplateRef()
+    metadata: ObjectMeta | None = None
+    arguments: Arguments | None = None
+
+
+class WorkflowEventBindingSpec(Object):
+    """An event and what it starts."""
+
+    event: EventSelector = EventSelector()
+    submit: EventSubmit | None = None
+
+
+class WorkflowEventBinding(Object, kw_only=True, tag_field="kind", tag="WorkflowEventBinding"):
+    """Events that start workflows."""
+
+    api_version: str
+    metadata: ObjectMeta = ObjectMeta()
+    spec: WorkflowEventBindingSpec = WorkflowEventBindingSpec()
+
+
+Document = Workflow | WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap | Secret | WorkflowEventBinding

@@ -19,9 +19,18 @@ from tiphys.manifests.wording import Finding
 from tiphys.settings import LimitSettings
 from tiphys.spec.templates import Arguments
 from tiphys.spec.work import Severity
-from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, CronWorkflow, Document, Secret, Workflow, WorkflowTemplate
+from tiphys.spec.workflows import (
+    ClusterWorkflowTemplate,
+    ConfigMap,
+    CronWorkflow,
+    Document,
+    Secret,
+    Workflow,
+    WorkflowEventBinding,
+    WorkflowTemplate,
+)
 
-DEFINING = frozenset(kind.__name__ for kind in (WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow, ConfigMap))
+DEFINING = frozenset(kind.__name__ for kind in (WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow, ConfigMap, WorkflowEventBinding))
 RUNNING = Workflow.__name__
 KIND_LINE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?(\w+)""", re.MULTILINE)
 KIND_ANYWHERE = re.compile(rb"""\bkind["']?\s*:\s*["']?(\w+)""")

@@ -6,6 +6,7 @@ files, lines and columns: a problem's place is a JSON path.
 
 from typing import assert_never
 
+from tiphys.manifests.rules import bindings
 from tiphys.manifests.rules import workflows as documents
 from tiphys.manifests.rules.definitions import Definitions
 from tiphys.manifests.rules.problems import Path, Problem
@@ -23,6 +24,8 @@ def check(document: workflows.Document, definitions: Definitions, *, submitting:
             return documents.template(document, definitions, submitting=submitting)
         case workflows.CronWorkflow():
             return documents.cron(document, definitions)
+        case workflows.WorkflowEventBinding():
+            return bindings.binding(document, definitions)
         case workflows.ConfigMap() | workflows.Secret():
             return []  # what it must look like is the decoder's business
         case _:
