@@ -89,7 +89,8 @@ async def test_over_the_network_a_token_is_shown(networked):
         assert (await it.ask("GET", f"{API}/userinfo", token))[1] == {"subject": "token:ci", "name": "ci"}
         assert (await it.ask("GET", "/healthz"))[:2] == (200, "ok")
         assert (await it.ask("POST", "/healthz"))[0] == 401
-        assert (await it.ask("GET", f"{API}/nothing"))[0] == 401
+        status, _, headers = await it.ask("GET", f"{API}/nothing")
+        assert (status, headers["Server"]) == (401, "tiphys")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ async def prepared(request: web.Request, response: web.StreamResponse) -> None:
     scope = request.get(guard.SCOPE)
     if scope is not None:
         scope.deadline = math.inf
+    response.headers["Server"] = "tiphys"  # and not which library of which version
     response.headers.update(request.get(guard.HEADERS, {}))
     response.headers.update(browsers.headers(request, context.of(request).guard.settings.origins))
     if response.headers.get("Connection") == "close":
