@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tiphys import __version__
-from tiphys.cli import control
+from tiphys.cli import control, insight
 from tiphys.cli.exits import Exit
 from tiphys.cli.wiring import Wiring
 
@@ -96,5 +96,5 @@ def lint(wiring: Wiring, /, *, no_color: bool, offline: bool, strict: bool, **ty
     return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring)
 
 
-for _command in control.COMMANDS:
+for _command in (*control.COMMANDS, *insight.COMMANDS):
     tiphys.add_command(_command)

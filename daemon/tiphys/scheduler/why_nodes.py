@@ -109,8 +109,9 @@ def _slot(node: Node, room: Room | None) -> Reason:
     elif room.before is None:
         text, changes = f"the {room.executor} executor is starting it", "its process is there"
     else:
-        bound = f"{room.live} of {room.limit} places" if room.limit else f"{room.live} places"
-        text = f"it waits for a place with the {room.executor} executor: {bound} are taken and {room.before} attempts are before it"
+        bound = f"{room.live} of {room.limit} places" if room.limit else why_limits.counted(room.live, "place")
+        ahead = "1 attempt is" if room.before == 1 else f"{room.before} attempts are"
+        text = f"it waits for a place with the {room.executor} executor: {bound} are taken and {ahead} before it"
         changes = "one of the running attempts ends" if room.before == 0 else f"{room.before + 1} of the attempts before it end"
     return Reason(kind=Kind.SLOT, text=text, lines=tuple(lines), changes=changes, at=node.wake_at, room=room)
 
