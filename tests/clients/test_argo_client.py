@@ -182,7 +182,6 @@ def test_logs_are_a_stream(client):
     assert b'"content":"one line"' in b"".join(stream.stream())
 
 
-@pytest.mark.skip(reason="definitions cannot be changed over the API yet")
 def test_workflow_templates(client):
     template = models.IoArgoprojWorkflowV1alpha1WorkflowTemplate(
         metadata=models.ObjectMeta(name="greeting"),
@@ -206,7 +205,6 @@ def test_workflow_templates(client):
         service.get_workflow_template(NAMESPACE, "greeting")
 
 
-@pytest.mark.skip(reason="definitions cannot be changed over the API yet")
 def test_cluster_workflow_templates(client):
     template = models.IoArgoprojWorkflowV1alpha1ClusterWorkflowTemplate(
         metadata=models.ObjectMeta(name="shared"),
@@ -219,7 +217,6 @@ def test_cluster_workflow_templates(client):
     service.delete_cluster_workflow_template("shared")
 
 
-@pytest.mark.skip(reason="definitions cannot be changed over the API yet")
 def test_cron_workflows(client):
     spec = models.IoArgoprojWorkflowV1alpha1WorkflowSpec(entrypoint="main", templates=[container("main", "echo", "first")])
     cron = models.IoArgoprojWorkflowV1alpha1CronWorkflow(

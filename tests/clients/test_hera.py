@@ -254,7 +254,6 @@ def test_logs(service):
     assert service.workflow_logs("logged", container="main", follow=False)
 
 
-@pytest.mark.skip(reason="definitions cannot be changed over the API yet")
 def test_a_workflow_template_is_created_got_updated_and_used(service):
     with WorkflowTemplate(name="greeting", entrypoint="main", namespace="default", workflows_service=service) as made:
         Container(name="main", image="busybox", command=["echo", "first"])
@@ -292,7 +291,6 @@ def test_a_workflow_template_is_created_got_updated_and_used(service):
         made.get()
 
 
-@pytest.mark.skip(reason="definitions cannot be changed over the API yet")
 def test_a_template_that_is_not_there_is_made_by_an_update(service):
     with WorkflowTemplate(name="fresh", entrypoint="main", namespace="default", workflows_service=service) as made:
         Container(name="main", image="busybox", command=["echo", "hello"])
@@ -301,7 +299,6 @@ def test_a_template_that_is_not_there_is_made_by_an_update(service):
     service.delete_workflow_template("fresh")
 
 
-@pytest.mark.skip(reason="definitions cannot be changed over the API yet")
 def test_a_cron_workflow_is_created_got_updated_suspended_and_resumed(service):
     with CronWorkflow(
         name="nightly", entrypoint="main", namespace="default", schedules=["0 3 * * *"], timezone="UTC", workflows_service=service

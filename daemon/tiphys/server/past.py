@@ -11,7 +11,7 @@ from tiphys.scheduler.records import Run
 from tiphys.server import pictures, queries
 from tiphys.spec.selectors import Selector
 from tiphys.spec.status import Phase, WorkflowStatus
-from tiphys.spec.workflows import ARGO_API_VERSION, ObjectMeta, Workflow
+from tiphys.spec.workflows import ARGO_API_VERSION, ObjectMeta, Workflow, WorkflowSpec
 
 STATUS, PERSISTED = "workflows.argoproj.io/workflow-archiving-status", "Persisted"
 OURS = frozenset({"workflows.argoproj.io/phase", "workflows.argoproj.io/completed"})
@@ -43,6 +43,7 @@ def outline(archived: Run) -> Workflow:
             resource_version=pictures.version(archived),
             labels=dict(queries.labels(archived)),
         ),
+        spec=WorkflowSpec(),  # said, though it is empty: Argo's clients must find one
         status=WorkflowStatus(
             phase=archived.phase,
             started_at=pictures.rfc3339(archived.started_at) if archived.started_at else None,
