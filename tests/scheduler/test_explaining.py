@@ -1,6 +1,7 @@
 """Why a node is as it is: for each reason there is, the exact values behind it, who is in the way, and when it can change."""
 
 import time
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.scheduler import told
 from tests.scheduler.hall import Hall
 from tests.scheduler.story import UID, Story
-from tiphys.scheduler import events, explaining, reasons
+from tiphys.scheduler import events, explaining, reasons, records
 from tiphys.scheduler.reasons import Kind, Room
 from tiphys.spec.work import OutcomeKind
 
@@ -236,6 +237,7 @@ def test_a_memo_names_whose_it_was() -> None:
     assert found.reasons[0].kind is Kind.MEMO
     assert found.reasons[0].text == "it did not run: its outputs were remembered under the key k of the cache cache"
     assert found.reasons[0].nodes[0].id == made.run.ids["wf[0].a"]
+    assert found.reasons[0].lines == ("given by default/wf/wf[0].a at 2026-01-01 00:00:00 UTC",)
     assert "nothing was remembered under the key k" in why(made, "a")[2]
 
 
@@ -396,6 +398,8 @@ def test_hooks_and_exit_handlers() -> None:
         "hooks: it has ended, but its hooks have not: wf.a.onExit; what depends on it waits for them",
         "  until: the end of its hooks",
     ]
+    assert "hooks: it is the exit handler of wf.a" in why(made, "wf.a.onExit")
+    assert 'hooks: it is the hook of wf, whose expression became true: workflow.status == "Running"' in why(made, "wf.hooks.running")
     assert why(made, "b")[1] == "    a: Succeeded, its hooks are open, so a.Succeeded || a.Skipped || a.Daemoned is not known"
     made.tell("asked terminate")
     assert "exitHandler: its exit handler bye does not run: the workflow was terminated" in told.run(made.state, UID, made.now)
@@ -436,6 +440,37 @@ templates:
     assert why(made, "wf[1].set.main") == [
         "depends: it begins when the containers that it depends on have ended: one",
         "  until: the end of one",
+    ]
+
+
+def test_the_end_of_the_main_part_the_exit_handler_and_daemons_that_are_up() -> None:
+    spec = """
+entrypoint: up
+onExit: bye
+templates:
+  - {name: up, daemon: true, container: {image: any, command: [serve]}}
+  - {name: bye, container: {image: any, command: [bye]}}
+"""
+    made = story(spec, "started wf", "reported wf ready ip=10.0.0.1")
+    assert "exitHandler: it is the workflow's exit handler: the main part is up" in why(made, "onExit")
+    made.tell("ran wf.onExit succeeded 0")
+    assert told.run(made.state, UID, made.now)[:2] == ["daemon: it ends when its daemons have ended: wf", "  until: the end of wf"]
+
+
+def test_a_workflow_of_a_cron_workflow_knows_its_ticks() -> None:
+    from tests.scheduler.hall import BEGAN, CRON, cron, workflow
+
+    hall = Hall()
+    hall.define(cron(concurrencyPolicy="Forbid"))
+    manifest = records.Manifest(uid="child", workflow=workflow("every-1", labels={CRON: "every"}))
+    tick = events.Ticked(at=hall.now, namespace="default", name="every", scheduled_at=BEGAN, child="child", seed="s", manifest=manifest)
+    hall.tell(tick)
+    late = timedelta(seconds=60)
+    hall.tell(events.Ticked(at=hall.now, namespace="default", name="every", scheduled_at=BEGAN + late, child="other", seed="s"))
+    assert told.run(hall.state, "child", hall.now)[:3] == [
+        "cron: it was started by the cron workflow every",
+        "    it was scheduled for 2026-01-01 00:00:00 UTC",
+        "    the last tick was at 2026-01-01 00:01:00 UTC: skipped: concurrencyPolicy is Forbid and every-1 still runs",
     ]
 
 

@@ -25,10 +25,12 @@ async def of_node(engine: Engine, uid: str, name: str, folder: Path | None) -> E
     node = explaining.find(state.runs[uid], name)
     room = _room(engine, uid, node.id) if node is not None and node.phase is Phase.PENDING else None
     found = explaining.explain_node(state, uid, name, now(), room)
-    if isinstance(found, Unknown) or not found.id:
+    if isinstance(found, Unknown):
         return found
     nodes = dict(state.runs[uid].nodes)
     log = await engine.journal.events(uid)
+    if not found.id:
+        return structs.replace(found, decided=history.of_wishes(log, nodes))
     decided = await anyio.to_thread.run_sync(history.of_node, log, found.id, nodes)
     return structs.replace(found, decided=decided, output=str(folder) if folder is not None else "")
 

@@ -29,7 +29,8 @@ def of_node(log: Sequence[Logged], node_id: str, nodes: Mapping[str, Node]) -> t
     for one in log:
         became = tuple(_state(change) for change in one.summary.touched if change.node_id == node_id)
         about = getattr(one.event, "node_id", getattr(one.event, "key", "")) == node_id
-        if not about and (not became or (found and found[-1].became == became)):
+        asked = isinstance(one.event, events.Asked | events.TimerFired)
+        if not about and (not became or (not asked and found and found[-1].became == became)):
             continue
         commands = tuple(command for command in one.summary.commands if _of(command) == node_id)
         found.append(_told(one, nodes, became, commands))
@@ -44,6 +45,11 @@ def of_run(log: Sequence[Logged], nodes: Mapping[str, Node]) -> tuple[Told, ...]
         if isinstance(one.event, events.Asked) or (became and not (found and found[-1].became == became)):
             found.append(_told(one, nodes, became, ()))
     return tuple(found[-MOST_TOLD:])
+
+
+def of_wishes(log: Sequence[Logged], nodes: Mapping[str, Node]) -> tuple[Told, ...]:
+    """What was asked of a run: all that can concern a part of it that has no node."""
+    return tuple(_told(one, nodes, (), ()) for one in log if isinstance(one.event, events.Asked))[-MOST_TOLD:]
 
 
 def launches(log: Sequence[Logged]) -> dict[str, datetime]:

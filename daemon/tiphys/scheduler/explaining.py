@@ -27,7 +27,7 @@ class Unknown(Shown, frozen=True):
 
 def find(run: RunState, name: str) -> Node | None:
     """The node that is meant by an id, a full name, a display name or a pod's name; of several one that has not ended, or the newest."""
-    found = run.nodes.get(name) or run.nodes.get(run.ids.get(name, ""))
+    found = run.nodes.get(name) or run.nodes.get(run.ids.get(name) or run.ids.get(f"{run.run.name}.{name}", ""))
     if found is not None:
         return found
     same = [node for node in run.nodes.values() if node.display_name == name or (node.task == name and not node.phase.fulfilled)]

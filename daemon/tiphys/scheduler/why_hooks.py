@@ -42,6 +42,23 @@ def outstanding(draft: Draft, node: Node) -> Reason | None:
     return Reason(kind=Kind.HOOKS, text=text, changes="the end of its hooks", nodes=nodes)
 
 
+def fired(draft: Draft, node: Node) -> Reason | None:
+    """For whom a hook or exit handler runs; None: the node is none."""
+    if node.role is Role.EXIT:
+        entry = draft.find(draft.run.name)
+        ended = f"ended {entry.phase}" if entry is not None and entry.phase.fulfilled else "is up"
+        text = f"it is the workflow's exit handler: the main part {ended}"
+        return Reason(kind=Kind.EXIT_HANDLER, text=text)
+    if node.role is not Role.HOOK:
+        return None
+    host = draft.node(node.owner)
+    suffix = node.name[len(host.name) + 1 :]
+    call = next((call for call in declared(draft, host) if call.suffix == suffix), None)
+    why = f", whose expression became true: {call.hook.expression}" if call is not None and call.hook.expression else ""
+    text = f"it is the {'exit handler' if suffix == 'onExit' else 'hook'} of {host.name}{why}"
+    return Reason(kind=Kind.HOOKS, text=text, nodes=(why_limits.who(draft.run, host),))
+
+
 def find(draft: Draft, name: str) -> tuple[Node, HookCall] | None:
     """The hook that would become the node of this name, and whose it is."""
     for end, prefix in ((".onExit", ""), (".hooks.", "hooks.")):

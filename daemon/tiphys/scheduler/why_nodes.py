@@ -8,7 +8,7 @@ from tiphys.expressions import durations
 from tiphys.scheduler import bodies, lone, retrying, why_conditions, why_hooks, why_limits, why_not_yet, why_retries
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.lone import Lone
-from tiphys.scheduler.reasons import Kind, Reason, Room, Who
+from tiphys.scheduler.reasons import Kind, Reason, Room
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.scheduler.registry import Memo
 from tiphys.scheduler.state import State
@@ -22,7 +22,7 @@ CALLED = frozenset({Role.TASK, Role.STEP, Role.ITEM})
 def reasons(state: State, draft: Draft, node: Node, room: Room | None) -> Iterator[Reason]:
     """Everything that makes a node what it is: what keeps it, then the conditions by which it came to be."""
     if node.phase.fulfilled:
-        yield from _ended(draft, node)
+        yield from _ended(state, draft, node)
         if (found := why_hooks.outstanding(draft, node)) is not None:
             yield found
     else:
@@ -31,6 +31,8 @@ def reasons(state: State, draft: Draft, node: Node, room: Room | None) -> Iterat
         lock = why_limits.lock(state, draft, name, node.id)
         text = f"it holds the lock {name}, for which {lock.waiting} wait"
         yield Reason(kind=Kind.LOCK, text=text, lock=lock)
+    if (found := why_hooks.fired(draft, node)) is not None:
+        yield found
     if node.phase not in (Phase.OMITTED, Phase.SKIPPED) and (one := called(draft, node)) is not None:
         yield from why_not_yet.conditions(one)
 
@@ -194,14 +196,14 @@ def _size(draft: Draft, node: Node) -> int | None:
 # what has ended
 
 
-def _ended(draft: Draft, node: Node) -> Iterator[Reason]:
+def _ended(state: State, draft: Draft, node: Node) -> Iterator[Reason]:
     one = called(draft, node)
     if node.phase is Phase.OMITTED:
         yield why_conditions.omitted(one) if one is not None else Reason(kind=Kind.OMITTED, text=node.message)
     elif node.phase is Phase.SKIPPED:
         yield _skipped(one, node)
     elif node.memo is not None and node.memo.hit:
-        yield _remembered(draft, node)
+        yield _remembered(state, draft, node)
     elif node.type is NodeType.RETRY:
         yield from why_retries.reasons(draft, node)
     elif node.phase.failed_or_error:
@@ -223,15 +225,18 @@ def _skipped(one: Lone | None, node: Node) -> Reason:
     return Reason(kind=Kind.SKIPPED, text=node.message or found.text, lines=lines, expression=found.expression)
 
 
-def _remembered(draft: Draft, node: Node) -> Reason:
+def _remembered(state: State, draft: Draft, node: Node) -> Reason:
     assert node.memo is not None
     shared = draft.state.shared
     memo: Memo | None = shared.memos.get((draft.run.namespace, node.memo.cache_name, node.memo.key))
     text = f"it did not run: its outputs were remembered under the key {node.memo.key} of the cache {node.memo.cache_name}"
-    if memo is None:
-        return Reason(kind=Kind.MEMO, text=text, lines=("which node gave them is not known any more",))
-    line = f"given by the node {memo.node_id} of the workflow {memo.uid} at {memo.finished_at:%Y-%m-%d %H:%M:%S} UTC"
-    return Reason(kind=Kind.MEMO, text=text, lines=(line,), nodes=(Who(workflow=memo.uid, id=memo.node_id, node=memo.node_id),))
+    if memo is None or memo.uid not in state.runs:
+        return Reason(kind=Kind.MEMO, text=text, lines=("they came with a ConfigMap, or from a workflow that is deleted",))
+    if node.finished_at is not None and memo.finished_at > node.finished_at:
+        return Reason(kind=Kind.MEMO, text=text, lines=("what was remembered then has been made anew since",))
+    giver = state.runs[memo.uid]
+    given = why_limits.who(giver.run, giver.nodes.get(memo.node_id))
+    return Reason(kind=Kind.MEMO, text=text, lines=(f"given by {given} at {memo.finished_at:%Y-%m-%d %H:%M:%S} UTC",), nodes=(given,))
 
 
 def _succeeded(draft: Draft, node: Node) -> Reason:

@@ -13,6 +13,9 @@ from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.scheduler.state import RunState
 from tiphys.spec.status import NodeType
 
+MOST_SEARCHED = 500
+"""Steps and dag nodes in which a step or task is looked for that is named without its place."""
+
 COMPOSED = frozenset({NodeType.STEPS, NodeType.DAG})
 
 
@@ -64,7 +67,7 @@ def declared(draft: Draft, name: str) -> Lone | None:
             task = rest.partition("].")[2] if rest.startswith("[") else rest[1:]
             if task and (one := _lone(draft, boundary, task)) is not None and plans.base(one.name) == plans.base(name):
                 return one
-    for boundary in sorted(boundaries, key=lambda node: node.phase.fulfilled):
+    for boundary in sorted(boundaries, key=lambda node: node.phase.fulfilled)[:MOST_SEARCHED]:
         if name in lone.names(draft, boundary) and (one := _lone(draft, boundary, name)) is not None:
             return one
     return None

@@ -51,9 +51,12 @@ def _before(draft: Draft) -> Iterator[Reason]:
         yield Reason(kind=Kind.DEADLINE, text=text, changes=changes, at=run.deadline_at)
     if run.deleting:
         yield Reason(kind=Kind.DELETION, text="it is deleted when it has ended", changes="its end")
-    entry = draft.find(run.name)
-    if entry is not None and not entry.settled:
-        yield from (found for found in [why_hooks.outstanding(draft, entry) if entry.phase.fulfilled else None] if found is not None)
+    entry, handler = draft.find(run.name), draft.named(f"{run.name}.onExit")
+    if entry is not None and entry.phase.fulfilled and (found := why_hooks.outstanding(draft, entry)) is not None:
+        yield found
+    if entry is not None and entry.settled and (handler is None or handler.settled) and draft.count("daemons"):
+        names = why_limits.listed(node.name for node in draft.state.nodes.values() if node.daemoned and not node.phase.fulfilled)
+        yield Reason(kind=Kind.DAEMON, text=f"it ends when its daemons have ended: {names}", changes=f"the end of {names}")
 
 
 def _after(draft: Draft) -> Iterator[Reason]:
