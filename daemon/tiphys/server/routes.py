@@ -85,7 +85,7 @@ def _workflows() -> list[Route]:
         Route(method="GET", path=f"{one}/log", handler=logs.logged, query=LOGGED, gives="stream"),
         Route(method="GET", path=f"{one}/explain", handler=explaining.explained, query=("node",)),
         Route(method="GET", path=f"{one}/event-log", handler=eventlog.logged, query=("after", "follow"), gives="stream"),
-        Route(method="GET", path=f"{BASE}/top", handler=explaining.top, query=("limit",)),
+        Route(method="GET", path=f"{BASE}/top", handler=explaining.top, query=("limit",), gives=explaining.Top),
         Route(method="GET", path=f"{one}/{{pod}}/log", handler=logs.logged, query=LOGGED, gives="stream"),
         action("suspend", steering.suspend, asked.Named),
         action("resume", steering.resume, asked.Resume),
