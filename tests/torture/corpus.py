@@ -22,17 +22,20 @@ def once(*labels: str) -> dict[str, tuple[int, int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A file of `shapes/`: the phase it ends in, and how often the steps of each label start, at least and at most."""
+    """A file of `shapes/`: the phase it ends in, and how often the steps of each label start, at least and at most.
+
+    `verb`: what somebody has to ask for each run, or it goes on for ever. `runs`: how many it becomes. `beside`: the text of its
+    file of parameters.
+    """
 
     name: str
     starts: Callable[[Mapping[str, str]], Counts]
     phase: str = "Succeeded"
     requests: int = 0
     often: int = 1
-
-    @property
-    def handler(self) -> bool:
-        return "exit" in self.starts({"width": "0"})
+    verb: str = ""
+    runs: int = 1
+    beside: str = ""
 
 
 ALL = (
@@ -50,17 +53,25 @@ ALL = (
     Shape(name="http", starts=lambda _: once("after"), requests=3, often=2),
     Shape(name="brief", starts=lambda _: once("one", "two", "exit"), often=2),
     Shape(name="called", starts=lambda _: once("one", "exit")),
+    Shape(name="stopped", starts=lambda _: once("exit") | {"long": (0, 1)}, phase="Failed", verb="stop"),
+    Shape(name="terminated", starts=lambda _: {"long": (0, 1)}, phase="Failed", verb="terminate"),
+    Shape(name="paused", starts=lambda _: once("before", "after", "exit"), verb="resume"),
+    Shape(name="given", starts=lambda _: once("given-something"), beside="what: something\n"),
+    Shape(name="broken", starts=lambda _: {}, runs=0),
+    Shape(name="pair", starts=lambda _: once("pair"), runs=2),
 )
 CRONS = {"torture-allow": 0.0, "torture-forbid": 1.2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """A workflow that was put into the drop folder."""
+    """A workflow that was put into the drop folder, or sent to the daemon's socket; `sure`: the daemon did not say no, or nothing."""
 
     name: str
     shape: Shape
     values: Mapping[str, str]
+    by_socket: bool = False
+    sure: bool = True
 
     @property
     def starts(self) -> Counts:

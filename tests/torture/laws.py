@@ -18,6 +18,7 @@ from tiphys.scheduler.state import SHARED
 from tiphys.spec.status import Phase
 from tiphys.triggers.cron import MOST_MISSED
 
+PLACES = ("accepted", "rejected")
 TICK = timedelta(seconds=1)
 INTERRUPTED = "interrupted"
 UNHEARD = launcher.UNHEARD.decode()
@@ -42,14 +43,17 @@ class Laws:
 
     def files(self) -> Iterator[str]:
         """P1: each file became one run, and lies among the accepted."""
-        accepted = Counter(path.name.split("-", 1)[1] for path in (self.victim.drop / "accepted").glob("*"))
-        for name in self.dropped:
-            if len(self.of_file[name]) != 1:
-                yield f"P1: the file {name} became {len(self.of_file[name])} runs"
-            if accepted[f"{name}.yaml"] != 1:
-                yield f"P1: the file {name} is {accepted[f'{name}.yaml']} times among the accepted"
-        for path in (self.victim.drop / "rejected").glob("*.why"):
-            yield f"P1: {path.name}: {path.read_text(errors='replace')[:300]}"
+        accepted, rejected = (Counter(path.name.split("-", 1)[1] for path in (self.victim.drop / name).glob("*")) for name in PLACES)
+        for name, dropped in self.dropped.items():
+            made = len(self.of_file[name])
+            if made != dropped.shape.runs and (dropped.sure or made):
+                yield f"P1: {name} became {made} runs"
+            if dropped.by_socket:
+                continue
+            wanted = (1, 0, 0) if dropped.shape.runs else (0, 1, 1)
+            found = (accepted[f"{name}.yaml"], rejected[f"{name}.yaml"], rejected[f"{name}.yaml.why"])
+            if found != wanted:
+                yield f"P1: the file {name} is {found} times among the accepted, the rejected and the reasons"
         for name in self.victim.dropped():
             yield f"P1: {name} was not consumed"
         known = self.phases.keys()
@@ -182,7 +186,7 @@ class Laws:
                     yield f"http: {path} and {owners[key]} have the same key"
         for name, dropped in self.dropped.items():
             found = [path for path in asked if path.startswith(f"/{name}/")]
-            if len(found) != dropped.shape.requests:
+            if len(found) != dropped.shape.requests * len(self.of_file[name]):
                 yield f"http: {name} made {len(found)} of {dropped.shape.requests} requests"
 
     def left(self) -> Iterator[str]:

@@ -11,6 +11,7 @@ from tests.torture.world import Plan, points, run
 SEED = "tested"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_daemon_that_is_killed_at_every_point_and_at_random_moments_keeps_its_promises():
     figures = run(Plan(seed=f"{SEED}-0", kills=len(points()), width=(20, 40), sweep=True, until=time.monotonic() + 120))
@@ -18,6 +19,7 @@ def test_a_daemon_that_is_killed_at_every_point_and_at_random_moments_keeps_its_
     assert not figures.violations
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the rights to make namespaces and mounts")
 def test_steps_in_isolation_and_killed_launchers_break_no_promise():

@@ -1,6 +1,7 @@
 """A real daemon in a process of its own, with state, settings, drop folder and witness of its own: started, fed, killed, looked into."""
 
 import contextlib
+import http.client
 import json
 import os
 import select
@@ -23,6 +24,19 @@ SOURCES = HERE.parents[1] / "daemon"
 TELL = 'printf "%s\\n" "$TIPHYS_NOTICE_ID" >>"$0"; sync "$0"'
 PASSED = ("PATH", "HOME", "LANG", "TZ")
 READY_SECONDS = 90.0
+
+
+class Local(http.client.HTTPConnection):
+    """A connection to a socket in the file system."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 class Victim:
@@ -144,6 +158,19 @@ class Victim:
         mark = f"TORTURE_BOOK={self.book}".encode()
         return [pid for pid, words in _processes("environ") if mark in words.split(b"\0")]
 
+    # ----------------------------------------------------------------------------------------------------------- its socket
+    def ask(self, method: str, path: str, body: str = "{}", kind: str = "application/json", seconds: float = 10.0) -> tuple[int, str]:
+        """The status and text of the daemon's answer; 0: it was killed before it gave one."""
+        connection = Local(self.top / "api.sock", seconds)
+        try:
+            connection.request(method, f"/api/v1/workflows/default{path}", body.encode(), {"Content-Type": kind})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return 0, str(error)
+        finally:
+            connection.close()
+
     # ----------------------------------------------------------------------------------------------------------- its folder
     def put(self, name: str, text: str) -> None:
         """Drop a file, as one should: written aside, then renamed."""
@@ -168,7 +195,8 @@ class Victim:
             except ValueError:
                 found.append(text)
                 continue
-            if line.get("level") in {"error", "critical"} or "exception" in line or line.get("event") == "file rejected":
+            refused = line.get("event") == "file rejected" and "-broken" not in line.get("file", "")
+            if line.get("level") in {"error", "critical"} or "exception" in line or refused:
                 found.append(text)
         return found
 

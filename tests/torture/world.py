@@ -79,7 +79,7 @@ class World:
     # --------------------------------------------------------------------------------------------------------- feeding
     def define(self, *, suspended: bool) -> None:
         """Put the definitions into the drop folder, or others in their place."""
-        self._put("definitions", self._values("", nap=0.1))
+        self._put("definitions", self._values("", nap=self.chance.choice([0.0, 0.2, 0.4])))
         for number, name in enumerate(("cron-allow", "cron-forbid")):
             values = self._values("", nap=0.1) | {"suspended": str(suspended).lower(), "catch_up": ("all", "latest")[number]}
             self._put(name, values)
@@ -109,14 +109,41 @@ class World:
         for shape in corpus.chosen(self.chance, self.chance.randint(1, 4)):
             name = f"w-{len(self.dropped)}-{shape.name}"
             values = self._values(name, nap=self.chance.choice([0.0, 0.1, 0.3, 0.6, 1.5, 3.0]))
-            dropped = self.dropped[name] = Dropped(name=name, shape=shape, values=values)
-            self.victim.put(f"{name}.yaml", corpus.text(dropped.shape.name, values, patient=self.plan.launchers))
+            self.dropped[name] = Dropped(name=name, shape=shape, values=values)
+            if shape.beside:
+                self.victim.put(f"{name}.params.yaml", shape.beside)
+            self.victim.put(f"{name}.yaml", corpus.text(shape.name, values, patient=self.plan.launchers))
+
+    def ask(self, *, everything: bool = False) -> None:
+        """Have runs stopped, terminated and resumed that wait for it, and send a workflow."""
+        for run in self.ledger.unfinished:
+            dropped = self.dropped.get(run.labels.get(FILE_LABEL, ""))
+            if dropped and dropped.shape.verb and (everything or self.chance.random() < 0.5):
+                status, said = self.victim.ask("PUT", f"/{run.name}/{dropped.shape.verb}")
+                if status not in {0, 200, 400, 404, 409}:  # not any more, or not yet
+                    self.broken(f"the daemon's answer to {dropped.shape.verb} {run.name} is {status}: {said[:300]}")
+                self.figures.counts["requests to the daemon"] += 1
+        if not everything and len(self.ledger.unfinished) < UNFINISHED and len(self.ledger.definitions) == DEFINITIONS:
+            self._send()
+
+    def _send(self) -> None:
+        shape = self.chance.choice([shape for shape in corpus.ALL if shape.runs == 1 and not shape.beside])
+        name = f"w-{len(self.dropped)}-{shape.name}"
+        values = self._values(name, nap=self.chance.choice([0.0, 0.1, 0.6]))
+        written = corpus.text(shape.name, values, patient=self.plan.launchers)
+        status, said = self.victim.ask("POST", "", written, "application/yaml")
+        if status not in {0, 200}:
+            self.broken(f"the daemon's answer to the workflow {name} is {status}: {said[:300]}")
+        self.dropped[name] = Dropped(name=name, shape=shape, values=values, by_socket=True, sure=status == 200)
+        self.figures.counts["requests to the daemon"] += 1
 
     # --------------------------------------------------------------------------------------------------------- killing
     def cycle(self) -> None:
         """Start it, let it be for a while, kill it, look."""
         if self.chance.random() < 0.5:
             self.feed()
+        if self.chance.random() < 0.05:
+            self.define(suspended=False)
         how = self._chosen()
         fault = f"{how}:{1 if self._turn_is(how) else self.chance.choice([1, 1, 2, 3, 5, 10])}" if how in self._points else ""
         self.victim.start(fault)
@@ -128,9 +155,17 @@ class World:
             if ended == "ready":
                 self.figures.ready_seconds.append(time.monotonic() - self.victim.began)
                 self.feed()
+                if self.chance.random() < 0.3:
+                    self.ask()
                 ended = self._live(how, fault)
             elif not ended:
                 self.broken(f"it was not ready within {READY_SECONDS:g} s")
+        if not ended and self.chance.random() < 0.05:
+            if (code := self.victim.end()) != 0:
+                self.broken(f"the daemon ended with {code} at SIGTERM")
+            self.figures.counts["daemons ended by SIGTERM"] += 1
+            self.look()
+            return
         code = self.victim.kill()
         if code != -9:
             self.broken(f"the daemon ended by itself with exit code {code}")
@@ -190,6 +225,8 @@ class World:
         while time.monotonic() < until:
             ended = self.victim.wait(0.3)
             watched.read()
+            self.ledger.runs = watched.runs
+            self.ask(everything=True)
             if ended or not (watched.unfinished or watched.outbox or watched.claims or self.victim.dropped()):
                 break
         else:
