@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import anyio
@@ -25,7 +26,7 @@ from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.explaining import find as look_up
 from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
 from tiphys.scheduler.reasons import Explanation, Room, RunExplanation, Told
-from tiphys.scheduler.records import Manifest, Run, Settled
+from tiphys.scheduler.records import Manifest, Node, Run, Settled
 from tiphys.scheduler.state import RunState
 from tiphys.spec import names
 from tiphys.spec.artifacts import Artifact
@@ -306,6 +307,13 @@ class House(Operations):
         made.nodes, made.counters = dict(state.nodes), dict(state.counters)
         made.sources, made.plans, made.aggregates = {}, {}, {}  # caches
         return made
+
+    def nodes(self, uid: str) -> Mapping[str, Node]:
+        """The run's nodes as they are at any moment: to be looked at on the loop, between two waits. Raises NotThere."""
+        state = self._engine._state.runs.get(uid)  # noqa: SLF001 (as above)
+        if state is None:
+            raise NotThere(f'workflows.argoproj.io "{uid}" not found')
+        return MappingProxyType(state.nodes)
 
     def definition_rows(self) -> Sequence[Definition]:
         """All definitions in force, each with where it is from and since when."""

@@ -1,5 +1,6 @@
 """What steps printed: of a whole workflow or of one node, as it is or as it comes."""
 
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ BUFFERED = 100
 SMALL = 1000
 """Nodes up to which a workflow is looked through on the loop."""
 
-PAUSE_SECONDS = 0.2
 Line = tuple[int, str]
 """A line's number in its node's output, from 1, and its text."""
 
@@ -175,38 +175,49 @@ async def _follow(house: House, uid: str, wish: Wish, stream: Stream) -> None:
 
 async def _gather(house: House, uid: str, wish: Wish, send: MemoryObjectSendStream[list[bytes]]) -> None:
     """Follow each node that is meant from when it runs."""
-    started: set[str] = set()
-    changed = [anyio.Event()]
     async with send, anyio.create_task_group() as group:
-
-        async def start_those_that_run() -> None:
-            while True:
-                changed[0] = anyio.Event()
-                await _start(house, uid, wish, group, send, started)
-                await changed[0].wait()
-                await anyio.sleep(PAUSE_SECONDS)  # a large workflow is not looked through at each of its changes
-
-        async with anyio.create_task_group() as looking:
-            looking.start_soon(start_those_that_run)
+        with contextlib.suppress(NotThere):  # it was deleted
+            gathering = Gathering(house, house.still(uid).run, wish, send, group)
             async for change in house.changes(uid):
-                if change.node is not None and change.node.type in PRINTING and change.node.id not in started:
-                    changed[0].set()
-            looking.cancel_scope.cancel()
-        await _start(house, uid, wish, group, send, started)
+                if change.node is None:  # the first one at once; nothing here waits, so that no change after it is lost
+                    group.start_soon(gathering.look_through)
+                else:
+                    gathering.notice(change.node.id)
+            await gathering.look_through()  # what ended with the workflow need not have come as a change of its own
 
 
-async def _start(
-    house: House, uid: str, wish: Wish, group: TaskGroup, send: MemoryObjectSendStream[list[bytes]], started: set[str]
-) -> None:
-    """Begin with the nodes that run, or did."""
-    try:
-        still = house.still(uid)
-    except NotThere:
-        return
-    for node in await _chosen(still, wish):
-        if node.id not in started and (node.phase is Phase.RUNNING or node.phase.completed):
-            started.add(node.id)
-            group.start_soon(_follow_node, house, uid, node.id, _pod(still.run, node), wish, send.clone())
+class Gathering:
+    """The nodes of a run whose lines are followed, each by a task of its own."""
+
+    def __init__(self, house: House, run: Run, wish: Wish, send: MemoryObjectSendStream[list[bytes]], group: TaskGroup) -> None:
+        self._house = house
+        self._run = run
+        self._wish = wish
+        self._send = send
+        self._group = group
+        self._started: set[str] = set()
+
+    async def look_through(self) -> None:
+        """Begin with all nodes that run, or did."""
+        with contextlib.suppress(NotThere):
+            for node in await _chosen(self._house.still(self._run.uid), self._wish):
+                self._start(node)
+
+    def notice(self, node_id: str) -> None:
+        """A node has changed."""
+        if node_id in self._started:
+            return
+        nodes = self._house.nodes(self._run.uid)
+        node = nodes.get(node_id)
+        if node is None or node.type not in PRINTING:
+            return
+        if not self._wish.node or _is_below(self._run, nodes, node, self._wish.node):
+            self._start(node)
+
+    def _start(self, node: Node) -> None:
+        if node.id not in self._started and (node.phase is Phase.RUNNING or node.phase.completed):
+            self._started.add(node.id)
+            self._group.start_soon(_follow_node, self._house, self._run.uid, node.id, _pod(self._run, node), self._wish, self._send.clone())
 
 
 async def _follow_node(house: House, uid: str, node_id: str, pod: str, wish: Wish, send: MemoryObjectSendStream[list[bytes]]) -> None:
