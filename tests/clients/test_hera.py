@@ -13,8 +13,11 @@ from hera.exceptions import AlreadyExists, BadRequest, Forbidden, NotFound, Unau
 from hera.workflows import (  # noqa: E402
     DAG,
     HTTP,
+    Artifact,
+    ClusterWorkflowTemplate,
     Container,
     CronWorkflow,
+    NoneArchiveStrategy,
     Parameter,
     RetryStrategy,
     Step,
@@ -322,6 +325,49 @@ def test_a_cron_workflow_is_created_got_updated_suspended_and_resumed(service):
     service.delete_cron_workflow("nightly")
     with pytest.raises(NotFound):
         made.get()
+
+
+def test_a_cluster_workflow_template_is_created_got_updated_and_used(service):
+    with ClusterWorkflowTemplate(name="shared", entrypoint="main", workflows_service=service) as made:
+        Container(name="main", image="busybox", command=["echo", "first"])
+    assert made.lint().metadata.name == "shared"
+    assert made.create().metadata.name == "shared"
+    made.templates[0].command = ["echo", "second"]
+    assert made.update().spec.templates[0].container.command == ["echo", "second"]
+    assert made.get().spec.templates[0].container.command == ["echo", "second"]
+    with Workflow(generate_name="sharing-", entrypoint="main", namespace="default", workflows_service=service) as user, DAG(name="main"):
+        Task(name="there", template_ref=TemplateRef(name="shared", template="main", cluster_scope=True))
+    assert user.create(wait=True, poll_interval=1).status.phase == "Succeeded"
+    assert "shared" in [one.metadata.name for one in service.list_cluster_workflow_templates().items]
+    service.delete_cluster_workflow_template("shared")
+    with pytest.raises(NotFound):
+        made.get()
+
+
+def test_artifacts_go_from_step_to_step_and_can_be_fetched(service):
+    with Workflow(name="handing", entrypoint="main", namespace="default", workflows_service=service) as made:
+        make = Container(
+            name="make",
+            image="busybox",
+            command=["sh", "-c", "echo made >/tmp/out"],
+            outputs=[Artifact(name="out", path="/tmp/out", archive=NoneArchiveStrategy())],
+        )
+        use = Container(name="use", image="busybox", command=["cat", "/tmp/in"], inputs=[Artifact(name="in", path="/tmp/in")])
+        with DAG(name="main"):
+            first = make()
+            first >> use(arguments=[first.get_artifact("out").with_name("in")])
+    made.create()
+    ended = until(service, "handing", "Succeeded", "Failed", "Error")
+    assert ended.status.phase == "Succeeded", ended.status.message
+    node = nodes(ended)["make"]
+    # It gives what Python says of the bytes, whatever the server sends.
+    assert service.get_output_artifact("handing", node.id, "out") == str(b"made\n")
+    assert service.get_output_artifact_by_uid(ended.metadata.uid, node.id, "out") == str(b"made\n")
+
+
+def test_what_was_deleted_is_in_the_archive_if_it_is_kept(service):
+    assert service.list_archived_workflows().items is not None
+    assert service.list_archived_workflow_label_keys().items is not None
 
 
 def test_the_server_says_who_it_is_and_who_asks(service):

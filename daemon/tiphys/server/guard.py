@@ -26,6 +26,9 @@ LOOK_SECONDS = 1.0
 HEADERS = web.RequestKey("headers", dict[str, str])
 SCOPE = web.RequestKey("scope", anyio.CancelScope)
 RESPONSE = web.RequestKey("response", web.StreamResponse)
+FETCHING = ("/artifacts/", "/artifacts-by-uid/", "/artifact-files/", "/input-artifacts/", "/input-artifacts-by-uid/")
+"""What is brought from a store before an answer begins takes as long as it takes."""
+
 NOT_VALID = "token not valid"
 log = structlog.get_logger()
 
@@ -114,7 +117,7 @@ class Guard:
 
     async def answered(self, request: web.Request, handler: Handler, asker: Asker | None) -> web.StreamResponse:
         """The handler's answer, if it begins in time; one that has begun goes on as long as who asked is welcome."""
-        with anyio.move_on_after(self.settings.request_seconds or None) as scope:
+        with anyio.move_on_after(None if request.path.startswith(FETCHING) else self.settings.request_seconds or None) as scope:
             request[SCOPE] = scope
             if asker is not None:
                 self._going[scope] = asker
