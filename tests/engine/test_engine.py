@@ -190,3 +190,30 @@ async def test_stop_ends_a_live_attempt_and_the_exit_handler_still_runs() -> Non
         assert workflow.status is not None
         assert workflow.status.message == "Stopped with strategy 'Stop'"
         assert names(executor, opened) == ["chain[0].one", "chain.onExit"]
+
+
+async def test_what_is_seen_between_a_decision_and_its_record_is_waited_for() -> None:
+    """Whoever shows a run to others waits until a crash could not undo what they see."""
+
+    class Slow(MemoryJournal):
+        """A journal whose disk takes its time."""
+
+        recorded = 0
+
+        async def record(self, entries: Sequence[Entry]) -> None:
+            """Later."""
+            await anyio.sleep(0.2)
+            await super().record(entries)
+            self.recorded += 1
+
+    journal = Slow()
+    async with engine(journal, ScriptedExecutor()) as opened, anyio.create_task_group() as group:
+        group.start_soon(opened.submit, manifest(PAUSE))
+        with anyio.fail_after(5):
+            while not opened.uids():
+                await anyio.sleep(0.01)
+            assert journal.recorded == 0
+            await opened.committed()
+        assert journal.recorded == 1
+        await opened.committed()
+        group.cancel_scope.cancel()

@@ -63,6 +63,8 @@ class Engine:
         """Called after definitions changed."""
         self.outgoing = anyio.Event()
         """Set when there is something new to deliver; who delivers puts a new one in its place."""
+        self._decided = self._kept = 0
+        self._landed = anyio.Event()
         self.recovered = anyio.Event()
         """Set when everything that was cut off is going on again."""
         self._inbox = Inbox()
@@ -145,6 +147,12 @@ class Engine:
             async for piece in self.executors[found[0]].logs(found[1], follow=follow):
                 yield piece
 
+    async def committed(self) -> None:
+        """Wait until all that can be seen now is recorded: between a decision and its record a look shows what a crash could undo."""
+        seen = self._decided
+        while self._kept < seen:
+            await self._landed.wait()
+
     # the loop
 
     async def load(self) -> None:
@@ -166,12 +174,15 @@ class Engine:
     async def run(self) -> None:
         """Decide, apply, record, act; for ever."""
         async for batch in self._inbox.batches():
+            self._decided += 1
             answers = self._decide(batch)
             if any(isinstance(event, events.Ticked) for event, _, _ in answers):
                 faults.point("tick-decided")
             faults.point("before-record")
             await self.journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
             faults.point("after-record")
+            self._kept, landed, self._landed = self._decided, self._landed, anyio.Event()
+            landed.set()
             for _, answer, receipt in answers:
                 if isinstance(answer, Decision):
                     self._perform(answer)

@@ -298,6 +298,10 @@ class House(Operations):
         """Whether everything that was cut off is going on again."""
         return self._engine.recovered.is_set()
 
+    async def committed(self) -> None:
+        """Wait until all that can be seen now is recorded; who shows something to others waits for this first."""
+        await self._engine.committed()
+
     def still(self, uid: str) -> RunState:
         """The run as it is now, which nothing changes any more: for a thread to look at. Raises NotThere."""
         state = self._engine._state.runs.get(uid)  # noqa: SLF001 (the engine shows pictures, and a picture takes too long for the loop)

@@ -31,8 +31,14 @@ def application(here: Context) -> web.Application:
     made[eventlog.LOGS] = {}
     made.add_routes(routes.table())
     made.on_response_prepare.append(admission.prepared)
+    made.on_response_prepare.append(_committed)
     made.on_shutdown.append(_end_streams)
     return made
+
+
+async def _committed(request: web.Request, _response: web.StreamResponse) -> None:
+    """Nothing is shown that a crash could still undo."""
+    await request.app[context.KEY].house.committed()
 
 
 async def _end_streams(made: web.Application) -> None:

@@ -65,6 +65,7 @@ class Stream:
         return b"data: " + text + b"\n\n" if self._events else text + b"\n"
 
     async def _write(self, data: bytes) -> None:
+        await context.of(self._request).house.committed()
         with anyio.move_on_after(STUCK_SECONDS) as patience:
             try:
                 await self._response.write(data)
