@@ -2,6 +2,7 @@
 
 import json
 
+import aiohttp
 import anyio
 
 from tests.server.serving import BASE, waiting, workflow
@@ -141,3 +142,39 @@ async def test_who_follows_the_event_log_misses_nothing_and_all_share_one_readin
         assert kinds(whole) == ["Submitted", "Asked", "Asked", "Exited"]
         assert all(one == whole for one in logs)
         assert len(readings) < 10
+
+
+async def test_two_hundred_followers_of_a_large_workflows_events_miss_nothing(opened, tmp_path):
+    loop = [
+        {"name": "main", "parallelism": 50, "steps": [[{"name": "each", "template": "work", "withSequence": {"count": "1000"}}]]},
+        {"name": "work", "container": {"image": "any", "command": ["true"]}},
+    ]
+    async with opened(Script(otherwise=lambda order: Play(seconds=0.05))) as served:
+        logs, readings = [], []
+        real = served.house.log_of
+
+        async def counted(uid, after=0):
+            readings.append(after)
+            return await real(uid, after)
+
+        served.house.log_of = counted
+        await served.ask("POST", "/workflows/default", {"workflow": workflow(templates=loop)})
+
+        async def follow():
+            connector = aiohttp.UnixConnector(str(tmp_path / "api.sock"))
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                session.get(f"{BASE}{ONE}/event-log", params={"follow": "true"}) as answer,
+            ):
+                logs.append([line for line in (await answer.text()).splitlines() if line])
+
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                for _ in range(200):
+                    group.start_soon(follow)
+        assert len(readings) < 60
+        async with served.session.get(f"{BASE}{ONE}/event-log") as answer:
+            whole = [line for line in (await answer.text()).splitlines() if line]
+        assert len(whole) > 1000
+        assert [len(one) for one in logs] == [len(whole)] * 200
+        assert all(one == whole for one in logs)

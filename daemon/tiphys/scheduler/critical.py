@@ -47,7 +47,7 @@ def path(run: RunState, now: datetime, launches: Mapping[str, datetime] | None =
         seconds=round(seconds, 3),
         links=tuple(links),
         totals=totals,
-        overhead=round(overhead / seconds, 4) if seconds > 0 else 0.0,
+        overhead=round(min(1.0, overhead / seconds), 4) if seconds > 0 else 0.0,
         work=round(sum(by_template.values()), 3),
         by_template=dict(sorted(by_template.items(), key=lambda one: -one[1])[:MOST_TEMPLATES]),
     )

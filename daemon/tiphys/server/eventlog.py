@@ -1,7 +1,7 @@
 """The event log of a workflow, as it is or as it grows: one JSON object a line.
 
 Who follows the same log shares one reading of it: each event is read and encoded once for all of them. A journal gives a log only from its
-beginning, so how often it is read again depends on how long that takes: reading never takes more than a small share of the time.
+beginning, so how often it is read again depends on how long that takes.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,6 @@ import anyio.to_thread
 import msgspec
 from aiohttp import web
 
-from tiphys.engine.house import House
 from tiphys.scheduler.reasons import Told
 from tiphys.server import context, streams, workflows
 from tiphys.server.context import Context
@@ -20,8 +19,8 @@ from tiphys.server.problems import Problem
 from tiphys.server.streams import Stream
 
 PAUSE_SECONDS = 0.2
-SHARE = 20
-"""After a reading there is none for so many times as long as it took."""
+SHARE, LONGEST_SECONDS = 10, 3.0
+"""After a reading there is none for so many times as long as it took, but never for longer than that."""
 
 IN_PIECES = 500
 LOGS = web.AppKey("event-logs", dict)
@@ -30,8 +29,8 @@ LOGS = web.AppKey("event-logs", dict)
 class Log:
     """One followed log: its lines as far as they were read."""
 
-    def __init__(self, house: House, uid: str) -> None:
-        self._house = house
+    def __init__(self, here: Context, uid: str) -> None:
+        self._here = here
         self._uid = uid
         self._turn = anyio.Lock()
         self._again_at = 0.0
@@ -41,20 +40,21 @@ class Log:
         self.lines: list[bytes] = []
         self.numbers: list[int] = []
 
-    async def read(self, change: int) -> None:
-        """Have everything in `lines` that was recorded up to the change of this number; it may be a moment before that is so."""
+    async def read(self, change: int, *, at_once: bool) -> None:
+        """Have everything in `lines` that was recorded up to the change of this number, `at_once` or when it is time to read again."""
         async with self._turn:
             if change <= self._seen:
                 return
-            await anyio.sleep(max(0.0, self._again_at - anyio.current_time()))
-            began = anyio.current_time()
-            fresh = await self._house.log_of(self._uid, self._last)
+            if not at_once:
+                await anyio.sleep(max(0.0, self._again_at - anyio.current_time()))
+            began, number = anyio.current_time(), self._here.hub.number  # what others have come to wait for meanwhile is read along
+            fresh = await self._here.house.log_of(self._uid, self._last)
             self.lines += await anyio.to_thread.run_sync(_encoded, fresh)
             self.numbers += [one.number for one in fresh]
             self._last = fresh[-1].number if fresh else self._last
-            self._seen = change
+            self._seen = number
             took = anyio.current_time() - began
-            self._again_at = anyio.current_time() + max(PAUSE_SECONDS, SHARE * took)
+            self._again_at = anyio.current_time() + min(LONGEST_SECONDS, max(PAUSE_SECONDS, SHARE * took))
 
 
 def _encoded(told: Sequence[Told]) -> list[bytes]:
@@ -82,9 +82,9 @@ async def logged(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def _shared(logs: dict[str, Log], house: House, uid: str) -> AsyncIterator[Log]:
+async def _shared(logs: dict[str, Log], here: Context, uid: str) -> AsyncIterator[Log]:
     """The log that all followers of a run share; it is forgotten when the last has gone."""
-    log = logs.setdefault(uid, Log(house, uid))
+    log = logs.setdefault(uid, Log(here, uid))
     log.followers += 1
     try:
         yield log
@@ -95,7 +95,7 @@ async def _shared(logs: dict[str, Log], house: House, uid: str) -> AsyncIterator
 
 
 async def _follow(here: Context, logs: dict[str, Log], uid: str, after: int, stream: Stream) -> None:
-    async with here.hub.watched(), _shared(logs, here.house, uid) as log:
+    async with here.hub.watched(), _shared(logs, here, uid) as log:
         told = 0
         seen = -1
         while True:
@@ -103,7 +103,7 @@ async def _follow(here: Context, logs: dict[str, Log], uid: str, after: int, str
             number, (row, there) = here.hub.number, here.hub.row(uid)
             over = row is None or not there or row.phase.completed
             if seen < 0 or over or uid in here.hub.since(seen):
-                await log.read(number)
+                await log.read(number, at_once=over)
                 seen = number
             for start in range(told, len(log.lines), IN_PIECES):
                 piece = range(start, min(start + IN_PIECES, len(log.lines)))
