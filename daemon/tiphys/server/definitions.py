@@ -142,8 +142,8 @@ def _status(here: Context, cron: CronWorkflow, following: str) -> Mapping[str, J
         "failed": row.failed,
         "phase": "Stopped" if row.stopped else "Active",
     }
-    if row.last_scheduled_at is not None:
-        status["lastScheduledTime"] = rfc3339(row.last_scheduled_at)
+    if row.last_started_at is not None:
+        status["lastScheduledTime"] = rfc3339(row.last_started_at)
     if following:
         status["nextScheduledTime"] = following
     return status
