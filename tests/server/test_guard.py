@@ -255,6 +255,32 @@ async def test_a_connection_on_which_nothing_is_asked_is_closed(networked, monke
                     await stream.receive()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_so_many_connections_are_held_at_once(networked, monkeypatch, tls):
+    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
+    async with networked(tls=tls) as it, anyio.create_task_group() as group:
+        host, port = it.base.partition("://")[2].split(":")
+        held = []
+        for _ in range(5):
+            stream = await anyio.connect_tcp(host, int(port), ssl_context=it.trust if tls else None)
+            held.append(stream)
+            await anyio.sleep(0.05)
+        for stream in held[3:]:
+            with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stream.receive()
+        assert (await it.served.ask("GET", "/version"))[0] == 200  # over the Unix socket all the same
+        for stream in held:
+            group.start_soon(stream.aclose)
+        token = await it.token("read")
+        with anyio.fail_after(5):
+            while True:
+                try:
+                    assert (await it.ask("GET", f"{API}/version", token))[0] == 200
+                    break
+                except aiohttp.ClientError:
+                    await anyio.sleep(0.02)
+
+
 async def test_bodies_and_headers_are_bounded(networked):
     async with networked(body_bytes=10_000) as it:
         token = await it.token("admin")

@@ -13,6 +13,7 @@ from tiphys.server import answers, context
 REFERENCE = "#/components/schemas/{name}"
 IN_PATH = re.compile(r"{(\w+)(?::[^}]*)?}")
 ERROR = "Error"
+BEARER = "BearerToken"
 STREAM = {"type": "object", "properties": {"result": {"type": "object"}, "error": {"type": "object"}}}
 ERROR_SCHEMA = {
     "type": "object",
@@ -82,7 +83,8 @@ def document(routes: Iterable[Described], version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Tiphys", "version": version, "description": "Argo Server's API, on one machine."},
         "paths": paths,
-        "components": {"schemas": {**components, ERROR: ERROR_SCHEMA}},
+        "components": {"schemas": {**components, ERROR: ERROR_SCHEMA}, "securitySchemes": {BEARER: {"type": "http", "scheme": "bearer"}}},
+        "security": [{BEARER: []}, {}],
     }
 
 

@@ -1,6 +1,8 @@
 """Serve the API on sockets that others opened, until cancelled; requests in flight are finished first."""
 
+import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -19,6 +21,10 @@ from tiphys.spec.workflows import CronWorkflow, Document
 FINISH_SECONDS = 5.0
 """How long requests in flight may go on when the daemon stops."""
 
+MOST_CONNECTIONS = 1000
+"""Over the network, at once."""
+
+HANDSHAKE_SECONDS = 10.0
 IDLE_SECONDS = 75.0
 """A connection without a whole request for so long is closed."""
 
@@ -57,18 +63,44 @@ async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncItera
         handle_signals=False,
     )
     await runner.setup()
+    networked: list[asyncio.Server] = []
     async with anyio.create_task_group() as group:
         group.start_soon(here.hub.run)
         group.start_soon(here.guard.run)
         try:
             for one in sockets:
-                tls = here.guard.tls if one.family != socket.AF_UNIX else None
-                await web.SockSite(runner, one, ssl_context=tls).start()
+                if one.family == socket.AF_UNIX:
+                    await web.SockSite(runner, one).start()
+                else:
+                    networked.append(await _networked(runner, one, here.guard.tls))
             yield
         finally:
+            for server in networked:
+                server.close()
             with anyio.CancelScope(shield=True):
                 await runner.cleanup()
             group.cancel_scope.cancel()
+
+
+async def _networked(runner: web.AppRunner, one: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+    """Answer on a socket that anybody may connect to: so many at once, that files are left to open for everything else."""
+    server = runner.server
+    assert server is not None
+
+    def connected() -> asyncio.Protocol:
+        there = sum(isinstance(connection.peername, tuple) for connection in server.connections)
+        return server() if there < MOST_CONNECTIONS else _Full()
+
+    seconds = HANDSHAKE_SECONDS if tls is not None else None
+    return await asyncio.get_running_loop().create_server(connected, sock=one, ssl=tls, ssl_handshake_timeout=seconds)
+
+
+class _Full(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()
 
 
 async def serve(
