@@ -63,28 +63,25 @@ async def deleted(request: web.Request) -> web.StreamResponse:
 
 async def retried(request: web.Request) -> web.StreamResponse:
     """Retry in place what is still there; of what is only in the archive nothing is left to go on with."""
-    here = context.of(request)
-    found = await _find(request)
-    try:
-        here.house.still(found.metadata.uid)
-    except NotThere:
-        raise Problem(409, GONE) from None
-    return await steering.retry_of(request, found.metadata.uid)
+    uid = request.match_info["uid"]
+    if context.of(request).house.row(uid) is None:
+        await _find(request)
+        raise Problem(409, GONE)
+    return await steering.retry_of(request, uid)
 
 
 async def resubmitted(request: web.Request) -> web.StreamResponse:
     """The same work again, as a new workflow."""
     here = context.of(request)
+    uid = request.match_info["uid"]
+    if here.house.row(uid) is not None:
+        return await workflows.resubmit(request, uid)
     found = await _find(request)
-    try:
-        here.house.still(found.metadata.uid)
-    except NotThere:
-        body = await bodies.value(request)
-        if bodies.flag(body, "memoized"):
-            raise Problem(409, GONE.replace("resubmit it", "resubmit it without memoized")) from None
-        made = making.again_of(found, bodies.pairs(bodies.texts(body, "parameters")))
-        return await workflows.started(request, here, [made])
-    return await workflows.resubmit(request, found.metadata.uid)
+    body = await bodies.value(request)
+    if bodies.flag(body, "memoized"):
+        raise Problem(409, GONE.replace("resubmit it", "resubmit it without memoized"))
+    made = making.again_of(found, bodies.pairs(bodies.texts(body, "parameters")))
+    return await workflows.started(request, here, [made])
 
 
 async def label_keys(request: web.Request) -> web.StreamResponse:

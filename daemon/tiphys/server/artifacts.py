@@ -6,8 +6,6 @@ Archives are handed out as they are stored; a folder that is stored as it is goe
 import contextlib
 import html
 import mimetypes
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +18,15 @@ import anyio.to_thread
 from aiohttp import web
 from msgspec import structs
 
-from tiphys.artifacts import locations, packing, trees
-from tiphys.artifacts.errors import ArtifactMissing
+from tiphys.artifacts import locations, packing
 from tiphys.artifacts.locations import InRepository
 from tiphys.engine.house import NotThere
-from tiphys.server import context, queries
+from tiphys.server import context, fetching, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
-from tiphys.spec.artifacts import ArchiveStrategy, Artifact, ArtifactLocation, NoneStrategy
+from tiphys.spec.artifacts import Artifact, ArtifactLocation
 from tiphys.spec.templates import Inputs, Outputs
 
-AS_IT_IS = ArchiveStrategy(none=NoneStrategy())
-PIECE_BYTES = 256 * 1024
 SHOWN = frozenset({"text/plain", "image/png", "image/jpeg", "image/gif", "image/webp", "application/json", "application/pdf"})
 """What a browser may show by itself. Anything that can hold a script is only ever saved."""
 
@@ -121,29 +116,13 @@ async def _answered(request: web.Request, find: Find, *, inputs: bool, browsing:
     path = _path(request.match_info.get("path", ""))
     found = await find(request, inputs=inputs)
     artifact = _artifact(found, request.match_info["artifact"], inputs=inputs)
-    if here.house.artifacts is None:
-        raise Problem(501, "this daemon keeps no artifacts")
-    if artifact.deleted:
-        raise Problem(404, f'artifact "{artifact.name}" was deleted')
-    folder = Path(await anyio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="tiphys-artifact-")))
-    try:
-        wanted = structs.replace(artifact, archive=AS_IT_IS, mode=None, sub_path="/".join([*filter(None, [artifact.sub_path]), *path]))
-        name = path[-1] if path else _file_name(artifact)
-        fetched = folder / "fetched"
-        try:
-            await here.house.artifacts.load(wanted, fetched, found.namespace)
-        except ArtifactMissing as error:
-            raise Problem(404, f'artifact "{artifact.name}": {error}') from error
+    async with fetching.fetched(here.house, artifact, found.namespace, path) as fetched:
         if not await anyio.to_thread.run_sync(fetched.is_dir):
-            return await _sent(request, fetched, name)
+            return await _sent(request, fetched, path[-1] if path else _file_name(artifact))
         if browsing:
             return await _page(request, fetched, path)
-        packed = folder / "packed"
-        await anyio.to_thread.run_sync(_pack, fetched.rename(folder / _plain(artifact.name)), packed)
+        packed = await anyio.to_thread.run_sync(_packed, fetched, _plain(artifact.name))
         return await _sent(request, packed, f"{artifact.name}.tgz")
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def _path(text: str) -> Sequence[str]:
@@ -176,36 +155,42 @@ def _plain(name: str) -> str:
     return name.replace("/", "_").lstrip(".") or "artifact"
 
 
-def _pack(source: Path, dest: Path) -> None:
-    with dest.open("xb") as packed:
+def _packed(folder: Path, name: str) -> Path:
+    """A folder as tar+gzip, beside it; `name` is what it unpacks to."""
+    made, source = folder.parent / "packed", folder.parent / "named" / name
+    source.parent.mkdir()
+    folder.rename(source)
+    with made.open("xb") as packed:
         packing.pack(source, packed, None, anyio.from_thread.check_cancelled)
+    return made
+
+
+def _kind(name: str) -> str:
+    if name.endswith((".tgz", ".tar.gz")):
+        return "application/gzip"
+    return mimetypes.guess_type(name)[0] or ("text/plain" if name.endswith(".log") else "application/octet-stream")
 
 
 async def _sent(request: web.Request, path: Path, name: str) -> web.StreamResponse:
     """The file's bytes, in pieces. What is said of it keeps a browser from running any of it as a page of ours."""
-    opened = await anyio.to_thread.run_sync(trees.open_file, path)
-    try:
-        kind = mimetypes.guess_type(name)[0] or ("text/plain" if name.endswith(".log") else "application/octet-stream")
-        if name.endswith((".tgz", ".tar.gz")):
-            kind = "application/gzip"
-        held = "inline" if kind in SHOWN else "attachment"
-        response = web.StreamResponse(
-            headers={
-                "Content-Disposition": f"{held}; filename*=UTF-8''{quote(name)}",
-                "Content-Security-Policy": "sandbox; default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'",
-                "X-Content-Type-Options": "nosniff",
-            }
-        )
-        response.content_type = kind
-        response.content_length = await anyio.to_thread.run_sync(lambda: path.stat().st_size)
+    kind = await anyio.to_thread.run_sync(_kind, name)
+    held = "inline" if kind in SHOWN else "attachment"
+    response = web.StreamResponse(
+        headers={
+            "Content-Disposition": f"{held}; filename*=UTF-8''{quote(name)}",
+            "Content-Security-Policy": "sandbox; default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'",
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
+    response.content_type = kind
+    response.content_length = await anyio.to_thread.run_sync(lambda: path.lstat().st_size)
+    async with contextlib.aclosing(fetching.pieces(path)) as pieces:
         with contextlib.suppress(ConnectionError):  # whoever asked has hung up
             await response.prepare(request)
-            while piece := await anyio.to_thread.run_sync(opened.read, PIECE_BYTES):
+            async for piece in pieces:
                 await response.write(piece)
             await response.write_eof()
-        return response
-    finally:
-        await anyio.to_thread.run_sync(opened.close)
+    return response
 
 
 def _names(folder: Path) -> list[str]:

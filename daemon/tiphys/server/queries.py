@@ -110,7 +110,11 @@ def read(namespace: str, query: Mapping[str, str]) -> Query:
 
 def label_selector(query: Mapping[str, str]) -> Selector:
     """The label selector of a list. Raises Problem."""
-    text = query.get("listOptions.labelSelector", "")
+    return selector(query.get("listOptions.labelSelector", ""))
+
+
+def selector(text: str) -> Selector:
+    """A label selector. Raises Problem."""
     try:
         return selectors.parse_selector(text)
     except selectors.SelectorError as error:

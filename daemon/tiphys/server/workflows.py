@@ -158,7 +158,7 @@ def _namespace(request: web.Request, here: Context) -> str:
 
 async def started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.StreamResponse:
     """Start the one Workflow among the documents, which is the answer; `dry`: only judge it."""
-    await judging.judge(here, documents, _namespace(request, here))
+    await judging.judge(here, documents, _workflow(documents).metadata.namespace or here.house.namespace)
     if dry:
         return answers.value(_workflow(documents))
     [uid] = await here.house.submit(documents, who=await here.peers.who(request))
