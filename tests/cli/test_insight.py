@@ -160,3 +160,33 @@ def test_top_once_and_again(terminal):  # noqa: F811
     twice = terminal.says("top", "--watch", "--count", "2", "--interval", "0.1", "-o", "json")
     assert len(re.findall(r"^\{", twice, re.MULTILINE)) == 2
     assert "and 1 more; in all 1 lock, 1 running, 1 suspend" in terminal.says("top", "--limit", "1")
+
+
+CRON = """
+apiVersion: argoproj.io/v1alpha1
+kind: CronWorkflow
+metadata: {name: nightly, namespace: default}
+spec:
+  schedules: ["0 3 * * *"]
+  timezone: Europe/Berlin
+  workflowSpec: {entrypoint: main, templates: [{name: main, container: {image: any, command: ["true"]}}]}
+"""
+
+
+def test_a_cron_workflow_is_explained(terminal):  # noqa: F811
+    terminal.portal.call(terminal.server.define, CRON)
+    name = terminal.says("cron", "run", "nightly", "-o", "name").strip()
+    terminal.until(name, "Succeeded")
+    assert plain(terminal.says("cron", "explain", "nightly")) == (
+        "Cron workflow:  default/nightly\n"
+        "Schedules:      0 3 * * * (Europe/Berlin)\n"
+        "Workflows:      1 succeeded, 0 failed\n"
+        "Why:\n"
+        "  cron: when it ticks next is not known\n"
+        "\n"
+        "Ticks:\n"
+        f"  TIME UTC  started {name} (by hand)\n"
+    )
+    assert "cron: it was started by the cron workflow nightly" in terminal.says("explain", name)
+    assert json.loads(terminal.says("cron", "explain", "nightly", "-o", "json"))["succeeded"] == 1
+    assert terminal.ends("cron", "explain", "none", code=1)[1] == 'tiphys: cronworkflows.argoproj.io "none" not found\n'

@@ -9,7 +9,7 @@ import pytest
 from tests.scheduler import told
 from tests.scheduler.hall import Hall
 from tests.scheduler.story import UID, Story
-from tiphys.scheduler import events, explaining, reasons, records
+from tiphys.scheduler import events, explaining, reasons, records, why_crons
 from tiphys.scheduler.reasons import Kind, Room
 from tiphys.spec.work import OutcomeKind
 
@@ -472,6 +472,38 @@ def test_a_workflow_of_a_cron_workflow_knows_its_ticks() -> None:
         "    it was scheduled for 2026-01-01 00:00:00 UTC",
         "    the last tick was at 2026-01-01 00:01:00 UTC: skipped: concurrencyPolicy is Forbid and every-1 still runs",
     ]
+
+
+def test_a_cron_workflow_says_what_its_next_tick_will_do() -> None:
+    from tests.scheduler.hall import BEGAN, CRON, cron, workflow
+
+    hall = Hall()
+    hall.define(
+        cron(concurrencyPolicy="Forbid", when="{{=cronworkflow.failed < 2}}", stopStrategy={"expression": "cronworkflow.failed >= 3"})
+    )
+    manifest = records.Manifest(uid="child", workflow=workflow("every-1", labels={CRON: "every"}))
+    hall.tell(events.Ticked(at=hall.now, namespace="default", name="every", scheduled_at=BEGAN, child="child", seed="s", manifest=manifest))
+    following = BEGAN + timedelta(seconds=60)
+    found = why_crons.explain_cron(hall.state, "default", "every", hall.now, following)
+    assert found is not None
+    assert [line for reason in found.reasons for line in told.lines(reason)] == [
+        "cron: its stopStrategy is false: cronworkflow.failed >= 3",
+        "    cronworkflow.failed = 0",
+        "when: its condition is true: true",
+        "    written: {{=cronworkflow.failed < 2}}",
+        "cron: its workflows every-1 have not ended, and concurrencyPolicy is Forbid: the next tick starts nothing while they run",
+        "  until: the end of every-1",
+        "cron: it ticks next at 2026-01-01 00:01:00 UTC",
+    ]
+    assert [(tick.workflow, tick.skipped) for tick in found.ticks] == [("every-1", "")]
+    hall.define(cron(suspend=True))
+    found = why_crons.explain_cron(hall.state, "default", "every", hall.now, None)
+    assert found is not None
+    assert [reason.text for reason in found.reasons][::2] == [
+        "it is suspended: its ticks start nothing",
+        "when it ticks next is not known",
+    ]
+    assert why_crons.explain_cron(hall.state, "default", "none", hall.now, None) is None
 
 
 def test_postponed_workflows_with_their_limits_who_runs_and_their_place() -> None:

@@ -8,7 +8,7 @@ import msgspec
 from tiphys.cli import eventlog, listing, output
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
-from tiphys.scheduler.reasons import CriticalPath, Explanation, Reason, RunExplanation, Told
+from tiphys.scheduler.reasons import CriticalPath, CronExplanation, Explanation, Reason, RunExplanation, Told
 
 MOST_LINKS = 30
 
@@ -17,15 +17,44 @@ def main(remote: Remote, given: str, node: str, form: str) -> Exit:
     """Print the explanation."""
     name = remote.name(given)
     text = remote.client.get(remote.path(name, "explain"), {"node": node} if node else None)
-    if form == "json":
-        remote.print(msgspec.json.format(text, indent=output.INDENT).decode())
-    elif form == "yaml":
-        remote.print(output.yaml_text(msgspec.json.decode(text)))
-    elif node:
+    if form:
+        return _value(remote, text, form)
+    if node:
         remote.print(*of_node(msgspec.json.decode(text, type=Explanation), remote))
     else:
         remote.print(*of_run(msgspec.json.decode(text, type=RunExplanation), remote))
     return Exit.SUCCEEDED
+
+
+def cron(remote: Remote, name: str, form: str) -> Exit:
+    """Print why a cron workflow is as it is."""
+    text = remote.client.get(remote.path(name, "explain", kind="cron-workflows"))
+    if form:
+        return _value(remote, text, form)
+    remote.print(*of_cron(msgspec.json.decode(text, type=CronExplanation)))
+    return Exit.SUCCEEDED
+
+
+def _value(remote: Remote, text: bytes, form: str) -> Exit:
+    if form == "json":
+        remote.print(msgspec.json.format(text, indent=output.INDENT).decode())
+    else:
+        remote.print(output.yaml_text(msgspec.json.decode(text)))
+    return Exit.SUCCEEDED
+
+
+def of_cron(found: CronExplanation) -> Iterator[str]:
+    """The lines of a cron workflow."""
+    yield f"Cron workflow:  {found.namespace}/{found.name}"
+    yield f"Schedules:      {found.schedules}" + (f" ({found.timezone})" if found.timezone else "")
+    yield f"Workflows:      {found.succeeded} succeeded, {found.failed} failed"
+    yield from _why(found.reasons)
+    if found.ticks:
+        yield ""
+        yield "Ticks:"
+        for tick in found.ticks:
+            became = f"skipped: {_one_line(tick.skipped)}" if tick.skipped else f"started {tick.workflow}"
+            yield f"  {tick.scheduled_at:%Y-%m-%d %H:%M:%S} UTC  {became}{' (by hand)' if tick.manual else ''}"
 
 
 def of_node(found: Explanation, remote: Remote) -> Iterator[str]:

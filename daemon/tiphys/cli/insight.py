@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tiphys.cli.control import NAME, asking, output
+from tiphys.cli.control import NAME, asking, cron, output
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -50,6 +50,17 @@ def top(daemon: "Remote", *, watch: bool, interval: float, count: int | None, li
     from tiphys.cli import top as looking
 
     return looking.main(daemon, looks=count if count or watch else 1, interval=interval, limit=limit, form=output)
+
+
+@cron.command("explain")
+@click.argument("name", metavar="NAME")
+@output("json", "yaml")
+@asking
+def explain_cron(daemon: "Remote", *, name: str, output: str) -> Exit:
+    """Say whether the next tick of a cron workflow starts something and why, and what became of the last ones."""
+    from tiphys.cli import explaining
+
+    return explaining.cron(daemon, name, output)
 
 
 COMMANDS = (explain, events, top)

@@ -1,6 +1,7 @@
 """Explanations of an open engine's runs: what the scheduler sees, how full the executors are, and what the event log says."""
 
 import copy
+from datetime import datetime
 from pathlib import Path
 
 import anyio.to_thread
@@ -11,10 +12,10 @@ from tiphys.engine.engine import Engine
 from tiphys.engine.inbox import now
 from tiphys.errors import TiphysError
 from tiphys.journal.protocol import Logged
-from tiphys.scheduler import activity, critical, explaining, orders
+from tiphys.scheduler import activity, critical, explaining, orders, why_crons
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
-from tiphys.scheduler.reasons import Explanation, Room, RunExplanation, Told
+from tiphys.scheduler.reasons import CronExplanation, Explanation, Room, RunExplanation, Told
 from tiphys.scheduler.state import RunState
 from tiphys.spec.status import Phase
 
@@ -60,6 +61,11 @@ async def log_of(engine: Engine, uid: str, after: int) -> list[Told]:
         return [history.told(one, nodes) for one in log]
 
     return await anyio.to_thread.run_sync(told, [one for one in log if one.number > after])
+
+
+def of_cron(engine: Engine, namespace: str, name: str, following: datetime | None) -> CronExplanation | None:
+    """Why a cron workflow is as it is; None: there is none."""
+    return why_crons.explain_cron(engine._state, namespace, name, now(), following)  # noqa: SLF001 (as above)
 
 
 def rooms(engine: Engine) -> list[Room]:

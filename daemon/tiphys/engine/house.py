@@ -25,7 +25,7 @@ from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.explaining import find as look_up
 from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
-from tiphys.scheduler.reasons import Explanation, Room, RunExplanation, Told
+from tiphys.scheduler.reasons import CronExplanation, Explanation, Room, RunExplanation, Told
 from tiphys.scheduler.records import Manifest, Node, Run, Settled
 from tiphys.scheduler.state import RunState
 from tiphys.spec import names
@@ -367,6 +367,12 @@ class House(Operations):
             return await explaining.of_run(self._engine, uid)
         except KeyError as error:
             raise NotThere(f'workflows.argoproj.io "{uid}" not found') from error
+
+    def explain_cron(self, namespace: str, name: str, following: datetime | None) -> CronExplanation:
+        """Why a CronWorkflow starts something at its next tick, which is at `following`, or does not. Raises NotThere."""
+        if (found := explaining.of_cron(self._engine, namespace, name, following)) is None:
+            raise NotThere(f'cronworkflows.argoproj.io "{name}" not found')
+        return found
 
     async def log_of(self, uid: str, after: int = 0) -> Sequence[Told]:
         """What happened to a run, from the event after that number on."""

@@ -240,3 +240,27 @@ class RunExplanation(Shown, frozen=True):
     counts: dict[str, int] = {}
     path: CriticalPath | None = None
     decided: tuple[Told, ...] = ()
+
+
+class Ticked(Shown, frozen=True):
+    """A moment of a schedule and what became of it: a `workflow`, or nothing, since it was `skipped` for a reason."""
+
+    scheduled_at: datetime
+    at: datetime
+    workflow: str = ""
+    skipped: str = ""
+    manual: bool = False
+
+
+class CronExplanation(Shown, frozen=True):
+    """Why a cron workflow starts something at its next tick or does not, and what became of the last ones, the oldest first."""
+
+    name: str
+    namespace: str
+    schedules: str
+    timezone: str = ""
+    next_at: datetime | None = None
+    succeeded: int = 0
+    failed: int = 0
+    reasons: tuple[Reason, ...] = ()
+    ticks: tuple[Ticked, ...] = ()

@@ -58,6 +58,15 @@ async def _scheduled(here: Context, uid: str, found: RunExplanation) -> RunExpla
     return structs.replace(found, reasons=reasons)
 
 
+async def cron_explained(request: web.Request) -> web.Response:
+    """GET /cron-workflows/{namespace}/{name}/explain: why its next tick starts something or does not, and what became of the last ones."""
+    house = context.of(request).house
+    namespace, name = request.match_info["namespace"], request.match_info["name"]
+    cron = next((c for c, _ in house.cron_workflows() if (c.metadata.namespace, c.metadata.name) == (namespace, name)), None)
+    following = await anyio.to_thread.run_sync(context.of(request).next_run, cron) if cron is not None else None
+    return answers.value(house.explain_cron(namespace, name, following))
+
+
 def _next(reason: Reason, following: datetime | None) -> Reason:
     return reason if following is None else structs.replace(reason, changes="it ticks next", at=following)
 

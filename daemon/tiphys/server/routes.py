@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from tiphys.scheduler.reasons import CronExplanation
 from tiphys.server import (
     archive,
     artifacts,
@@ -148,6 +149,7 @@ def _crons() -> list[Route]:
                 ("resume", handlers.resumed, "A cron workflow goes on with its schedule."),
             )
         ),
+        Route(method="GET", path=f"{one}/explain", handler=explaining.cron_explained, gives=CronExplanation),
         Route(method="POST", path=f"{one}/run", handler=definitions.cron_run, query=("fields",), body=asked.Named, gives=Workflow),
     ]
 
