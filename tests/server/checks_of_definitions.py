@@ -147,6 +147,7 @@ async def a_cluster_workflow_template_lives(served):
     "PUT /cron-workflows/{namespace}/{name}/suspend",
     "PUT /cron-workflows/{namespace}/{name}/resume",
     "POST /cron-workflows/{namespace}/{name}/run",
+    "GET /cron-workflows/{namespace}/{name}/explain",
 )
 async def a_cron_workflow_lives_is_paused_and_run(served):
     await lives(
@@ -160,6 +161,9 @@ async def a_cron_workflow_lives_is_paused_and_run(served):
     assert "suspend" not in going["spec"]
     status, made = await served.ask("POST", "/cron-workflows/default/c/run", {})
     assert (status, made["metadata"]["labels"][f"{LABELS}cron-workflow"]) == (200, "c")
+    _, told = await served.ask("GET", "/cron-workflows/default/c/explain")
+    assert [tick["workflow"] for tick in told["ticks"]] == [made["metadata"]["name"]]
+    assert (await served.ask("GET", "/cron-workflows/default/none/explain"))[0] == 404
     await served.define(TEMPLATES)
     await belongs_to_a_file(served, "/cron-workflows/default", "cronWorkflow", "nightly")
     status, problem = await served.ask("PUT", "/cron-workflows/default/nightly/suspend")
