@@ -56,7 +56,7 @@ PR_SET_CHILD_SUBREAPER = 36
 PUNCH_HOLE_KEEP_SIZE = 3
 KEPT = (
     *("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace"),
-    *("tidy", "delete", "trees", "state", "overlay", "progress"),
+    *("tidy", "delete", "trees", "state", "overlay", "progress", "home"),
 )
 PIDFD_INFO_SIZE, PIDFD_INFO_EXIT = 64, 1 << 3
 PIDFD_GET_INFO = (3 << 30) | (PIDFD_INFO_SIZE << 16) | (0xFF << 8) | 11
@@ -189,7 +189,8 @@ class Attempt:
     """A step that runs, or is being cleared away."""
 
     __slots__ = (
-        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "id", "isolated", "kill_at", "log", "out", "peak",
+        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "home",
+        "id", "isolated", "kill_at", "log", "out", "peak",
         "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
     )  # fmt: skip
 
@@ -208,7 +209,7 @@ class Attempt:
         self.adopted = self.unheard = False
         self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
         self.root: Root | None = None
-        self.borrowed = self.cgroup = ""
+        self.borrowed = self.cgroup = self.home = ""
         self.code: int | None = None
         self.started_at = self.ended_at = 0.0
         self.cpu: float | None = None
@@ -319,6 +320,7 @@ class Launcher:
         self.mountpoint = f"{options.runtime}/root"
         os.makedirs(self.mountpoint, exist_ok=True)
         self.roots: list[Root] = []
+        self.homes: list[str] = []
         self.made = 0
         self.leaving = self.over = False
         self.idle_since = time.monotonic()
@@ -368,6 +370,8 @@ class Launcher:
             elif time.monotonic() - self.idle_since >= IDLE_SECONDS:
                 self.leaving = True
         self.settle()
+        for home in self.homes:
+            discard(home)
 
     def listen(self) -> None:
         """Read what those steps print that have not ended at once."""
@@ -375,10 +379,21 @@ class Launcher:
         while self.unread:
             attempt = next(iter(self.unread))
             if self.unread[attempt] > before:
-                return
+                break
             del self.unread[attempt]
             for fd in attempt.pipes:
                 self.watch(fd, functools.partial(self.heard, attempt, fd))
+
+    def write_down(self, attempt: Attempt) -> None:
+        """Have written down what another launcher needs to go on with an attempt."""
+        request = attempt.request
+        started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "born": attempt.born, "boot": self.boot}
+        started["request"] = skeleton(request)
+        if attempt.root and "keep" in request["overlay"]:
+            started["borrowed"] = os.path.dirname(attempt.root.upper)
+        if attempt.home:
+            started["home"] = attempt.home
+        self.journal(attempt, started)
 
     def heard(self, attempt: Attempt, fd: int, _events: int) -> None:
         """A step has printed something."""
@@ -528,11 +543,7 @@ class Launcher:
             self.finish(attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
             return
         self.running[attempt.id] = self.by_pid[attempt.pid] = attempt
-        started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "born": attempt.born, "boot": self.boot}
-        started["request"] = skeleton(request)
-        if attempt.root and "keep" in request["overlay"]:
-            started["borrowed"] = os.path.dirname(attempt.root.upper)
-        self.journal(attempt, started)
+        self.write_down(attempt)
         if deadline := request.get("deadline"):
             self.expire_at(attempt.id, deadline)
 
@@ -540,7 +551,11 @@ class Launcher:
         """Pipes, root, limits, posix_spawn."""
         request = attempt.request
         argv = list(request["argv"])
-        environment = request["env"] | {name: text.encode("latin-1") for name, text in request.get("bytes_env", {}).items()}
+        environment = request["env"]
+        if "bytes_env" in request:
+            environment = environment | {name: text.encode("latin-1") for name, text in request["bytes_env"].items()}
+        if home := request.get("home"):
+            attempt.home = environment["HOME"] = self.lend_home(home)
         writers = [self.pipe(attempt, is_out=attempt.split)]
         if attempt.split:
             writers.append(self.pipe(attempt, is_out=False))
@@ -874,6 +889,32 @@ class Launcher:
             delete_tree(path)
         for path in request.get("tidy", ()):
             discard(path)
+        if attempt.home:
+            self.take_home(attempt)
+
+    def lend_home(self, home: list[Any]) -> str:
+        """An empty folder for a step without isolation: one that another has left as it was, or a new one."""
+        _, mode, uid, gid = home
+        if self.homes:
+            lent = self.homes.pop()
+            found = os.stat(lent)
+            if stat.S_IMODE(found.st_mode) == mode and uid in {-1, found.st_uid} and not os.listdir(lent):
+                return lent
+            delete_tree(lent)
+        self.made += 1
+        lent = f"{self.options.scratch}/home.{os.getpid()}.{self.made}"
+        prepare([["dir", lent, mode, uid, gid]])
+        return lent
+
+    def take_home(self, attempt: Attempt) -> None:
+        """An empty home serves again; what a step left in one stays, under the step's own name."""
+        try:
+            if not os.listdir(attempt.home):
+                self.homes.append(attempt.home)
+            else:
+                os.rename(attempt.home, attempt.request["home"][0])
+        except OSError:
+            pass
 
     def pack(self, attempt: Attempt) -> list[int]:
         """Move a small log into its run's own pack; returns offset and length."""
@@ -953,10 +994,11 @@ class Launcher:
     def clear_scratch(self) -> None:
         """Delete what a killed launcher left there of steps that it was about to start, or had just seen end; logs may still be wanted."""
         keys = {attempt.request["key"] for attempt in self.running.values()}
+        homes = {attempt.home for attempt in self.running.values()}
         for top in (self.options.scratch, f"{self.options.root}/.states"):
             for name in os.listdir(top) if os.path.isdir(top) else ():
                 key, _, kind = name.rpartition(".")
-                if key not in keys and kind != "log":
+                if key not in keys and kind != "log" and f"{top}/{name}" not in homes:
                     delete_tree(f"{top}/{name}")
                     with contextlib.suppress(OSError):
                         os.unlink(f"{top}/{name}")
@@ -966,6 +1008,7 @@ class Launcher:
         attempt = Attempt(line["request"], self.options.scratch)
         attempt.adopted, attempt.started_at = True, line["request"].get("at", 0.0)
         attempt.pid, attempt.born, attempt.borrowed = line.get("pid", 0), line.get("born", (0, 0)), line.get("borrowed", "")
+        attempt.home = line.get("home", "")
         here = line.get("boot", self.boot) == self.boot
         alive = here and attempt.pid > 0 and attempt.born[0] <= start_time(attempt.pid) <= attempt.born[1]
         self.running[attempt.id] = attempt

@@ -92,6 +92,7 @@ async def test_a_pid_that_now_belongs_to_another_process_is_not_taken_for_the_st
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     started = next(line for line in lines if line["told"] == "started")
     kill([started["pid"]])
+    time.sleep(0.05)  # a process is known by its start, which the kernel gives in hundredths of a second
     with subprocess.Popen(["sleep", "600"]) as other:
         try:
             started["pid"] = other.pid  # as if the kernel had given the number away again

@@ -170,7 +170,11 @@ class ProcessExecutor:
             for name in [name for name in env if command.endangers_loader(name)]:
                 hidden += ["--setenv", name, env.pop(name)]
         else:
-            env.setdefault("HOME", self._home(order.id))
+            if pod.supervised:
+                prepare.append(("dir", *plan.request.pop("home")))
+                plan.request["tidy"] = [self._home(order.id)]
+            elif "HOME" in env:
+                del plan.request["home"]
             program = await self._program(argv[0], env.get("PATH", os.defpath), plan.view.working_directory)
             if program is None:
                 return None, {}

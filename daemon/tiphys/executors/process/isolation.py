@@ -324,9 +324,10 @@ def name_service(masked: Sequence[str]) -> tuple[str, ...]:
 
 
 def plain_plan(asked: Asked, user: User, home: str, writable: Sequence[str]) -> Plan:
-    """The place of an attempt without isolation: the host itself, with a home of its own."""
-    entries: list[Entry] = [("dir", home, 0o700, *(user.owner or (-1, -1))), *(("tree", path) for path in writable)]
+    """The place of an attempt without isolation: the host itself, with a home of its own, which it leaves at `home` if it uses it."""
+    entries: list[Entry] = [("tree", path) for path in writable]
     if asked.working_directory != "/":
         entries.append(("tree", asked.working_directory))
     view = View(working_directory=asked.working_directory)
-    return Plan(view=view, prepare=tuple(entries), request={"cwd": asked.working_directory, "tidy": [home]})
+    kept = (home, 0o700, *(user.owner or (-1, -1)))
+    return Plan(view=view, prepare=tuple(entries), request={"cwd": asked.working_directory, "home": kept})
