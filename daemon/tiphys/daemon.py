@@ -69,6 +69,7 @@ class Place:
         wrong = checking.findings(loaded.settings.notifications)
         if wrong:
             raise InvalidSettings("\n".join(wrong))
+        entrances.check(loaded.settings.server)
         return loaded
 
     def state(self, settings: Settings) -> Path:

@@ -143,31 +143,47 @@ def test_limits_are_reloaded_and_what_must_wait_is_said(tiphysd):
     assert caller.ask("GET", "/api/v1/version")[0] == 429
 
 
-@pytest.mark.parametrize(
-    "name", ["..%2f..%2ftokens.json", "%2e%2e/%2e%2e/tokens.json", "..", "%00", "..%5c..", "a%0ab", "%2fetc%2fpasswd", "~"]
-)
-def test_no_name_leads_out_of_its_place(tiphysd, name):
+HANDING = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: hello}
+spec:
+  entrypoint: main
+  templates:
+    - name: main
+      container: {image: busybox, command: [sh, -c, "mkdir %(out)s && echo inner >%(out)s/file"]}
+      outputs: {artifacts: [{name: out, path: %(out)s, archive: {none: {}}}]}
+"""
+NAMES = ["..%2f..%2ftokens.json", "%2e%2e/%2e%2e/tokens.json", "..", "%00", "..%5c..", "a%0ab", "%2fetc%2fpasswd", "~", "etc%2fpasswd"]
+
+
+def test_no_name_leads_out_of_its_place(tiphysd):
     port = free_port()
     tiphysd.configure(server={"listen": f"127.0.0.1:{port}"})
-    tiphysd.start()
+    tiphysd.start().drop("hello.yaml", HANDING % {"out": tiphysd.shared / "out"})
     caller = Caller(port, token(tiphysd, "--scope", "admin"))
-    caller.ask("POST", "/api/v1/workflows/default", {"workflow": HELLO})
     tiphysd.ended("hello")
-    paths = [
-        f"/api/v1/workflows/default/{name}",
-        f"/api/v1/workflows/default/{name}/log",
-        f"/api/v1/workflows/default/hello/{name}/log",
-        f"/api/v1/workflows/default/hello/log?podName={name}",
-        f"/api/v1/workflow-templates/default/{name}",
-        f"/artifacts/default/hello/hello/{name}",
-        f"/artifacts/default/hello/{name}/main-logs",
-        f"/artifacts/default/{name}/hello/main-logs",
-        f"/input-artifacts/default/hello/hello/{name}",
-        f"/artifact-files/default/workflows/hello/hello/outputs/{name}",
-        f"/artifact-files/default/workflows/hello/hello/outputs/main-logs/{name}",
-    ]
-    for path in paths:
-        status, text = caller.ask("GET", path)
-        assert status < 500, (path, text)
-        assert "sha256" not in text, path
-        assert "root:" not in text, path
+    files = "/artifact-files/default/workflows/hello/hello/outputs"
+    assert caller.ask("GET", f"{files}/out/file") == (200, "inner\n")
+    for name in NAMES:
+        for path in (
+            f"/api/v1/workflows/default/{name}",
+            f"/api/v1/workflows/default/{name}/log",
+            f"/api/v1/workflows/default/hello/{name}/log",
+            f"/api/v1/workflows/default/hello/log?podName={name}",
+            f"/api/v1/workflow-templates/default/{name}",
+            f"/artifacts/default/hello/hello/{name}",
+            f"/artifacts/default/hello/{name}/out",
+            f"/artifacts/default/{name}/hello/out",
+            f"/artifacts-by-uid/{name}/hello/out",
+            f"/input-artifacts/default/hello/hello/{name}",
+            f"{files}/{name}",
+            f"{files}/out/{name}",
+            f"{files}/out/file/{name}",
+            f"{files}/out/etc/{name}",
+        ):
+            status, text = caller.ask("GET", path)
+            assert status < 500, (path, text)
+            assert "sha256" not in text, path
+            assert "root:" not in text, path
+    assert "root:" not in caller.ask("GET", f"{files}/out/etc/passwd")[1]

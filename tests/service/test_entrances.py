@@ -33,6 +33,23 @@ def test_what_is_no_address_is_named(text):
         entrances.addresses(text)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"listen": "x"}, "is no address"),
+        ({"origins": ("https://example.org/",)}, "is no origin"),
+        ({"origins": ("example.org",)}, "is no origin"),
+        ({"origins": ("*",)}, "is no origin"),
+        ({"origins": ("https://Example.org",)}, "is no origin"),
+        ({"tls_key": "key.pem"}, "server.tls_certificate is not"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(settings, said):
+    entrances.check(ServerSettings(origins=("https://example.org", "http://localhost:3000", "http://[::1]:80")))
+    with pytest.raises(InvalidSettings, match=said):
+        entrances.check(ServerSettings(**settings))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
 def test_loopback(host):
     assert entrances.is_loopback(host)

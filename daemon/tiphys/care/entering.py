@@ -21,6 +21,7 @@ RENEW = "renew it, then `systemctl reload tiphysd`"
 def check(settings: ServerSettings, state: Path, whose: Owner) -> list[Found]:
     """What is wrong with the ways in; nothing where there are none."""
     try:
+        entrances.check(settings)
         listens = entrances.addresses(settings.listen)
     except InvalidSettings as mistake:
         return [error(str(mistake), CORRECT)]

@@ -14,6 +14,7 @@ from tiphys.service.sockets import BACKLOG, ServiceRefused
 from tiphys.settings import ServerSettings
 
 ALL = {"", "*"}
+ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:_-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,18 @@ def _address(text: str) -> Address:
     if not sign or not (port.isascii() and port.isdecimal()) or int(port) > 65535 or (":" in bare and bare == host):
         raise InvalidSettings(f"server.listen: {text!r} is no address; it is written HOST:PORT, as 127.0.0.1:2746, [::1]:2746 or *:2746")
     return Address(host=bare, port=int(port))
+
+
+def check(settings: ServerSettings) -> None:
+    """Whether the settings make sense by themselves. Raises InvalidSettings."""
+    addresses(settings.listen)
+    for origin in settings.origins:
+        if not ORIGIN.fullmatch(origin):
+            raise InvalidSettings(
+                f"server.origins: {origin!r} is no origin; it is written as https://example.org, or with a port, in small letters"
+            )
+    if settings.tls_key and not settings.tls_certificate:
+        raise InvalidSettings("server.tls_key is set, and server.tls_certificate is not")
 
 
 def listeners(listen: str) -> list[socket.socket]:
