@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from tests.scheduler import told
 from tests.scheduler.hall import Hall
 from tests.scheduler.story import UID, Story
-from tiphys.scheduler import events, explaining, reasons, records, why_crons
+from tiphys.scheduler import activity, critical, events, explaining, reasons, records, why_crons
 from tiphys.scheduler.reasons import Kind, Room
+from tiphys.scheduler.state import RunState
 from tiphys.spec.work import OutcomeKind
 
 LEAF = "  - {name: leaf, container: {image: any, command: [work]}}"
@@ -592,3 +594,43 @@ def test_explaining_a_node_of_a_large_workflow_takes_less_than_50_milliseconds(s
             explained(made, name)
             took.append(time.perf_counter() - began)
         assert min(took) < 0.05, (name, took)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "transcripts").glob("*.txt")), ids=lambda path: path.stem)
+def test_everything_can_be_explained_at_every_moment_and_nothing_is_decided_otherwise_for_it(path: Path) -> None:
+    head, _, body = path.read_text().partition("\n---\n")
+    made = Story("\n".join(line for line in head.splitlines() if not line.startswith("#")))
+    told_ = [head, "---"]
+    for line in body.splitlines():
+        if line.startswith("> "):
+            told_ += [line, *("    " + text.replace("\n", " ⏎ ") for text in made.tell(line[2:]))]
+            for uid, run in made.state.runs.items():
+                everything(made, uid, run)
+        elif not line.startswith("    "):
+            told_.append(line)
+    assert "\n".join(told_) + "\n" == path.read_text()
+
+
+def everything(made: Story, uid: str, run: RunState) -> None:
+    before = {name: dict(cache) for name, cache in (("nodes", run.nodes), ("plans", run.plans), ("counters", run.counters))}
+    for node in list(run.nodes.values()):
+        found = explaining.explain_node(made.state, uid, node.id, made.now)
+        assert isinstance(found, reasons.Explanation)
+        assert found.reasons, node
+        for suffix in ("onExit", "(0)", "hooks.x"):
+            explaining.explain_node(made.state, uid, f"{node.name}.{suffix}", made.now)
+    for queue in run.parked.values():
+        for _, name, _ in queue:
+            found = explaining.explain_node(made.state, uid, name, made.now)
+            assert isinstance(found, reasons.Explanation)
+            assert found.reasons
+    for template in run.manifest.workflow.spec.templates:
+        tasks = [*(template.dag.tasks if template.dag else ()), *(step for group in template.steps or () for step in group)]
+        for task in tasks:
+            explaining.explain_node(made.state, uid, task.name, made.now)
+    explained_run = explaining.explain_run(made.state, uid, made.now)
+    assert explained_run.reasons or explained_run.open or not run.run.phase.completed
+    path = critical.path(run, made.now)
+    assert sum(path.totals.values()) == pytest.approx(path.seconds, abs=0.01)
+    assert activity.look(made.state, made.now, 5).workflows
+    assert before == {"nodes": run.nodes, "plans": run.plans, "counters": run.counters}

@@ -103,10 +103,7 @@ def explain_run(state: State, uid: str, now: datetime) -> RunExplanation:
     run = state.runs[uid]
     draft = Draft(run, now)
     row = run.run
-    waiting = list(why_runs.waiting(draft))
-    counts: dict[str, int] = {}
-    for one in waiting:
-        counts[str(one.kind)] = counts.get(str(one.kind), 0) + 1
+    waiting, counts = why_runs.waiting(draft, MOST_OPEN)
     return RunExplanation(
         workflow=row.name,
         namespace=row.namespace,

@@ -1,9 +1,11 @@
 """Who keeps something from going on: holders of locks, whoever is active under a limit, workflows that have the places. Only looked at."""
 
+import heapq
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from tiphys.errors import TiphysError
-from tiphys.scheduler import locks, room
+from tiphys.scheduler import locks, queues, room
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.reasons import Kind, Limit, Lock, Reason, Who
@@ -28,10 +30,10 @@ def who(run: Run, node: Node | None = None) -> Who:
     return Who(workflow=workflow(run), node=node.name, id=node.id, phase=str(node.phase), since=since)
 
 
-def listed(names: Iterable[object], most: int = 5) -> str:
-    """Names in a row; where there are too many, how many more."""
+def listed(names: Iterable[object], most: int = 5, all_: int = 0) -> str:
+    """Names in a row; where there are too many (`all_`: there are so many), how many more."""
     shown = [str(name) for name in names]
-    more = len(shown) - most
+    more = max(len(shown), all_) - most
     return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
 
 
@@ -120,8 +122,13 @@ def active_in(run: RunState, boundary: str) -> list[Node]:
     ]
 
 
-def _queue(run: RunState, *names: str) -> list[tuple[tuple[int, ...], str]]:
-    return sorted(entry[:2] for name in dict.fromkeys(names) for entry in run.parked.get(name, ()))
+def _ahead(run: RunState, call: Call, *names: str) -> tuple[int, int, list[str]]:
+    """How many wait in queues, how many of them before a call, and the first of those."""
+    heaps = [run.parked[name] for name in dict.fromkeys(names) if name in run.parked]
+    own = next((entry[:2] for heap in heaps for entry in heap if entry[1] == call.name), (call.turn, call.name))
+    ahead = sum(1 for heap in heaps for entry in heap if entry[:2] < own)
+    first = islice(heapq.merge(*(queues.ordered(heap) for heap in heaps), key=lambda entry: entry[:2]), min(ahead, MOST))
+    return sum(map(len, heaps)), ahead, [name for _, name, _ in first]
 
 
 def parked(draft: Draft, call: Call) -> Iterator[Reason]:
@@ -152,19 +159,18 @@ def _exempt(draft: Draft, call: Call) -> bool:
 def _limited(draft: Draft, call: Call, kind: Kind, what: str, limit: int, boundary: str) -> Reason:
     run = draft.state
     active = active_in(run, boundary)
-    queue = _queue(run, room.RUN, boundary)
-    place = next((i for i, (_, name) in enumerate(queue) if name == call.name), 0)
+    waiting, ahead, first = _ahead(run, call, room.RUN, boundary)
     found = Limit(
         limit=limit,
         used=len(active),
         active=tuple(who(run.run, node) for node in active[:MOST]),
-        place=place + 1,
-        waiting=len(queue),
-        before=tuple(Who(workflow=workflow(run.run), node=name) for _, name in queue[max(0, place - MOST) : place]),
+        place=ahead + 1,
+        waiting=waiting,
+        before=tuple(Who(workflow=workflow(run.run), node=name) for name in first),
     )
     lines = [f"active: {listed(node.name for node in active)}"]
     if found.before:
-        lines.append(f"before it in the queue: {listed(one.node for one in found.before)}")
+        lines.append(f"before it in the queue: {listed(first, all_=ahead)}")
     text = f"{what} and {len(active)} are active; it is number {found.place} of {found.waiting} that wait"
     return Reason(kind=kind, text=text, lines=tuple(lines), changes="one of the active ends", limit=found)
 

@@ -1,8 +1,9 @@
 """Why a workflow is as it is: its place among the others, its locks, its end, and what of it is left when it has ended."""
 
 from collections.abc import Iterator
+from itertools import islice
 
-from tiphys.scheduler import retention, why_hooks, why_limits, why_nodes
+from tiphys.scheduler import queues, retention, why_hooks, why_limits, why_nodes
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.reasons import Kind, Reason, Waiting
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -108,23 +109,34 @@ def _cron(draft: Draft) -> Iterator[Reason]:
 # what of it has not ended
 
 
-def waiting(draft: Draft) -> Iterator[Waiting]:
-    """What of a run runs or waits by itself, each with its first reason."""
+def waiting(draft: Draft, most: int) -> tuple[list[Waiting], dict[str, int]]:
+    """What of a run runs or waits by itself, each with its first reason, at most so many of each kind; and how many there are of each."""
+    found: list[Waiting] = []
+    counts: dict[str, int] = {}
     if draft.run.phase.completed:
-        return
+        return found, counts
+    launching = 0
     for node in draft.state.nodes.values():
-        if node.phase.fulfilled and node.settled:
+        if node.finished_at is not None and node.settled:
             continue
+        if node.type is NodeType.POD and node.phase is Phase.PENDING and not (node.waiting_for or node.ending):
+            launching += 1  # there may be very many of these
+            if launching > most:
+                continue
         kind = _kind(node)
         if kind is not None:
-            yield Waiting(node=node.name, phase=str(node.phase), kind=kind, text=_text(node, kind), at=node.wake_at)
+            counts[kind] = counts.get(kind, 0) + 1
+            if counts[kind] <= most:
+                found.append(Waiting(node=node.name, phase=str(node.phase), kind=kind, text=_text(node, kind), at=node.wake_at))
+    if launching > most:
+        counts[Kind.SLOT] += launching - most
     for queue in draft.state.parked.values():
-        if queue:
-            first = next(iter(why_limits.parked(draft, queue[0][2])), None)
-            kind = first.kind if first is not None else Kind.PARALLELISM
-            text = first.text.partition(";")[0] if first is not None else "there is room: it begins at the next event"
-            for _, name, _ in queue:
-                yield Waiting(node=name, phase="", kind=kind, text=text)
+        first = next(iter(why_limits.parked(draft, queue[0][2])), None)
+        kind = first.kind if first is not None else Kind.PARALLELISM
+        text = first.text.partition(";")[0] if first is not None else "there is room: it begins at the next event"
+        counts[kind] = counts.get(kind, 0) + len(queue)
+        found += [Waiting(node=name, phase="", kind=kind, text=text) for _, name, _ in islice(queues.ordered(queue), most)]
+    return found, {str(kind): count for kind, count in counts.items()}
 
 
 def _kind(node: Node) -> Kind | None:
