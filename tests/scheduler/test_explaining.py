@@ -282,7 +282,7 @@ def test_a_backoff_with_its_attempts_and_the_expressions_values() -> None:
     assert why(made, "wf") == [
         "backoff: it waits before attempt 2: the backoff ends at 00:00:10",
         "    1 attempt made, limit 2 of retries, retryPolicy Always",
-        "    the last ended Failed, and by the policy Always every failure counts: it is retried",
+        "    the last ended Failed: by the policy Always every failure counts, so it counts",
         f"    expression asInt(lastRetry.exitCode) > 1 is true with {values}",
         "  until: attempt 2 begins at 00:00:10",
     ]
@@ -301,7 +301,7 @@ def test_a_policy_that_does_not_count_the_failure() -> None:
     assert why(made, "wf")[:3] == [
         "retry: it is given up after 1 attempt: main: Error (exit code 3)",
         "    1 attempt made, limit 2 of retries, retryPolicy OnError",
-        "    the last ended Failed, and by the policy OnError only Error counts: it is not retried",
+        "    the last ended Failed: by the policy OnError only Error counts, so it does not count",
     ]
 
 

@@ -44,9 +44,8 @@ def retries(draft: Draft, wrapper: Node) -> Retries:
     counts = ""
     if failed:
         allowed = retrying._policy_allows(strategy, failed[-1])  # noqa: SLF001 (the very judgement is to be shown)
-        counts = (
-            f"the last ended {failed[-1].phase}, and by the policy {policy} {WHY.get(policy, '')}: it is {'' if allowed else 'not '}retried"
-        )
+        verdict = "counts" if allowed else "does not count"
+        counts = f"the last ended {failed[-1].phase}: by the policy {policy} {WHY.get(policy, '')}, so it {verdict}"
     return Retries(
         policy=policy,
         limit=retrying.limit_of(strategy),
