@@ -12,6 +12,8 @@ CONFORMANCE ?= ../shared/conformance
 EXAMPLE ?= examples/fan-out.yaml
 ARGS ?=
 FUZZ_SECONDS ?= 600
+API_CALLS ?= 10000
+API_SEED ?= 1
 TORTURE_MINUTES ?= 10
 TORTURE_SEED ?=
 TORTURE_KILLS ?=
@@ -29,7 +31,7 @@ UNITDIR ?= $(SHARED)/systemd/system
 USER_UNITDIR ?= $(SHARED)/systemd/user
 UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
 
-.PHONY: help run setup aws test check format conformance fuzz torture bench clean install uninstall install-user uninstall-user program units
+.PHONY: help run setup aws test check format conformance fuzz api-fuzz torture bench clean install uninstall install-user uninstall-user program units
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -87,6 +89,9 @@ fuzz: $(DEVELOP) ## FUZZ_SECONDS (600): half for generated workflows with and wi
 	TIPHYS_FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 6)) $(BIN)/python -m pytest tests/scheduler -q -k long $(ARGS)
 	$(BIN)/python tests/fuzz/hunt.py manifests $$(($(FUZZ_SECONDS) / 6))
 	$(BIN)/python tests/fuzz/hunt.py expressions $$(($(FUZZ_SECONDS) / 6))
+
+api-fuzz: $(DEVELOP) ## API_CALLS (10000) calls drawn from the served OpenAPI document: no 5xx, no hang (API_SEED=7)
+	$(BIN)/python tests/fuzz/api.py $(API_CALLS) $(API_SEED)
 
 torture: $(DEVELOP) ## kill daemons for TORTURE_MINUTES (10) and judge what is left (TORTURE_SEED=7, TORTURE_KILLS=2000)
 	@TORTURE_MINUTES=$(TORTURE_MINUTES) TORTURE_SEED=$(TORTURE_SEED) TORTURE_KILLS=$(TORTURE_KILLS) PYTHONPATH=$(CURDIR):$(CURDIR)/daemon \

@@ -15,7 +15,7 @@ from tiphys.engine.house import creator_label
 from tiphys.engine.inbox import now
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.items import Definition, definition_key
-from tiphys.server import bodies, context, definitions, judging, queries
+from tiphys.server import bodies, context, definitions, judging, naming, queries
 from tiphys.server.context import Context
 from tiphys.server.definitions import Kind, Shown
 from tiphys.server.problems import EXISTS, Problem
@@ -50,9 +50,10 @@ class Handlers:
         made, dry = await self._sent(request, here, "")
         meta = made.metadata
         if not meta.name and meta.generate_name:
-            meta = structs.replace(meta, name=names.generated(meta.generate_name, uuid.uuid4().bytes))
+            meta = structs.replace(meta, name=names.generated(naming.prefix(meta.generate_name), uuid.uuid4().bytes))
         if not meta.name:
             raise Problem(400, "name or generateName is required")
+        naming.name(meta.name)
         made = structs.replace(made, metadata=meta)
         async with here.defining:
             there = self._there(here, meta.namespace, meta.name)
@@ -170,7 +171,7 @@ class Handlers:
         if self.kind is ClusterWorkflowTemplate:
             return ""
         given = request.match_info["namespace"]
-        return here.house.namespace if given in queries.EVERYWHERE else given
+        return here.house.namespace if given in queries.EVERYWHERE else naming.namespace(given)
 
     def _there(self, here: Context, namespace: str, name: str) -> Definition | None:
         return definitions.find(here, self.kind, namespace, name)

@@ -14,7 +14,7 @@ from tiphys.errors import Busy, TiphysError
 from tiphys.expressions import expr
 from tiphys.expressions.chance import Chance
 from tiphys.manifests.parameters import text_of
-from tiphys.server import answers, bodies, context, making, queries
+from tiphys.server import answers, bodies, context, making, naming, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.templates import Arguments
@@ -28,7 +28,7 @@ async def received(request: web.Request) -> web.Response:
     """POST /events/{namespace}/{discriminator}: start what the bindings of the namespace say."""
     here = context.of(request)
     given = request.match_info.get("namespace", "")
-    namespace = here.house.namespace if given in queries.EVERYWHERE else given
+    namespace = here.house.namespace if given in queries.EVERYWHERE else naming.namespace(given)
     payload = await bodies.any_value(request)
     headers: dict[str, list[object]] = {}
     for name, value in request.headers.items():

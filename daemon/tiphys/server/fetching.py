@@ -25,7 +25,7 @@ PIECE_BYTES = 256 * 1024
 async def fetched(house: House, artifact: Artifact, namespace: str, path: Sequence[str] = ()) -> AsyncIterator[Path]:
     """The artifact's bytes as they are stored, or (`path`) those of a file or folder in it. Raises Problem."""
     if house.artifacts is None:
-        raise Problem(501, "this daemon keeps no artifacts")
+        raise Problem(404, "this daemon keeps no artifacts")
     if artifact.deleted:
         raise Problem(404, f'artifact "{artifact.name}" was deleted')
     folder = Path(await anyio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="tiphys-artifact-")))
@@ -38,7 +38,7 @@ async def fetched(house: House, artifact: Artifact, namespace: str, path: Sequen
         except ArtifactMissing as error:
             raise Problem(404, f'artifact "{artifact.name}": {error}') from error
         except ArtifactError as error:
-            raise Problem(502 if error.transient else 400, f'artifact "{artifact.name}": {error}') from error
+            raise Problem(503 if error.transient else 400, f'artifact "{artifact.name}": {error}') from error
         yield folder / "fetched"
     finally:
         with anyio.CancelScope(shield=True):

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from tiphys.scheduler.items import Definition
 from tiphys.scheduler.locks import STORED_LIMITS
-from tiphys.server import answers, bodies, context, definitions, queries
+from tiphys.server import answers, bodies, context, definitions, naming, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import EXISTS, Problem
 from tiphys.spec.workflows import CORE_API_VERSION, ConfigMap, ObjectMeta
@@ -35,6 +35,9 @@ class Place:
             raise Problem(400, "cmName is required: the ConfigMap that holds the limit")
         if not key:
             raise Problem(400, "key is required")
+        naming.key(key)
+        if name:
+            naming.name(name, "cmName")
         self.here, self.namespace, self.key, self.kind = here, namespace, key, kind
         self.name = name if kind == CONFIGMAP else STORED_LIMITS
 
@@ -144,7 +147,7 @@ def _asked(request: web.Request, values: Mapping[str, Any]) -> Place:
 
 def _namespace(request: web.Request, here: Context) -> str:
     given = request.match_info["namespace"]
-    return here.house.namespace if given in queries.EVERYWHERE else given
+    return here.house.namespace if given in queries.EVERYWHERE else naming.namespace(given)
 
 
 def _limit(body: Mapping[str, Any]) -> str:

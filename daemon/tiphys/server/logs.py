@@ -81,10 +81,10 @@ async def logged(request: web.Request) -> web.StreamResponse:
 def _wish(query: Mapping[str, str], pod: str) -> Wish:
     for name in UNKNOWN_TIMES:
         if query.get(f"logOptions.{name}", "") not in {"", "0", "false"}:
-            raise Problem(501, f"logOptions.{name} is not there: what a step prints is kept as it is, without the time of each line")
+            raise Problem(400, f"logOptions.{name} is not there: what a step prints is kept as it is, without the time of each line")
     container = query.get("logOptions.container", "")
     if container not in {"", "main", "init", "wait"}:
-        raise Problem(501, f"logOptions.container {container!r}: what the containers of a pod print is kept together; ask without it")
+        raise Problem(400, f"logOptions.container {container!r}: what the containers of a pod print is kept together; ask without it")
     tail, limit = _number(query, "logOptions.tailLines"), _number(query, "logOptions.limitBytes")
     return Wish(
         node=pod or query.get("podName", ""),

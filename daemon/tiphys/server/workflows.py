@@ -10,7 +10,7 @@ from tiphys.engine.house import NotThere
 from tiphys.engine.inbox import now
 from tiphys.scheduler import events
 from tiphys.scheduler.records import Run
-from tiphys.server import answers, bodies, context, judging, making, past, pictures, queries
+from tiphys.server import answers, bodies, context, judging, making, naming, past, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.workflows import Document, Workflow
@@ -153,11 +153,16 @@ def _workflow(documents: Sequence[Document]) -> Workflow:
 
 def _namespace(request: web.Request, here: Context) -> str:
     given = request.match_info["namespace"]
-    return here.house.namespace if given in queries.EVERYWHERE else given
+    return here.house.namespace if given in queries.EVERYWHERE else naming.namespace(given)
 
 
 async def started(request: web.Request, here: Context, documents: Sequence[Document], *, dry: bool = False) -> web.StreamResponse:
     """Start the one Workflow among the documents, which is the answer; `dry`: only judge it."""
+    meta = _workflow(documents).metadata
+    if meta.name:
+        naming.name(meta.name)
+    elif meta.generate_name:
+        naming.prefix(meta.generate_name)
     await judging.judge(here, documents, _workflow(documents).metadata.namespace or here.house.namespace)
     if dry:
         return answers.value(_workflow(documents))
