@@ -1,6 +1,7 @@
 """Explanations of an open engine's runs: what the scheduler sees, how full the executors are, and what the event log says."""
 
 import copy
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -55,12 +56,12 @@ async def log_of(engine: Engine, uid: str, after: int) -> list[Told]:
     """A run's event log, from the event after that number on. Empty for an unknown run."""
     run = engine._state.runs.get(uid)  # noqa: SLF001 (as above)
     nodes = dict(run.nodes) if run is not None else {}
-    log = await engine.journal.events(uid)
+    log = await engine.journal.events(uid, after)
 
-    def told(log: "list[Logged]") -> list[Told]:
+    def told(log: Sequence[Logged]) -> list[Told]:
         return [history.told(one, nodes) for one in log]
 
-    return await anyio.to_thread.run_sync(told, [one for one in log if one.number > after])
+    return await anyio.to_thread.run_sync(told, log)
 
 
 def of_cron(engine: Engine, namespace: str, name: str, following: datetime | None) -> CronExplanation | None:

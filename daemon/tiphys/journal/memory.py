@@ -59,10 +59,10 @@ class MemoryJournal:
         """All rows."""
         return Rows(runs=tuple(_rows(kept) for kept in self._runs.values()), items=tuple(self._items[key] for key in sorted(self._items)))
 
-    async def events(self, uid: str) -> Sequence[Logged]:
+    async def events(self, uid: str, after: int = 0) -> Sequence[Logged]:
         """A run's log."""
         kept = self._runs.get(uid)
-        return () if kept is None else tuple(kept.log)
+        return () if kept is None else tuple(one for one in kept.log if one.number > after)
 
     async def archive(self) -> Sequence[ArchivedRun]:
         """The archive."""

@@ -106,8 +106,10 @@ class Journal(Protocol):
         """All rows as they were last recorded. Raises StateRefused if they are damaged."""
         ...
 
-    async def events(self, uid: str) -> Sequence[Logged]:
-        """Everything that happened to a run, in order; empty for an unknown one. Raises StateRefused if it is damaged."""
+    async def events(self, uid: str, after: int = 0) -> Sequence[Logged]:
+        """Everything that happened to a run after the event of that number, in order; empty for an unknown one. Raises StateRefused if it
+        is damaged.
+        """
         ...
 
     async def archive(self) -> Sequence[ArchivedRun]:

@@ -49,6 +49,7 @@ class SQLiteJournal:
         self._wal_limit = settings.wal_limit_bytes
         self._opened = ExitStack()
         self._turn = anyio.Lock(fast_acquire=True)
+        self._looking = anyio.Lock(fast_acquire=True)
         self._failure: Exception | None = None
 
     async def __aenter__(self) -> Self:
@@ -77,14 +78,14 @@ class SQLiteJournal:
         """All rows, each checked."""
         return await self._read(self._load)
 
-    async def events(self, uid: str) -> Sequence[Logged]:
+    async def events(self, uid: str, after: int = 0) -> Sequence[Logged]:
         """A run's log, read in pages."""
         run = self._numbers.get(uid)
         if run is None:
             return ()
         found: list[Logged] = []
         while True:
-            page = await self._read(lambda: self._page(run, found[-1].number if found else 0))
+            page = await self._look(lambda: self._page(run, found[-1].number if found else after))
             found.extend(page)
             if len(page) < PAGE:
                 return tuple(found)
@@ -95,6 +96,7 @@ class SQLiteJournal:
         with ExitStack() as stack:
             stack.enter_context(opening.locked(self._path))
             self._connection = stack.enter_context(closing(opening.opened(self._path, self._synchronous)))
+            self._reader = stack.enter_context(closing(opening.connect(self._path)))
             self._execute = self._connection.execute
             self._many = self._connection.executemany
             try:
@@ -198,6 +200,14 @@ class SQLiteJournal:
             except (apsw.CorruptError, ValueError, TypeError) as error:  # a damaged cell may be no text, or even of another type
                 raise opening.damaged(self._path, error) from error
 
+    async def _look(self, function: Callable[[], Result]) -> Result:
+        """Read through a connection of its own: whoever looks back keeps nobody from recording."""
+        async with self._looking:
+            try:
+                return await anyio.to_thread.run_sync(function)
+            except (apsw.CorruptError, ValueError, TypeError) as error:
+                raise opening.damaged(self._path, error) from error
+
     def _load(self) -> Rows:
         decode, checksum = rows.node.decode, rows.checksum  # the loop below runs once for each node there is
         runs = {}
@@ -225,12 +235,12 @@ class SQLiteJournal:
 
     async def archive(self) -> Sequence[ArchivedRun]:
         """The archive, the newest first."""
-        return await self._read(self._archive)
+        return await self._look(self._archive)
 
     def _archive(self) -> Sequence[ArchivedRun]:
         found = []
         for total, at, labels, *shown in cast(
-            "Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", self._execute(SQL["archived"])
+            "Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", self._reader.execute(SQL["archived"])
         ):
             if _line(at, labels, *shown) != total:
                 raise rows.Damaged(f"archive, {shown[0]}: its checksum does not match")
@@ -241,14 +251,14 @@ class SQLiteJournal:
         """One archived run."""
 
         def read() -> Workflow | None:
-            for total, row in cast("Iterable[tuple[int, bytes]]", self._execute(SQL["archived_one"], (uid,))):
+            for total, row in cast("Iterable[tuple[int, bytes]]", self._reader.execute(SQL["archived_one"], (uid,))):
                 found = _checked("archive", 0, rows.workflow, total, row)
                 if found.metadata.uid != uid:
                     raise rows.Damaged(f"archive: {uid} is {found.metadata.uid}")
                 return found
             return None
 
-        return await self._read(read)
+        return await self._look(read)
 
     async def forget_archived(self, uid: str) -> None:
         """Take a run out of the archive."""
@@ -275,7 +285,7 @@ class SQLiteJournal:
 
     def _page(self, run: int, after: int) -> list[Logged]:
         first, last = _range(run)
-        found = cast("list[tuple[int, int, bytes, bytes]]", self._execute(SQL["events_of"], (first + after, last, PAGE)).fetchall())
+        found = cast("list[tuple[int, int, bytes, bytes]]", self._reader.execute(SQL["events_of"], (first + after, last, PAGE)).fetchall())
         definitions: Manifest | None = None
         page = []
         for number, total, event, summary in found:
@@ -287,7 +297,7 @@ class SQLiteJournal:
         return page
 
     def _definitions(self, run: int) -> Manifest:
-        for total, row in cast("Iterable[tuple[int, bytes]]", self._execute(SQL["definitions_of"], (run,))):
+        for total, row in cast("Iterable[tuple[int, bytes]]", self._reader.execute(SQL["definitions_of"], (run,))):
             return _checked("definitions", run, rows.manifest, total, row)
         raise rows.Damaged(f"definitions, row {run}: it is not there")
 
