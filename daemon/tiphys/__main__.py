@@ -4,15 +4,28 @@ import sys
 
 from tiphys import __version__
 
+TYPE_CHECKING = False  # typing's own would cost as much as everything else here
+if TYPE_CHECKING:
+    from tiphys.cli.wiring import Wiring
+
 
 def tiphys() -> int:
     """The `tiphys` command; the exit code."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         sys.stdout.write(f"tiphys {__version__}\n")
         return 0
-    from tiphys.app import main
+    if sys.argv[1:] == ["version", "--short"]:
+        sys.stdout.write(f"{__version__}\n")
+        return 0
+    from tiphys.cli import commands
 
-    return main(sys.argv[1:])
+    return commands.main(sys.argv[1:], _wiring)
+
+
+def _wiring() -> "Wiring":
+    from tiphys import app
+
+    return app.wiring()
 
 
 def tiphysd() -> int:

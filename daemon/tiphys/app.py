@@ -4,19 +4,22 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiphys import configuration
+from tiphys.cli.errors import BadInput
 from tiphys.errors import TiphysError
 from tiphys.settings import Settings
 from tiphys.spec.templates import Template
 from tiphys.spec.work import Executor, Finding
-from tiphys.spec.workflows import Document
+from tiphys.spec.workflows import CronWorkflow, Document
 
 if TYPE_CHECKING:
     from tiphys.artifacts.store import Artifacts
     from tiphys.cli.port import OpenEngine
+    from tiphys.cli.wiring import Wiring
     from tiphys.engine.operations import Folders, Operations
     from tiphys.scheduler.records import Settled
     from tiphys.secrets import Secrets
@@ -30,9 +33,15 @@ PER_CORE = 4
 def main(arguments: Sequence[str]) -> int:
     """The `tiphys` command; the exit code."""
     from tiphys.cli import commands
+
+    return commands.main(arguments, wiring)
+
+
+def wiring() -> "Wiring":
+    """The concrete parts that commands use."""
     from tiphys.cli.wiring import Wiring
 
-    wiring = Wiring(
+    return Wiring(
         environ=os.environ,
         home=Path.home(),
         root=os.geteuid() == 0,
@@ -40,8 +49,22 @@ def main(arguments: Sequence[str]) -> int:
         open_engine=_opener,
         supports=_supports,
         rejected=_rejected,
+        ticks=_ticks,
     )
-    return commands.main(arguments, wiring)
+
+
+def _ticks(cron: CronWorkflow, start: datetime, end: datetime, most: int) -> Sequence[tuple[datetime, str]]:
+    from tiphys.triggers import schedules
+
+    found: dict[datetime, str] = {}
+    try:
+        for text in (*cron.spec.schedules, *((cron.spec.schedule,) if cron.spec.schedule else ())):
+            schedule = schedules.parse(text, cron.spec.timezone)
+            moments = schedule.between(start - timedelta(seconds=1), end, most + 1)
+            found.update((at, schedules.scheduled_time(at, schedule.zone)) for at in moments)
+    except schedules.ScheduleError as error:
+        raise BadInput(str(error)) from error
+    return sorted(found.items())
 
 
 def _rejected() -> type[TiphysError]:

@@ -110,4 +110,5 @@ def wired(engine: Played, tmp_path: Path, **environ: str) -> Wiring:
         open_engine=lambda loaded: open_engine,
         supports=lambda loaded, name: lambda template: (),
         rejected=lambda: Rejected,
+        ticks=lambda *asked: (),
     )

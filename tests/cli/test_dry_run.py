@@ -31,7 +31,7 @@ def dry(tmp_path: Path, *arguments: str, text: str = MANIFEST) -> tuple[int, Pla
     file = tmp_path / "wf.yaml"
     file.write_text(text)
     played = Played(fine)
-    return commands.main(["run", str(file), "--dry-run", *arguments], wired(played, tmp_path)), played
+    return commands.main(["run", str(file), "--dry-run", *arguments], lambda: wired(played, tmp_path)), played
 
 
 def test_the_plan_is_told_and_nothing_is_run_or_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ def lint(tmp_path: Path, *arguments: object, supports=None) -> int:
     wiring = wired(Played(fine), tmp_path)
     if supports is not None:
         wiring = dataclasses.replace(wiring, supports=lambda loaded, name: lambda template: supports(name, template))
-    return commands.main(["lint", *map(str, arguments)], wiring)
+    return commands.main(["lint", *map(str, arguments)], lambda: wiring)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def run(engine: Played, tmp_path: Path, *arguments: object) -> int:
-    return commands.main(["run", *map(str, arguments)], wired(engine, tmp_path))
+    return commands.main(["run", *map(str, arguments)], lambda: wired(engine, tmp_path))
 
 
 def test_a_run_that_succeeds(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ async def piece(engine, uid):
 
 engine = Played(piece)
 wiring = wired(engine, pathlib.Path(sys.argv[1]), TERM="xterm")
-code = commands.main(["run", sys.argv[2]], wiring)
+code = commands.main(["run", sys.argv[2]], lambda: wiring)
 print(engine.wishes)
 sys.exit(code)
 """

@@ -1,4 +1,4 @@
-"""`tiphys version` and `tiphys health`: of this command, and of the daemon."""
+"""`tiphys version`, `tiphys health`, `tiphys auth token`: of this command, and of the daemon."""
 
 from tiphys import __version__
 from tiphys.cli.client import Said, Unreachable
@@ -30,4 +30,13 @@ def health(remote: Remote) -> Exit:
     except Said as error:
         remote.print(str(error))
         return Exit.FAILED
+    return Exit.SUCCEEDED
+
+
+def token(remote: Remote) -> Exit:
+    """Print who asks, as a request says it; 1 where nothing is said."""
+    if not (shown := remote.client.way.headers.get("Authorization", "")):
+        remote.tell("there is no token: over its socket the daemon knows who asks; ARGO_SERVER and ARGO_TOKEN ask over the network")
+        return Exit.FAILED
+    remote.print(shown)
     return Exit.SUCCEEDED

@@ -1,15 +1,14 @@
-"""Asks a daemon over its Unix socket, with the standard library alone: whoever types a command should not wait for imports."""
+"""Asks a daemon, with the standard library alone: whoever types a command should not wait for imports."""
 
-import grp
 import http.client
-import socket
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
+from tiphys.cli.reaching import Way
 from tiphys.errors import TiphysError
 
 ANSWER_SECONDS = 120.0
@@ -34,27 +33,11 @@ class Said(TiphysError):
         return self.status == http.HTTPStatus.NOT_FOUND
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        made.settimeout(self.timeout)
-        try:
-            made.connect(str(self._path))
-        except BaseException:
-            made.close()
-            raise
-        self.sock = made
-
-
 class Client:
     """One daemon. Every method raises Unreachable and Said."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, way: Way) -> None:
+        self.way = way
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """The body of an answer; `path` is below /api/v1, or begins at the root where it begins with two slashes."""
@@ -78,7 +61,7 @@ class Client:
 
     def stream(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """The lines of an answer that goes on: each the JSON of `{"result": …}`. It ends when the daemon ends it."""
-        connection = _Connection(self.path, None)
+        connection = self.way.connection(None)
         try:
             answer = self._sent(connection, "GET", path, query)
             while line := self._reading(answer.readline):
@@ -87,10 +70,23 @@ class Client:
         finally:
             connection.close()
 
+    @contextmanager
+    def saving(self, path: str) -> Iterator[http.client.HTTPResponse]:
+        """An answer whose bytes are read piece by piece, with `piece`."""
+        connection = self.way.connection(ANSWER_SECONDS)
+        try:
+            yield self._sent(connection, "GET", path, None)
+        finally:
+            connection.close()
+
+    def piece(self, answer: http.client.HTTPResponse, size: int) -> bytes:
+        """The next bytes of an answer; none at its end."""
+        return self._reading(lambda: answer.read(size))
+
     def _asked(
         self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None = None, kind: str = "application/json"
     ) -> bytes:
-        connection = _Connection(self.path, ANSWER_SECONDS)
+        connection = self.way.connection(ANSWER_SECONDS)
         try:
             answer = self._sent(connection, method, path, query, body, kind)
             return self._reading(answer.read)
@@ -99,17 +95,17 @@ class Client:
 
     def _sent(
         self,
-        connection: _Connection,
+        connection: http.client.HTTPConnection,
         method: str,
         path: str,
         query: Mapping[str, str] | None,
         body: bytes | None = None,
         kind: str = "application/json",
     ) -> http.client.HTTPResponse:
-        target = path[1:] if path.startswith("//") else API + path
+        target = self.way.base + (path[1:] if path.startswith("//") else API + path)
         if query:
             target += "?" + urlencode(query)
-        headers = {"Content-Type": kind} if body is not None else {}
+        headers = {**self.way.headers, **({"Content-Type": kind} if body is not None else {})}
 
         def send() -> http.client.HTTPResponse:
             connection.request(method, target, body, headers)
@@ -124,28 +120,14 @@ class Client:
         """Do something on the wire; what goes wrong there is said so that somebody can put it right."""
         try:
             return work()
-        except PermissionError as error:
-            raise Unreachable(self._not_allowed()) from error
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise Unreachable(f"no daemon answers at {self.path}: is tiphysd running?") from error
         except TimeoutError as error:
-            raise Unreachable(f"the daemon at {self.path} has not answered for {ANSWER_SECONDS:.0f} seconds") from error
+            raise Unreachable(f"the daemon at {self.way} has not answered for {ANSWER_SECONDS:.0f} seconds") from error
+        except ConnectionRefusedError as error:
+            raise Unreachable(self.way.trouble(error)) from error
         except (ConnectionError, http.client.HTTPException) as error:
-            raise Unreachable(f"the daemon at {self.path} hung up: it may be restarting; try again") from error
+            raise Unreachable(f"the daemon at {self.way} hung up: it may be restarting; try again") from error
         except OSError as error:
-            raise Unreachable(f"{self.path}: {error.strerror or error}") from error
-
-    def _not_allowed(self) -> str:
-        try:
-            found = self.path.stat()
-        except OSError:
-            return f"you may not use {self.path}: its folder is closed to you; ask whoever runs the daemon"
-        try:
-            group = grp.getgrgid(found.st_gid).gr_name
-        except KeyError:
-            group = str(found.st_gid)
-        way = f"usermod -aG {group} USER, then log in again"
-        return f"you may not use {self.path}: only its owner and members of the group {group} may ({way})"
+            raise Unreachable(self.way.trouble(error)) from error
 
 
 def quoted(*parts: str) -> str:

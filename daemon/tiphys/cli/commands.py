@@ -3,21 +3,23 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tiphys import __version__
 from tiphys.cli import control, insight
 from tiphys.cli.exits import Exit
-from tiphys.cli.wiring import Wiring
+
+if TYPE_CHECKING:
+    from tiphys.cli.wiring import Wiring
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 FORMS = ("json", "yaml", "name", "wide")
 
 
-def main(arguments: Sequence[str], wiring: Wiring) -> int:
-    """Run the command that `arguments` name; the exit code."""
+def main(arguments: Sequence[str], wiring: "Callable[[], Wiring]") -> int:
+    """Run the command that `arguments` name; the exit code. `wiring` is called by what needs it: help does not."""
     try:
         code = tiphys.main(args=list(arguments), prog_name="tiphys", obj=wiring, standalone_mode=False)
     except click.ClickException as error:
@@ -66,7 +68,7 @@ def tiphys() -> None:
 @click.option("--no-utf8", is_flag=True, help="Words and plain lines in place of icons.")
 @shared
 @click.pass_obj
-def run(wiring: Wiring, /, *, no_color: bool, no_utf8: bool, output: str | None, **typed: Any) -> Exit:
+def run(wiring: "Callable[[], Wiring]", /, *, no_color: bool, no_utf8: bool, output: str | None, **typed: Any) -> Exit:
     """Run a workflow file to its end in the foreground.
 
     Exit codes: 0 Succeeded, 1 Failed or Error, 2 bad input, 78 the stored state is refused, 130 interrupted.
@@ -74,7 +76,7 @@ def run(wiring: Wiring, /, *, no_color: bool, no_utf8: bool, output: str | None,
     from tiphys.cli import requests
     from tiphys.cli import run as running
 
-    return running.main(requests.Request(output=output or "", colours=not no_color, utf8=not no_utf8, **typed), wiring)
+    return running.main(requests.Request(output=output or "", colours=not no_color, utf8=not no_utf8, **typed), wiring())
 
 
 @tiphys.command()
@@ -85,7 +87,7 @@ def run(wiring: Wiring, /, *, no_color: bool, no_utf8: bool, output: str | None,
 @click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
 @shared
 @click.pass_obj
-def lint(wiring: Wiring, /, *, no_color: bool, offline: bool, strict: bool, **typed: Any) -> Exit:
+def lint(wiring: "Callable[[], Wiring]", /, *, no_color: bool, offline: bool, strict: bool, **typed: Any) -> Exit:
     """Say everything that is wrong with manifests; with --executor also what that executor cannot run.
 
     Exit codes: 0 nothing is wrong, 2 something is, or there is nothing to lint.
@@ -93,7 +95,7 @@ def lint(wiring: Wiring, /, *, no_color: bool, offline: bool, strict: bool, **ty
     from tiphys.cli import lint as linting
 
     del strict  # that is how it always is
-    return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring)
+    return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring())
 
 
 for _command in (*control.COMMANDS, *insight.COMMANDS):

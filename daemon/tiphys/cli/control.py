@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tiphys.cli.exits import Exit
-from tiphys.cli.wiring import Wiring
 
 if TYPE_CHECKING:
     from tiphys.cli.remote import Remote
+    from tiphys.cli.wiring import Wiring
 
 FORMS = ("json", "yaml", "name", "wide")
 Command = Callable[..., Any]
@@ -21,17 +21,27 @@ def asking(command: Command) -> Command:
     """The options that every command here has; the command is called with the daemon to ask."""
 
     @functools.wraps(command)
-    def called(
-        wiring: Wiring, /, *, config: Path | None, socket: Path | None, namespace: str, no_color: bool, no_utf8: bool, **typed: Any
-    ) -> Exit:
-        from tiphys.cli import remote
+    def called(wiring: "Callable[[], Wiring]", /, **typed: Any) -> Exit:
+        from tiphys.cli import reaching, remote
 
-        options = remote.Asking(config=config, socket=socket, namespace=namespace, colours=not no_color, utf8=not no_utf8)
-        return remote.run(wiring, options, lambda daemon: command(daemon, **typed))
+        way = reaching.Typed(**{name: typed.pop(name) for name in ("socket", "server", "token", "base", "secure", "skip_verify")})
+        config, namespace = typed.pop("config"), typed.pop("namespace")
+        colours, utf8 = not typed.pop("no_color"), not typed.pop("no_utf8")
+        options = remote.Asking(config=config, way=way, namespace=namespace, colours=colours, utf8=utf8)
+        return remote.run(wiring(), options, lambda daemon: command(daemon, **typed))
 
     options = (
         click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, in place of the usual one."),
         click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="The daemon's socket; $TIPHYS_SOCKET otherwise."),
+        click.option(
+            "-s", "--server", "--argo-server", default="", metavar="HOST:PORT", help="Ask over the network; $ARGO_SERVER otherwise."
+        ),
+        click.option("--token", default="", metavar="TOKEN", help="Who asks over the network; better in $ARGO_TOKEN."),
+        click.option(
+            "-e", "--secure", type=bool, flag_value="true", is_flag=False, metavar="BOOL", help="TLS or not; $ARGO_SECURE, or true."
+        ),
+        click.option("-k", "--insecure-skip-verify", "skip_verify", is_flag=True, default=None, help="Trust any certificate."),
+        click.option("--base-href", "--argo-base-href", "base", default="", metavar="PATH", help="Before every path; $ARGO_BASE_HREF."),
         click.option("-n", "--namespace", default="", metavar="NAME", help="The namespace; $ARGO_NAMESPACE or the setting otherwise."),
         click.option("--no-color", is_flag=True, help="No colours."),
         click.option("--no-utf8", is_flag=True, help="Words and plain lines in place of icons."),
@@ -44,8 +54,26 @@ def output(*forms: str) -> Callable[[Command], Command]:
     return click.option("-o", "--output", default="", type=click.Choice(("", *(forms or FORMS))), metavar="|".join(forms or FORMS))
 
 
-NAMES = click.argument("names", metavar="NAME|@latest...", nargs=-1, required=True)
-NAME = click.argument("name", metavar="NAME|@latest")
+def offering(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell offers for an argument: the names of this kind that the daemon knows."""
+
+    def offered(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+        from tiphys.cli import completing
+
+        return completing.names(context, kind, begun)
+
+    return offered
+
+
+def _sources(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    from tiphys.cli import completing
+
+    return completing.sources(context, begun)
+
+
+WORKFLOWS = offering("workflows")
+NAMES = click.argument("names", metavar="NAME|@latest...", nargs=-1, required=True, shell_complete=WORKFLOWS)
+NAME = click.argument("name", metavar="NAME|@latest", shell_complete=WORKFLOWS)
 PARAMETERS = click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
 SELECTOR = click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only those whose labels match, as colour=red,!old.")
 FIELD_SELECTOR = click.option("--node-field-selector", default="", metavar="SELECTOR", help="Only these nodes, as displayName=approve.")
@@ -54,8 +82,15 @@ EVERYWHERE = click.option("-A", "--all-namespaces", "everywhere", is_flag=True, 
 
 
 @click.command()
-@click.argument("files", metavar="[FILE|DIR|-]...", nargs=-1)
-@click.option("--from", "source", default="", metavar="KIND/NAME", help="In place of files: workflowtemplate/NAME, cronwf/NAME, cwft/NAME.")
+@click.argument("files", metavar="[FILE|DIR|-]...", nargs=-1, type=click.Path(allow_dash=True))
+@click.option(
+    "--from",
+    "source",
+    default="",
+    metavar="KIND/NAME",
+    shell_complete=_sources,
+    help="In place of files: workflowtemplate/NAME, cronwf/NAME, cwft/NAME.",
+)
 @PARAMETERS
 @click.option("-f", "--parameter-file", default="", metavar="FILE", help="Parameters from a YAML or JSON map; -p wins.")
 @click.option("--name", default="", metavar="NAME", help="The workflow's name, in place of the file's.")
@@ -242,7 +277,7 @@ def resubmit(daemon: "Remote", *, names: tuple[str, ...], parameters: tuple[str,
 
 
 @click.command()
-@click.argument("names", metavar="[NAME|@latest]...", nargs=-1)
+@click.argument("names", metavar="[NAME|@latest]...", nargs=-1, shell_complete=WORKFLOWS)
 @click.option("--all", "all_", is_flag=True, help="All of the namespace.")
 @choosing
 @click.option("--force", is_flag=True, help="Artifacts that were to be deleted with it stay.")
@@ -304,7 +339,7 @@ def _standing(group: click.Group, kind: str, what: str) -> None:
         return standing.listed(daemon, kind, everywhere=everywhere, selector=selector, form=output)
 
     @group.command("get", help=f"Show {what}.")
-    @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+    @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=offering(kind))
     @output()
     @asking
     def got(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
@@ -390,7 +425,36 @@ def health(daemon: "Remote") -> Exit:
     return about.health(daemon)
 
 
+@click.group()
+def auth() -> None:
+    """Who asks over the network."""
+
+
+@auth.command("token")
+@asking
+def auth_token(daemon: "Remote") -> Exit:
+    """Print the token as a request shows it: $ARGO_TOKEN, or --token."""
+    from tiphys.cli import about
+
+    return about.token(daemon)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(*, shell: str) -> Exit:
+    """Print what makes a shell complete this command's words, and the names that the daemon knows.
+
+    bash: source <(tiphys completion bash); zsh: the same after compinit; fish: tiphys completion fish | source
+    """
+    from tiphys.cli import shells
+
+    click.echo(shells.script(shell), nl=False)
+    return Exit.SUCCEEDED
+
+
 COMMANDS = (
+    completion,
+    auth,
     submit,
     list_,
     get,

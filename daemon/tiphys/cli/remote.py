@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from tiphys.cli import tree, views
+from tiphys.cli import reaching, tree, views
 from tiphys.cli.client import Client, Said, Unreachable, quoted
 from tiphys.cli.errors import BadInput
 from tiphys.cli.exits import Exit
@@ -27,7 +27,7 @@ class Asking:
     """The options of every such command."""
 
     config: Path | None = None
-    socket: Path | None = None
+    way: reaching.Typed = field(default_factory=reaching.Typed)
     namespace: str = ""
     colours: bool = True
     utf8: bool = True
@@ -38,6 +38,7 @@ class Remote:
     """A daemon to ask, and where to print."""
 
     client: Client
+    wiring: Wiring
     namespace: str
     loaded: Configuration
     out: views.Printer
@@ -93,7 +94,8 @@ def run(wiring: Wiring, asking: Asking, work: Callable[[Remote], Exit]) -> Exit:
     try:
         loaded = wiring.load(asking.config)
         remote = Remote(
-            client=Client(_socket(wiring, asking, loaded)),
+            client=Client(_way(wiring, asking, loaded)),
+            wiring=wiring,
             namespace=asking.namespace or wiring.environ.get("ARGO_NAMESPACE", "") or loaded.settings.namespace,
             loaded=loaded,
             out=views.Printer(sys.stdout, colours=views.has_colours(sys.stdout, no_colour, wanted=asking.colours)),
@@ -109,11 +111,9 @@ def run(wiring: Wiring, asking: Asking, work: Callable[[Remote], Exit]) -> Exit:
         return Exit.FAILED
 
 
-def _socket(wiring: Wiring, asking: Asking, loaded: Configuration) -> Path:
-    named = wiring.environ.get("TIPHYS_SOCKET", "")
-    if asking.socket or named:
-        return asking.socket or Path(named)
-    return locations.client_socket_path(loaded.settings.daemon, wiring.environ, wiring.home, root=wiring.root)
+def _way(wiring: Wiring, asking: Asking, loaded: Configuration) -> reaching.Way:
+    usual = locations.client_socket_path(loaded.settings.daemon, wiring.environ, wiring.home, root=wiring.root)
+    return reaching.named(asking.way, wiring.environ) or reaching.Socket(usual)
 
 
 def decoded(text: bytes) -> Workflow:
