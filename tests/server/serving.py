@@ -70,10 +70,16 @@ def listener(path: Path) -> socket.socket:
 
 @asynccontextmanager
 async def served(
-    path: Path, script: Script | None = None, *, recovered: bool = True, network: Sequence[socket.socket] = (), **settings: Any
+    path: Path,
+    script: Script | None = None,
+    *,
+    journal: MemoryJournal | None = None,
+    recovered: bool = True,
+    network: Sequence[socket.socket] = (),
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """The server, while the context is open. `network`: sockets it serves besides its own."""
-    async with open_engine(MemoryJournal(), {"scripted": ScriptedExecutor(script)}, {"scripted": 0}) as engine:
+    """The server, while the context is open. `journal`: of an earlier one. `network`: sockets it serves besides its own."""
+    async with open_engine(journal or MemoryJournal(), {"scripted": ScriptedExecutor(script)}, {"scripted": 0}) as engine:
         house = House(engine, Settled(executor="scripted"), "default", {})
         with anyio.fail_after(5):
             await engine.recovered.wait()

@@ -2,7 +2,12 @@
 
 from datetime import UTC, datetime
 
+import anyio
+
+from tests.server.checks_of_definitions import binding, cron, template
+from tests.server.serving import served
 from tests.server.test_workflows import TEMPLATES
+from tiphys.journal.memory import MemoryJournal
 
 
 async def test_templates_are_listed_and_found(opened):
@@ -54,3 +59,33 @@ async def test_a_cron_workflow_runs_when_somebody_wants_it(opened):
         await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
         answer = await served.ask("POST", "/cron-workflows/default/absent/run")
         assert answer == (404, {"code": 5, "message": 'cronworkflows.argoproj.io "absent" not found'})
+
+
+async def test_what_is_made_through_the_api_survives_a_restart(tmp_path):
+    journal, kept = MemoryJournal(), {}
+    made = {
+        "/workflow-templates/default": ("template", template("t")),
+        "/cluster-workflow-templates": ("template", template("t", "ClusterWorkflowTemplate")),
+        "/cron-workflows/default": ("cronWorkflow", cron("t")),
+        "/workflow-event-bindings/default": ("binding", binding("t")),
+    }
+    async with served(tmp_path / "a.sock", journal=journal) as before:
+        for path, (field, body) in made.items():
+            kept[path] = await before.ask("POST", path, {field: body})
+            assert kept[path][0] == 200
+    async with served(tmp_path / "b.sock", journal=journal) as after:
+        for path, answer in kept.items():
+            assert await after.ask("GET", f"{path}/t") == answer
+
+
+async def test_two_who_make_the_same_at_once_do_not_both_succeed(opened):
+    async with opened() as one:
+        statuses = []
+
+        async def make() -> None:
+            statuses.append((await one.ask("POST", "/workflow-templates/default", {"template": template()}))[0])
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(make)
+        assert sorted(statuses) == [200, 409, 409, 409, 409]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 from msgspec import structs
 
 from tiphys.engine import explaining, snapshots, submissions
@@ -20,7 +21,7 @@ from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
 from tiphys.journal.protocol import ArchivedRun
 from tiphys.manifests import parameters as overriding
-from tiphys.scheduler import events
+from tiphys.scheduler import events, keeping
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.explaining import find as look_up
@@ -162,6 +163,27 @@ class House(Operations):
         )
         self._judge(made)
         return made
+
+    async def resubmit(self, uid: str, documents: Sequence[Document], *, who: str = "") -> str:
+        """Start the one Workflow among the documents, which is that of a failed run again, and keep what succeeded there; its uid.
+
+        Raises NotThere, Refused, Rejected or Busy, starting nothing.
+        """
+        still = self.still(uid)
+        if not still.run.phase.failed_or_error:
+            raise Refused("workflow must be Failed/Error to resubmit in memoized mode")
+        [workflow] = [document for document in documents if isinstance(document, Workflow)]
+        made = self._snapshot(self._named(workflow, renames=False, who=who), documents)
+        if why := self.refuses():
+            raise Busy(why)
+        at = now()
+        nodes = await anyio.to_thread.run_sync(keeping.kept, still, made, at)
+        seed = secrets.token_hex(16)
+        try:
+            await self._engine.tell(events.Submitted(at=at, uid=made.uid, seed=seed, manifest=made, nodes=nodes))
+        except Refused as error:
+            raise Rejected(str(error)) from error
+        return made.uid
 
     def known(self, key: str) -> bool:
         """Whether a submission with this key was recorded and is not forgotten."""

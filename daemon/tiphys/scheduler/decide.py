@@ -85,6 +85,8 @@ def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
     if event.key and event.key in state.shared.registry.claims:
         return Refusal(reason=f"the submission {event.key} was made before")
     draft = Draft(submitting.first_state(event, state.shared), event.at)
+    for node in event.nodes:
+        draft.put(node)
     manifest = submitting.submitted(draft)
     work(draft)
     closing.look(draft)

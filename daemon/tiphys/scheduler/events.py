@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from tiphys.scheduler.items import Definable
-from tiphys.scheduler.records import Manifest
+from tiphys.scheduler.records import Manifest, Node
 from tiphys.spec.status import Phase
 from tiphys.spec.work import Handle, Outcome, Report
 
@@ -17,12 +17,15 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
 
 
 class Submitted(Fact, frozen=True):
-    """A workflow was accepted. `seed` is its chance: everything random in it comes from here. `key`: the same submission has the same."""
+    """A workflow was accepted. `seed` is its chance: everything random in it comes from here. `key`: the same submission has the same.
+    `nodes`: with which it begins, of the run that it resubmits.
+    """
 
     uid: str
     seed: str
     manifest: Manifest
     key: str = ""
+    nodes: tuple[Node, ...] = ()
 
 
 class Started(Fact, frozen=True):

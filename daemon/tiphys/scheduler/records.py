@@ -55,6 +55,7 @@ class Node(Record, frozen=True, kw_only=True):
     `wake_at`: when a suspend ends, a retry goes on, or a Pending node has waited too long. `ending`: it is being stopped, and this
     is the message it will fail with. `daemoned`: it is ready and stays up for others, who reach it at `ip`. `progress`: `N/M` as its
     program said. `holding` are the locks it has, `wanting` those it waits for, `waiting_for` the one that is not free.
+    `original`: the pod of the run that this one resubmits which did its work.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Node(Record, frozen=True, kw_only=True):
     holding: tuple[str, ...] = ()
     ending: str = ""
     retry_after_at: datetime | None = None
+    original: str = ""
 
 
 class Settled(Record, frozen=True):

@@ -1,6 +1,7 @@
 """Retry of a finished workflow in place (semantics 2.14): what failed is forgotten, what succeeded stays."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from msgspec import structs
 
@@ -10,6 +11,7 @@ from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Retry
 from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.scheduler.state import RunState
 from tiphys.spec.status import NodeType, Phase
 
 EXECUTED = frozenset({NodeType.POD, NodeType.CONTAINER, NodeType.HTTP, NodeType.PLUGIN})
@@ -52,6 +54,14 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
     except TiphysError as error:
         submitting.refuse(draft, f"Failed to acquire the synchronization lock. {error}")
     return None
+
+
+def left(state: RunState, at: datetime) -> list[Node]:
+    """The nodes of a finished run as a retry at that time would leave them. The state is only read."""
+    draft = Draft(state, at)
+    doomed = _doomed(draft)
+    _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
+    return [node for node in draft.all_nodes() if node.id not in doomed]
 
 
 def _tree(draft: Draft, node_id: str) -> Iterator[str]:

@@ -102,6 +102,9 @@ def begin(draft: Draft) -> None:
             draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=draft.run.deadline_at))
     estimates.of_run(draft)
     measuring.run_begun(draft)
+    if draft.find(draft.run.name) is not None:  # it resubmits a run and keeps what succeeded there
+        draft.later(todo.GoOn())
+        return
     draft.later(
         todo.Start(
             Call(

@@ -108,12 +108,13 @@ async def resubmit(request: web.Request, uid: str) -> web.StreamResponse:
     """The same work again, as a new workflow."""
     here = context.of(request)
     body = await bodies.value(request)
-    if bodies.flag(body, "memoized"):
-        raise Problem(501, "resubmitting in memoized mode is not there yet; retry goes on from the failed nodes")
     still = here.house.still(uid)
     made = making.again(still.run, still.manifest, bodies.pairs(bodies.texts(body, "parameters")))
     documents = [made, *making.brought(still.manifest, here.house.definitions())]
-    return await started(request, here, documents)
+    if not bodies.flag(body, "memoized"):
+        return await started(request, here, documents)
+    await judging.judge(here, documents, made.metadata.namespace)
+    return await shown(request, await here.house.resubmit(uid, documents, who=await here.peers.who(request)))
 
 
 async def deleted(request: web.Request) -> web.StreamResponse:
