@@ -71,7 +71,17 @@ async def limits_let_in_as_many_as_they_say(served):
     assert (await served.ask("POST", "/sync/default", {"key": "k", "limit": 1, "type": "FILE"}))[0] == 400
 
 
-@of("GET //healthz", "GET /version", "GET /info", "GET /userinfo", "POST /tracking/event", "GET /openapi.json", "GET /top")
+@of(
+    "GET //healthz",
+    "GET /version",
+    "GET /info",
+    "GET /userinfo",
+    "POST /tracking/event",
+    "GET /openapi.json",
+    "GET /top",
+    "GET /event-sources/{namespace}",
+    "GET /sensors/{namespace}",
+)
 async def the_daemon_says_what_it_is(served):
     assert (await raw(served, "/healthz"))[0] == b"ok"
     assert (await served.ask("GET", "/version"))[1]["version"] == "1.2.3"
@@ -79,6 +89,8 @@ async def the_daemon_says_what_it_is(served):
     assert (await served.ask("GET", "/userinfo"))[1]["name"] == getpass.getuser()
     assert await served.ask("POST", "/tracking/event", {"name": "click"}) == (200, {})
     assert (await served.ask("GET", "/top", limit="3"))[1]["machine"]["processors"] > 0
+    for kind in ("event-sources", "sensors"):
+        assert (await served.ask("GET", f"/{kind}/default"))[1]["items"] == []
     _, found = await served.ask("GET", "/openapi.json")
     assert found["openapi"].startswith("3.")
     assert found["paths"]["/api/v1/workflows/{namespace}"]["post"]["requestBody"]

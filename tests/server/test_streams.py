@@ -1,6 +1,7 @@
 """Watches and logs: nothing is missed, nobody is told too often, and a stream ends when it should."""
 
 import json
+import socket
 from contextlib import asynccontextmanager
 
 import anyio
@@ -8,6 +9,7 @@ import structlog
 
 from tests.server.serving import BASE, served, waiting, workflow
 from tiphys.executors.scripted import Play, Script
+from tiphys.server import hub, pictures, streams
 
 LOOP = [
     {"name": "main", "steps": [[{"name": "each", "template": "work", "withSequence": {"count": "20"}}]]},
@@ -227,3 +229,61 @@ async def test_one_who_hangs_up_is_no_failure(opened):
             await served.until("/workflows/default/hello", "Succeeded")
             await anyio.sleep(0.3)
     assert lines == []
+
+
+async def test_a_picture_is_drawn_once_for_all_who_watch(opened, monkeypatch):
+    drawn = []
+    draw = pictures.one
+
+    async def counted(house, uid, wanted=""):
+        drawn.append(uid)
+        return await draw(house, uid, wanted)
+
+    monkeypatch.setattr(hub.pictures, "one", counted)
+    async with opened() as served:
+        body = waiting("a")
+        await served.ask("POST", "/workflows/default", {"workflow": body})
+        await served.until("/workflows/default/a", "Running")
+        drawn.clear()
+        told = []
+
+        async def watch() -> None:
+            async with events(served) as following:
+                while (event := await following())["object"]["status"]["phase"] != "Succeeded":
+                    pass
+                told.append(event)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(watch)
+            await anyio.sleep(0.5)
+            await served.ask("PUT", "/workflows/default/a/resume")
+        assert len(told) == 20
+        assert len(drawn) < 20, "each change once, and what the request itself shows"
+
+
+async def test_who_reads_nothing_does_not_stay(opened, monkeypatch):
+    monkeypatch.setattr(streams, "STUCK_SECONDS", 0.5)
+    async with opened() as served:
+        annotations = {"text": "x" * 200_000}
+        for number in range(40):
+            body = workflow(f"w{number}")
+            body["metadata"]["annotations"] = annotations
+            await served.ask("POST", "/workflows/default", {"workflow": body})
+        connection = socket.socket(socket.AF_UNIX)
+        connection.setblocking(False)
+        connection.connect(str(served.path))
+        connection.send(b"GET /api/v1/workflow-events/default HTTP/1.1\r\nHost: x\r\n\r\n")
+        with anyio.fail_after(10):
+            while True:  # nothing is read meanwhile; then what lay in the kernel, and the end
+                await anyio.sleep(1.0)
+                got = 0
+                try:
+                    while piece := connection.recv(1 << 20):
+                        got += len(piece)
+                    break
+                except BlockingIOError:
+                    continue
+                except ConnectionError:
+                    break
+        connection.close()

@@ -47,3 +47,9 @@ async def tracked(request: web.Request) -> web.Response:
     """POST /api/v1/tracking/event: what Argo's pages tell of clicks; nobody here wants to know."""
     await bodies.any_value(request)
     return answers.value({})
+
+
+async def nothing(request: web.Request) -> web.Response:
+    """GET /event-sources/{namespace} and /sensors/{namespace}: Argo's pages ask, and there are none."""
+    kind = "EventSourceList" if "/event-sources/" in request.path else "SensorList"
+    return answers.value(answers.listing(kind, ()))

@@ -222,6 +222,10 @@ def every() -> list[Route]:
         Route(method="GET", path=f"{BASE}/userinfo", handler=daemon.userinfo),
         Route(method="POST", path=f"{BASE}/tracking/event", handler=daemon.tracked, body=object),
         Route(method="GET", path=f"{BASE}/openapi.json", handler=_described),
+        *(
+            Route(method="GET", path=f"{BASE}/{kind}/{{namespace}}", handler=daemon.nothing, summary="None: Argo Events is not served.")
+            for kind in ("event-sources", "sensors")
+        ),
         *_workflows(),
         *_streams(),
         *_definitions("workflow-templates", Handlers(kind=WorkflowTemplate), asked.Template),
@@ -240,4 +244,9 @@ async def _described(request: web.Request) -> web.Response:
 
 def table() -> list[web.RouteDef]:
     """The routes, for aiohttp."""
-    return [web.route(one.method, one.path, one.handler) for one in every()]
+    return [web.route(one.method, one.path, one.handler, **_without_head(one)) for one in every()]
+
+
+def _without_head(route: Route) -> dict[str, bool]:
+    """Of what streams the headers alone would take as long as all of it."""
+    return {"allow_head": False} if route.method == "GET" and route.gives == "stream" else {}
