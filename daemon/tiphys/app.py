@@ -87,6 +87,13 @@ async def foreground(
     loaded: configuration.Configuration, state: Path, executor: str, documents: Sequence[Document]
 ) -> AsyncIterator["Operations"]:
     """The engine of `tiphys run`: its own state directory, its own launcher, which stops its steps when the run's process is gone."""
+    launcher = 0
+    if executor == "process":  # it starts while the rest is imported
+        import anyio.to_thread
+
+        from tiphys.executors.process import connection
+
+        launcher = await anyio.to_thread.run_sync(connection.start_early, state / ATTEMPTS)
     from tiphys.engine.engine import open_engine
     from tiphys.engine.operations import Operations
     from tiphys.journal.sqlite import SQLiteJournal
@@ -97,7 +104,7 @@ async def foreground(
     async with AsyncExitStack() as stack:
         kept = replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
         journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
-        made = await open_executors(stack, loaded, find_secrets(loaded, documents), state, executor)
+        made = await open_executors(stack, loaded, find_secrets(loaded, documents), state, executor, launcher=launcher)
         engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings), rules=Rules(cleans=False)))
         yield Operations(
             engine,
@@ -155,8 +162,11 @@ async def open_executors(
     *,
     mode: str = "run",
     runtime: Path | None = None,
+    launcher: int = 0,
 ) -> Executors:
-    """The executors, which the stack closes. `mode` and `runtime`: whose the launcher of steps is, and where it is reached."""
+    """The executors, which the stack closes. `mode` and `runtime`: whose the launcher of steps is, and where it is reached; `launcher`:
+    the pid of one that was started already.
+    """
     from tiphys.artifacts.store import Artifacts
     from tiphys.executors.http import HTTPExecutor
 
@@ -187,6 +197,7 @@ async def open_executors(
             runtime=runtime,
             hidden=hidden,
             visible=[Path.home()] if mode == "run" else (),
+            launcher=launcher,
         )
     )
     http = await stack.enter_async_context(HTTPExecutor(settings.http, secrets, environment=dict(os.environ)))

@@ -34,7 +34,7 @@ from typing import Any
 VERSION = 1
 USAGE = """launcher.py --mode run|daemon|service --runtime DIR --scratch DIR --root DIR [--owner PID]
 --runtime: the socket and the mount points; --scratch: what running steps print (best on tmpfs); --root: journals and what
-attempts leave; --owner: the pid of the foreground run (mode run)"""
+attempts leave; --owner: the pid of the foreground run (mode run); --source: this file, where its byte code is run"""
 RESULT_BYTES = 256 * 1024
 CLEARING_ROUNDS = 500
 PACKED_BYTES = 64 * 1024
@@ -330,7 +330,7 @@ class Launcher:
         self.children_fd = -1
         with contextlib.suppress(OSError):
             self.children_fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-        self.build = build(__file__)
+        self.build = build(options.source)
         self.overlay_error = ""
         self.cgroup, self.cgroup_error = delegated_cgroup()
 
@@ -1405,6 +1405,7 @@ def main() -> int:
     except KeyError as missing:
         print(f"{USAGE}\n{missing.args[0]} is missing", file=sys.stderr)  # noqa: T201 (its only word to a person)
         return 2
+    options.source = words.get("--source", __file__)
     options.owner = words.get("--owner", "") if options.mode == "run" else ""
     owner = -1
     if options.mode == "run":

@@ -8,7 +8,6 @@ from typing import assert_never
 
 import anyio
 import anyio.abc
-import structlog
 
 from tiphys import faults
 from tiphys.engine.inbox import Inbox, Receipt, now
@@ -28,8 +27,9 @@ from tiphys.scheduler.state import State
 from tiphys.spec.status import Phase
 from tiphys.spec.work import Executor, Handle
 from tiphys.spec.workflows import Workflow
+from tiphys.voice import Voice
 
-log = structlog.get_logger()
+log = Voice()
 
 
 class Refused(TiphysError):

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import anyio
 import anyio.abc
-import structlog
 
 from tiphys import faults
 from tiphys.engine.inbox import now
@@ -21,8 +20,9 @@ from tiphys.scheduler import orders
 from tiphys.scheduler.events import Event, Exited, Reported, Started
 from tiphys.scheduler.state import State
 from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
+from tiphys.voice import Voice
 
-log = structlog.get_logger()
+log = Voice()
 
 SOON_SECONDS = 0.02
 """An attempt that ends within this time is told of once."""

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import anyio
 import anyio.abc
-import structlog
 
 from tiphys import faults
 from tiphys.engine.engine import Engine, Refused
@@ -14,12 +13,13 @@ from tiphys.engine.inbox import now
 from tiphys.notices.errors import SendFailed
 from tiphys.scheduler.events import Notified
 from tiphys.spec.notices import Notice
+from tiphys.voice import Voice
 
 AT_ONCE = 16
 FIRST_SECONDS, MOST_SECONDS = 1.0, 3600.0
 LOOK_SECONDS = 15.0
 
-log = structlog.get_logger()
+log = Voice()
 
 
 class Outbox:

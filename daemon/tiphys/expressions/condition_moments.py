@@ -1,7 +1,8 @@
 """Quoted text that looks like a date is a moment to govaluate: both sides of `'2024-01-02' == '2024-01-02 00:00'` are its seconds."""
 
-import re
 from typing import Final
+
+from tiphys.expressions import lazily
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
@@ -12,7 +13,7 @@ _COLON_ZONE = r"(?P<sign>[-+])(?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2})"
 
 # Go's ANSIC, UnixDate, RubyDate, Kitchen, RFC3339, and the dates and times of ISO 8601 that govaluate knows.
 _FORMATS: Final = tuple(
-    re.compile(pattern)
+    lazily.compiled(pattern)
     for pattern in (
         rf"{_WORDS} (?P<year>[0-9]{{4}})",
         rf"{_WORDS} (?:[A-Z]{{3,4}}|[A-Z]{{3}}[-+][0-9]{{1,2}}|[-+][0-9]{{2}}) (?P<year>[0-9]{{4}})",

@@ -3,6 +3,7 @@
 Scheduler and executors share it; an attempt whose executor knows the cause better says so in `Outcome.transient`.
 """
 
+import functools
 import re
 
 PATTERNS = (
@@ -24,7 +25,10 @@ PATTERNS = (
     r"upper: no more rows in",
 )
 
-_ANY = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS), re.MULTILINE)
+
+@functools.cache
+def _any() -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS), re.MULTILINE)
 
 
 def is_transient(message: str, pattern: str = "") -> bool:
@@ -35,7 +39,7 @@ def is_transient(message: str, pattern: str = "") -> bool:
     """
     if not message:
         return False
-    if _ANY.search(message):
+    if _any().search(message):
         return True
     if not pattern:
         return False

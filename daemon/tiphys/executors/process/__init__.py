@@ -5,7 +5,19 @@ What is where: `executor` (the protocol), `command` (what to run, with which env
 cannot be had here), `logs`, `places`. Only this package knows how to talk to `launcher.py`.
 """
 
-from tiphys.executors.process.executor import ProcessExecutor, open_process
-from tiphys.executors.process.opening import IsolationRefused
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiphys.executors.process.executor import ProcessExecutor, open_process
+    from tiphys.executors.process.opening import IsolationRefused
 
 __all__ = ["IsolationRefused", "ProcessExecutor", "open_process"]
+
+
+def __getattr__(name: str) -> object:
+    """What this package is for, imported when it is asked for: the launcher is started before that, and starts meanwhile."""
+    if name not in __all__:
+        raise AttributeError(name)
+    where = "opening" if name == "IsolationRefused" else "executor"
+    return getattr(importlib.import_module(f"{__name__}.{where}"), name)

@@ -1,7 +1,10 @@
 """The wire to the launcher: starts one where there is none, writes requests in batches, hands each report to one function."""
 
 import asyncio
+import importlib.util
 import os
+import py_compile
+import struct
 import sys
 import zlib
 from collections.abc import Callable
@@ -13,6 +16,7 @@ import anyio.to_thread
 import msgspec
 
 from tiphys.errors import TiphysError
+from tiphys.executors.process import places
 from tiphys.executors.process.places import Directories
 
 LAUNCHER = Path(__file__).parents[2] / "launcher.py"
@@ -80,10 +84,33 @@ def build() -> int:
     return zlib.crc32(LAUNCHER.read_bytes())
 
 
+def program() -> Path:
+    """What Python is to run: the launcher's byte code, which this program keeps beside its own, else its text."""
+    kept = Path(importlib.util.cache_from_source(str(LAUNCHER)))
+    try:
+        if not _is_current(kept):
+            if sys.dont_write_bytecode:
+                return LAUNCHER
+            py_compile.compile(str(LAUNCHER), cfile=str(kept), doraise=True)
+    except (OSError, py_compile.PyCompileError):
+        return LAUNCHER
+    return kept
+
+
+def _is_current(kept: Path) -> bool:
+    """Whether byte code is of this Python and of the launcher as it is now (PEP 552)."""
+    if not kept.exists():
+        return False
+    found = LAUNCHER.stat()
+    with kept.open("rb") as file:
+        return file.read(16) == importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size)
+
+
 def start(directories: Directories, mode: str) -> int:
     """Start a launcher; one that finds another in its place ends at once. Blocks for a moment; returns its pid."""
-    argv = [sys.executable, "-I", "-S", str(LAUNCHER), "--mode", mode, "--runtime", str(directories.runtime)]
+    argv = [sys.executable, "-I", "-S", str(program()), "--mode", mode, "--runtime", str(directories.runtime)]
     argv += ["--scratch", str(directories.scratch), "--root", str(directories.root), "--owner", str(os.getpid())]
+    argv += ["--source", str(LAUNCHER)]
     directories.runtime.mkdir(mode=0o700, exist_ok=True)  # a launcher that just ended may have taken it along
     said = os.open(directories.runtime / "launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -93,11 +120,16 @@ def start(directories: Directories, mode: str) -> int:
         os.close(said)
 
 
+def start_early(root: Path) -> int:
+    """Start the launcher of a foreground run whose attempts are in `root`, while others still prepare what needs it; its pid."""
+    return start(places.directories(root, None), "run")
+
+
 class Started:
     """Launchers that this process started; they are its children, so it must let them go."""
 
-    def __init__(self) -> None:
-        self.pids: set[int] = set()
+    def __init__(self, pid: int = 0) -> None:
+        self.pids: set[int] = {pid} - {0}
 
     def reap(self) -> bool:
         """Collect those that ended; whether any are left."""

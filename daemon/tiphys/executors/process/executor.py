@@ -495,11 +495,13 @@ async def open_process(
     runtime: Path | None = None,
     hidden: Sequence[Path] = (),
     visible: Sequence[Path] = (),
+    launcher: int = 0,
 ) -> AsyncIterator[ProcessExecutor]:
     """The process executor, with its launcher.
 
     `root`: the directory for what attempts leave. `mode`: "run" (leaving stops every step, and so does this process' death),
     "daemon" (steps go on, and are found again by the next) or "service" (as daemon, but the launcher is somebody else's to start).
+    `launcher`: the pid of a launcher that was started for these directories already.
     `hidden`: host paths no step may see (the state, the secrets). `visible`: host paths shown read-only beyond the setting's.
     IsolationRefused: the setting asks for full isolation and this host does not allow it.
     """
@@ -507,6 +509,6 @@ async def open_process(
     user = await anyio.to_thread.run_sync(isolation.user_named, settings.user)
     for read_once in (pods.program, isolation.progress_file):
         await anyio.to_thread.run_sync(read_once)
-    async with Link.opened(directories, mode, settings.grace_seconds) as link:
+    async with Link.opened(directories, mode, settings.grace_seconds, launcher) as link:
         fence, notices = await opening.fence(settings, link, user, [*hidden, root, directories.runtime], visible)
         yield ProcessExecutor(settings, images, secrets, artifacts, link, fence, user, notices)

@@ -36,13 +36,13 @@ class Waiting:
 class Link:
     """The launcher, as this process sees it."""
 
-    def __init__(self, directories: Directories, mode: str) -> None:
+    def __init__(self, directories: Directories, mode: str, launcher: int = 0) -> None:
         self.directories = directories
         self.mode = mode
         self.boot = ""
         self.cgroup_error = ""
         self._wire: Wire | None = None
-        self._started = Started()
+        self._started = Started(launcher)
         self._attempts: dict[str, Waiting] = {}
         self._after: dict[str, Callable[[str], None]] = {}
         self._answers: dict[str, tuple[anyio.Event, list[Json]]] = {}
@@ -50,9 +50,11 @@ class Link:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, directories: Directories, mode: str, grace_seconds: float) -> AsyncIterator["Link"]:
-        """A link that reconnects by itself; leaving it in mode "run" stops every step and waits for that."""
-        link = cls(directories, mode)
+    async def opened(cls, directories: Directories, mode: str, grace_seconds: float, launcher: int = 0) -> AsyncIterator["Link"]:
+        """A link that reconnects by itself; leaving it in mode "run" stops every step and waits for that. `launcher`: the pid of one
+        that was started already.
+        """
+        link = cls(directories, mode, launcher)
         await link._connect()
         try:
             async with anyio.create_task_group() as group:

@@ -8,17 +8,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tiphys.expressions import lazily
 from tiphys.expressions.expr import numerals, values
 from tiphys.expressions.expr.faults import Fault
 from tiphys.expressions.expr.runs import Run
 
 Pick = Callable[[Run, object], Iterator[object]]
 _LONGEST = 4096
-_DOT = re.compile(r"\.(?P<deep>\.)?(?:(?P<any>\*)|(?P<name>[^.\[\]'\"()*?,\s][^.\[\]'\"()*?,]*))?")
-_SLICE = re.compile(r"\s*(-?\d{0,9})\s*:\s*(-?\d{0,9})\s*(?::\s*(-?\d{0,9})\s*)?")
-_NUMBER = re.compile(r"\s*(-?\d{1,9})\s*")
-_QUOTED = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*""")
-_FILTER = re.compile(
+_DOT = lazily.compiled(r"\.(?P<deep>\.)?(?:(?P<any>\*)|(?P<name>[^.\[\]'\"()*?,\s][^.\[\]'\"()*?,]*))?")
+_SLICE = lazily.compiled(r"\s*(-?\d{0,9})\s*:\s*(-?\d{0,9})\s*(?::\s*(-?\d{0,9})\s*)?")
+_NUMBER = lazily.compiled(r"\s*(-?\d{1,9})\s*")
+_QUOTED = lazily.compiled(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*""")
+_FILTER = lazily.compiled(
     r"""\?\(?\s*(?P<left>@[^\s=!<>~)]*)\s*(?:(?P<test>==|!=|<=|>=|<|>)\s*(?P<right>'[^']*'|"[^"]*"|-?\d+(?:\.\d+)?|true|false|null))?\s*\)?"""
 )
 

@@ -1,21 +1,21 @@
 """Semantic versions and their constraints, as Sprig's semver and semverCompare understand them."""
 
-import re
 from collections.abc import Callable
 from functools import total_ordering
 from typing import NamedTuple
 
+from tiphys.expressions import lazily
 from tiphys.expressions.expr import values
 from tiphys.expressions.expr.faults import Fault
 from tiphys.expressions.expr.functions import Bound, Function, Registry
 
 TABLE = Registry("sprig.")
-_VERSION = re.compile(
+_VERSION = lazily.compiled(
     r"v?(\d{1,18})(?:\.(\d{1,18}))?(?:\.(\d{1,18}))?(?:-([0-9A-Za-z\-]+(?:\.[0-9A-Za-z\-]+)*))?(?:\+([0-9A-Za-z\-]+(?:\.[0-9A-Za-z\-]+)*))?"
 )
 _PART = r"v?(?:[0-9]{1,18}|[xX*])(?:\.(?:[0-9]{1,18}|[xX*])){0,2}(?:-[0-9A-Za-z\-.]+)?(?:\+[0-9A-Za-z\-.]+)?"
-_RANGE = re.compile(rf"\s*({_PART})\s+-\s+({_PART})\s*")
-_CONSTRAINT = re.compile(rf"\s*(=|==|!=|>|<|>=|=>|<=|=<|~|~>|\^|)\s*({_PART})\s*")
+_RANGE = lazily.compiled(rf"\s*({_PART})\s+-\s+({_PART})\s*")
+_CONSTRAINT = lazily.compiled(rf"\s*(=|==|!=|>|<|>=|=>|<=|=<|~|~>|\^|)\s*({_PART})\s*")
 _WILD = {"x", "X", "*"}
 Numbers = tuple[int, int, int]
 
