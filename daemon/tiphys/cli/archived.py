@@ -51,3 +51,20 @@ def delete(remote: Remote, names: Sequence[str]) -> Exit:
         remote.print(f"Archived workflow '{name}' deleted")
 
     return remote.each(names, one)
+
+
+def label_keys(remote: Remote, *, everywhere: bool) -> Exit:
+    """Print the labels that records have."""
+    return _items(remote, "archived-workflows-label-keys", {"namespace": "" if everywhere else remote.namespace})
+
+
+def label_values(remote: Remote, key: str, *, everywhere: bool) -> Exit:
+    """Print the values that a label has."""
+    query = {"listOptions.labelSelector": key, "namespace": "" if everywhere else remote.namespace}
+    return _items(remote, "archived-workflows-label-values", query)
+
+
+def _items(remote: Remote, kind: str, query: dict[str, str]) -> Exit:
+    found = remote.client.value(quoted(kind), {name: value for name, value in query.items() if value})
+    remote.print(*(str(item) for item in found.get("items") or ()))
+    return Exit.SUCCEEDED

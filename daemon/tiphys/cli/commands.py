@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tiphys import __version__
-from tiphys.cli import control, insight
+from tiphys.cli import control, definitions, insight
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -98,5 +98,5 @@ def lint(wiring: "Callable[[], Wiring]", /, *, no_color: bool, offline: bool, st
     return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring())
 
 
-for _command in (*control.COMMANDS, *insight.COMMANDS):
+for _command in (*control.COMMANDS, *definitions.COMMANDS, *insight.COMMANDS):
     tiphys.add_command(_command)

@@ -78,7 +78,19 @@ PARAMETERS = click.option("-p", "--parameter", "parameters", multiple=True, meta
 SELECTOR = click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only those whose labels match, as colour=red,!old.")
 FIELD_SELECTOR = click.option("--node-field-selector", default="", metavar="SELECTOR", help="Only these nodes, as displayName=approve.")
 WAIT = click.option("-w", "--wait", is_flag=True, help="Wait until it has ended; the exit code is 0 only if it succeeded.")
+STRICT = click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
 EVERYWHERE = click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces.")
+
+
+def beginning(command: Command) -> Command:
+    """What may be done once it has begun."""
+    options = (
+        WAIT,
+        click.option("--watch", is_flag=True, help="Watch it until it has ended."),
+        click.option("--log", is_flag=True, help="Show what it prints until it has ended."),
+        output(),
+    )
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
 
 @click.command()
@@ -101,11 +113,9 @@ EVERYWHERE = click.option("-A", "--all-namespaces", "everywhere", is_flag=True, 
 @click.option("--priority", type=click.IntRange(-(2**31), 2**31 - 1), metavar="NUMBER", help="The workflow's priority.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted; the daemon is not asked.")
 @click.option("--server-dry-run", is_flag=True, help="Have the daemon judge it, but not start it.")
-@WAIT
-@click.option("--watch", is_flag=True, help="Watch it until it has ended.")
-@click.option("--log", is_flag=True, help="Show what it prints until it has ended.")
-@click.option("--strict", is_flag=True, help="For Argo's sake: unknown fields are errors anyway.")
-@output()
+@click.option("--scheduled-time", default="", metavar="TIME", help="What {{workflow.scheduledTime}} is, as 2026-01-02T15:04:05Z.")
+@STRICT
+@beginning
 @asking
 def submit(daemon: "Remote", *, strict: bool, **typed: Any) -> Exit:
     """Start workflows from files, or from what is in force."""
@@ -201,7 +211,7 @@ def suspend(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
     """Start no further steps of workflows; what runs goes on."""
     from tiphys.cli import steering
 
-    return steering.main(daemon, "suspend", names)
+    return steering.main(daemon, "suspend", steering.Chosen(names=names))
 
 
 @click.command()
@@ -212,68 +222,73 @@ def resume(daemon: "Remote", *, names: tuple[str, ...], node_field_selector: str
     """Let suspended workflows, or single suspend nodes, go on."""
     from tiphys.cli import steering
 
-    return steering.main(daemon, "resume", names, nodeFieldSelector=node_field_selector)
+    return steering.main(daemon, "resume", steering.Chosen(names=names), nodeFieldSelector=node_field_selector)
+
+
+def matching(command: Command) -> Command:
+    """Workflows by name, or those that match."""
+    options = (
+        click.argument("names", metavar="[NAME|@latest]...", nargs=-1, shell_complete=WORKFLOWS),
+        SELECTOR,
+        click.option("--field-selector", default="", metavar="SELECTOR", help="Only those with these fields, as metadata.name=x."),
+    )
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
 
 @click.command()
-@NAMES
+@matching
 @FIELD_SELECTOR
 @click.option("-m", "--message", default="", metavar="TEXT", help="Why.")
+@click.option("--dry-run", is_flag=True, help="Only say which.")
 @asking
-def stop(daemon: "Remote", *, names: tuple[str, ...], node_field_selector: str, message: str) -> Exit:
-    """End workflows; their exit handlers run."""
+def stop(daemon: "Remote", *, node_field_selector: str, message: str, dry_run: bool, **typed: Any) -> Exit:
+    """End workflows; their exit handlers run. With --node-field-selector: let these suspend nodes fail."""
     from tiphys.cli import steering
 
-    return steering.main(daemon, "stop", names, nodeFieldSelector=node_field_selector, message=message)
+    wish = {"nodeFieldSelector": node_field_selector, "message": message}
+    return steering.main(daemon, "stop", steering.Chosen(**typed, dry=dry_run), **wish)
 
 
 @click.command()
-@NAMES
+@matching
+@click.option("--dry-run", is_flag=True, help="Only say which.")
 @asking
-def terminate(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
+def terminate(daemon: "Remote", *, dry_run: bool, **typed: Any) -> Exit:
     """End workflows at once; nothing else runs."""
     from tiphys.cli import steering
 
-    return steering.main(daemon, "terminate", names)
+    return steering.main(daemon, "terminate", steering.Chosen(**typed, dry=dry_run))
+
+
+RESTART = click.option("--restart-successful", is_flag=True, help="Also run nodes again that succeeded, with --node-field-selector.")
+MEMOIZED = click.option("--memoized", is_flag=True, help="Take over what had succeeded.")
 
 
 @click.command()
-@NAMES
+@matching
 @PARAMETERS
-@click.option("--restart-successful", is_flag=True, help="Also run nodes again that succeeded, with --node-field-selector.")
+@RESTART
 @FIELD_SELECTOR
-@WAIT
-@output()
+@beginning
 @asking
-def retry(
-    daemon: "Remote",
-    *,
-    names: tuple[str, ...],
-    parameters: tuple[str, ...],
-    restart_successful: bool,
-    node_field_selector: str,
-    wait: bool,
-    output: str,
-) -> Exit:
+def retry(daemon: "Remote", **typed: Any) -> Exit:
     """Go on from the failed nodes of workflows."""
     from tiphys.cli import steering
 
-    wish = {"parameters": list(parameters), "restartSuccessful": restart_successful, "nodeFieldSelector": node_field_selector}
-    return steering.again(daemon, "retry", names, form=output, wait=wait, **wish)
+    return steering.retry(daemon, **typed)
 
 
 @click.command()
-@NAMES
+@matching
 @PARAMETERS
-@click.option("--memoized", is_flag=True, help="Take over what had succeeded.")
-@WAIT
-@output()
+@MEMOIZED
+@beginning
 @asking
-def resubmit(daemon: "Remote", *, names: tuple[str, ...], parameters: tuple[str, ...], memoized: bool, wait: bool, output: str) -> Exit:
+def resubmit(daemon: "Remote", **typed: Any) -> Exit:
     """Start workflows anew, under new names."""
     from tiphys.cli import steering
 
-    return steering.again(daemon, "resubmit", names, form=output, wait=wait, parameters=list(parameters), memoized=memoized)
+    return steering.resubmit(daemon, **typed)
 
 
 @click.command()
@@ -309,101 +324,7 @@ def node_set(daemon: "Remote", *, name: str, parameters: tuple[str, ...], phase:
     from tiphys.cli import steering
 
     wish = {"phase": phase, "message": message, "nodeFieldSelector": node_field_selector}
-    return steering.main(daemon, "set", [name], outputParameters=steering.outputs(parameters), **wish)
-
-
-@click.group()
-def cron() -> None:
-    """Cron workflows in force."""
-
-
-@click.group()
-def template() -> None:
-    """Workflow templates in force."""
-
-
-@click.group("cluster-template")
-def cluster_template() -> None:
-    """Cluster workflow templates in force."""
-
-
-def _standing(group: click.Group, kind: str, what: str) -> None:
-    @group.command("list", help=f"List {what}.")
-    @EVERYWHERE
-    @SELECTOR
-    @output()
-    @asking
-    def listed(daemon: "Remote", *, everywhere: bool, selector: str, output: str) -> Exit:
-        from tiphys.cli import standing
-
-        return standing.listed(daemon, kind, everywhere=everywhere, selector=selector, form=output)
-
-    @group.command("get", help=f"Show {what}.")
-    @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=offering(kind))
-    @output()
-    @asking
-    def got(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
-        from tiphys.cli import standing
-
-        return standing.got(daemon, kind, names, output)
-
-
-_standing(cron, "cron-workflows", "cron workflows")
-_standing(template, "workflow-templates", "workflow templates")
-_standing(cluster_template, "cluster-workflow-templates", "cluster workflow templates")
-
-
-@cron.command("run")
-@click.argument("name", metavar="NAME")
-@output()
-@asking
-def cron_run(daemon: "Remote", *, name: str, output: str) -> Exit:
-    """Start a workflow of a cron workflow now, whatever its schedule says."""
-    from tiphys.cli import standing
-
-    return standing.run(daemon, name, output)
-
-
-@click.group()
-def archive() -> None:
-    """Records of workflows that were deleted."""
-
-
-ARCHIVED = click.argument("names", metavar="UID|NAME...", nargs=-1, required=True)
-
-
-@archive.command("list")
-@EVERYWHERE
-@SELECTOR
-@click.option("--chunk-size", type=click.IntRange(0), default=0, metavar="N", help="Ask for so many at a time.")
-@output()
-@asking
-def archive_list(daemon: "Remote", *, everywhere: bool, selector: str, chunk_size: int, output: str) -> Exit:
-    """List the records."""
-    from tiphys.cli import archived
-
-    return archived.listed(daemon, selector=selector, everywhere=everywhere, chunk_size=chunk_size, form=output)
-
-
-@archive.command("get")
-@ARCHIVED
-@output()
-@asking
-def archive_get(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
-    """Show records, by uid or name."""
-    from tiphys.cli import archived
-
-    return archived.got(daemon, names, output)
-
-
-@archive.command("delete")
-@ARCHIVED
-@asking
-def archive_delete(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
-    """Delete records for good."""
-    from tiphys.cli import archived
-
-    return archived.delete(daemon, names)
+    return steering.main(daemon, "set", steering.Chosen(names=[name]), outputParameters=steering.outputs(parameters), **wish)
 
 
 @click.command()
@@ -452,7 +373,29 @@ def completion(*, shell: str) -> Exit:
     return Exit.SUCCEEDED
 
 
+@click.command()
+@NAME
+@click.argument("directory", metavar="DIRECTORY", type=click.Path(path_type=Path, file_okay=False))
+@click.option("-t", "--template-name", default="", metavar="NAME", help="Only of nodes of this template.")
+@click.option("--node-id", default="", metavar="ID", help="Only of this node.")
+@click.option("--artifact-name", default="", metavar="NAME", help="Only artifacts of this name.")
+@click.option(
+    "--path",
+    default="{namespace}/{workflowName}/{nodeId}/outputs/{artifactName}",
+    metavar="PATTERN",
+    show_default=True,
+    help="Where each goes below the folder; there is {templateName} too.",
+)
+@asking
+def cp(daemon: "Remote", **typed: Any) -> Exit:
+    """Copy a workflow's output artifacts into a folder."""
+    from tiphys.cli import copying
+
+    return copying.main(daemon, copying.Wish(**typed))
+
+
 COMMANDS = (
+    cp,
     completion,
     auth,
     submit,
@@ -469,10 +412,6 @@ COMMANDS = (
     resubmit,
     delete,
     node,
-    archive,
-    cron,
-    template,
-    cluster_template,
     version,
     health,
 )

@@ -1,5 +1,6 @@
 """The files that a command line names."""
 
+import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,10 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 def found(paths: Sequence[str]) -> Iterator[str]:
     """The files that the paths name; of a folder, those below it whose names end like a manifest's.
 
-    What is hidden (a name that begins with a dot) is left out. Raises BadInput.
+    What no shell has made names of (`*`, `?`, `[`, and `**` for folders at any depth) is matched here. What is hidden (a name that begins
+    with a dot) is left out. Raises BadInput.
     """
-    for path in paths:
+    for path in (one for typed in paths for one in _matched(typed)):
         if path == STDIN or not Path(path).is_dir():
             yield path
         else:
@@ -24,6 +26,15 @@ def found(paths: Sequence[str]) -> Iterator[str]:
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 shown = [name for name in sorted(names) if not name.startswith(".")]
                 yield from (os.path.join(folder, name) for name in shown if Path(name).suffix.lower() in SUFFIXES)  # noqa: PTH118 - keeps the path as it was typed
+
+
+def _matched(path: str) -> list[str]:
+    """The path, or what it matches where it is a pattern."""
+    if path == STDIN or not glob.has_magic(path) or Path(path).exists():
+        return [path]
+    if not (names := sorted(glob.glob(path, recursive=True))):  # noqa: PTH207 - keeps the path as it was typed
+        raise BadInput(f"{path}: no file matches")
+    return names
 
 
 def read(path: str, limit: int) -> tuple[str, bytes]:

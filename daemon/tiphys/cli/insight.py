@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tiphys.cli.control import NAME, asking, cron, output
+from tiphys.cli.control import NAME, asking, output
+from tiphys.cli.definitions import cron
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ class Request:
     form: str = "pretty"
     advise: bool = False
     offline: bool = False
+    kinds: frozenset[str] = RUNNABLE | {"ConfigMap", "Secret"}
     colours: bool = True
     config: Path | None = None
 
@@ -52,14 +53,14 @@ def main(request: Request, wiring: Wiring) -> Exit:
     except (inputs.BadInput, InvalidSettings) as error:
         views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
         return Exit.BAD_INPUT
-    report = linting.lint(given, limits=limits, definitions=_definitions(given, offline=request.offline), adjust=adjust)
+    report = linting.lint(given, limits=limits, definitions=known(given, offline=request.offline), adjust=adjust)
     supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
     if request.advise:
         judged += [diagnostic for located in report.documents for diagnostic in advised(located)]
     diagnostics = linting.ordered([*report.diagnostics, *judged], [name for name, _ in given])
     failed = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
-    nothing = not failed and not any(report.counts.get(kind) for kind in RUNNABLE | {"ConfigMap", "Secret"})
+    nothing = not failed and not any(report.counts.get(kind) for kind in request.kinds)
     printer.write(simple(diagnostics) if request.form == "simple" else pretty(diagnostics, report.documents))
     if nothing:
         printer.write([tree.Line(text="✖ found nothing to lint in the specified paths, failing...", sign="✖", colour="red")])
@@ -68,7 +69,7 @@ def main(request: Request, wiring: Wiring) -> Exit:
     return Exit.BAD_INPUT if failed or nothing else Exit.SUCCEEDED
 
 
-def _definitions(given: Sequence[tuple[str, bytes]], *, offline: bool) -> Definitions:
+def known(given: Sequence[tuple[str, bytes]], *, offline: bool) -> Definitions:
     """What is known beside the files: the time zones, read from disk only where a schedule may name one."""
     schedules = any(b"CronWorkflow" in data for _, data in given)
     return Definitions(timezones=frozenset(zoneinfo.available_timezones()) if schedules else None, offline=offline)

@@ -16,7 +16,7 @@ CRONS, TEMPLATES, CLUSTER_TEMPLATES = "cron-workflows", "workflow-templates", "c
 
 def listed(remote: Remote, kind: str, *, everywhere: bool, selector: str, form: str) -> Exit:
     """Print a list of definitions."""
-    found = remote.client.value(_path(remote, kind, everywhere=everywhere), {"listOptions.labelSelector": selector} if selector else None)
+    found = remote.client.value(path(remote, kind, everywhere=everywhere), {"listOptions.labelSelector": selector} if selector else None)
     items = found.get("items") or []
     if form in {"json", "yaml"}:
         _print(remote, items, form)
@@ -36,7 +36,12 @@ def listed(remote: Remote, kind: str, *, everywhere: bool, selector: str, form: 
 
 def got(remote: Remote, kind: str, names: Sequence[str], form: str) -> Exit:
     """Print definitions."""
-    found = [remote.client.value(_path(remote, kind, name)) for name in names]
+    show(remote, kind, [remote.client.value(path(remote, kind, name)) for name in names], form)
+    return Exit.SUCCEEDED
+
+
+def show(remote: Remote, kind: str, found: Sequence[Mapping[str, Any]], form: str) -> None:
+    """Definitions on standard output, as `-o` asks for them."""
     if form in {"json", "yaml"}:
         _print(remote, found[0] if len(found) == 1 else found, form)
     elif form == "name":
@@ -44,20 +49,20 @@ def got(remote: Remote, kind: str, names: Sequence[str], form: str) -> Exit:
     else:
         for item in found:
             remote.print(*(_cron_lines(item, remote.now) if kind == CRONS else _template_lines(item, remote.now)))
-    return Exit.SUCCEEDED
 
 
 def run(remote: Remote, name: str, form: str) -> Exit:
     """Start a workflow of a cron workflow now."""
-    made = decoded(remote.client.post(_path(remote, CRONS, name, "run"), b"{}"))
+    made = decoded(remote.client.post(path(remote, CRONS, name, "run"), b"{}"))
     showing.show(remote, [made], form)
     return Exit.SUCCEEDED
 
 
-def _path(remote: Remote, kind: str, *names: str, everywhere: bool = False) -> str:
+def path(remote: Remote, kind: str, *names: str, everywhere: bool = False, namespace: str = "") -> str:
+    """Where definitions are asked for."""
     if kind == CLUSTER_TEMPLATES:
         return quoted(kind, *names)
-    return remote.path(*names, kind=kind, namespace=EVERYWHERE if everywhere else "")
+    return remote.path(*names, kind=kind, namespace=EVERYWHERE if everywhere else namespace)
 
 
 def _print(remote: Remote, value: Any, form: str) -> None:

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import structs
 
-from tiphys.cli import defaulting, files, inputs, logs, showing, spectating, steering, waiting
+from tiphys.cli import defaulting, files, following, inputs, showing, steering, times
+from tiphys.cli import lint as linted
 from tiphys.cli.errors import BadInput
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote, decoded
 from tiphys.manifests import diagnostics, linting
 from tiphys.manifests import parameters as given
 from tiphys.manifests.reading import Located
-from tiphys.manifests.rules import Definitions
 from tiphys.spec.work import Severity
 from tiphys.spec.workflows import Document, ObjectMeta, Workflow
 
+SCHEDULED = "workflows.argoproj.io/scheduled-time"
 SOURCE = re.compile(r"(?P<kind>[A-Za-z]+)/(?P<name>.+)")
 PAIR = re.compile(r"[^=]+=.*")
 
@@ -36,6 +37,7 @@ class Wish:
     labels: str = ""
     service_account: str = ""
     priority: int | None = None
+    scheduled_time: str = ""
     dry_run: bool = False
     server_dry_run: bool = False
     wait: bool = False
@@ -48,13 +50,14 @@ def main(remote: Remote, wish: Wish) -> Exit:
     """Submit, print, and wait where that is asked for."""
     if bool(wish.source) == bool(wish.files):
         raise BadInput("what is to be submitted? Give files, or --from KIND/NAME, not both")
-    values = _values(remote, wish)
+    parameters = values(remote, wish)
     if wish.source:
-        made = [_from(remote, wish, values)]
+        made = [_from(remote, wish, parameters)]
     else:
-        located = _read(remote, wish, _over(wish, values))
+        adjusted = over(wish, parameters)
+        located = read(remote, wish.files, adjusted)
         support = [one.document for one in located if not isinstance(one.document, Workflow)]
-        found = [_over(wish, values)(one.document) for one in located if isinstance(one.document, Workflow)]
+        found = [adjusted(one.document) for one in located if isinstance(one.document, Workflow)]
         if not found:
             raise BadInput("no Workflow found in the given files; a template that is in force is run with --from KIND/NAME")
         if wish.name and len(found) > 1:
@@ -65,17 +68,14 @@ def main(remote: Remote, wish: Wish) -> Exit:
         made = [_created(remote, one, support, dry=wish.server_dry_run) for one in found]
     names = [workflow.metadata.name for workflow in made]
     if wish.watch and not wish.server_dry_run:
-        return max(spectating.main(remote, name) for name in names)
+        return following.to_the_end(remote, names, watch=True)
     showing.show(remote, made, wish.output)
     if wish.dry_run or wish.server_dry_run:
         return Exit.SUCCEEDED
-    if wish.log:
-        for name in names:
-            logs.main(remote, name, "", follow=True, tail=None, grep="")
-    return waiting.main(remote, names) if wish.wait or wish.log else Exit.SUCCEEDED
+    return following.to_the_end(remote, names, wait=wish.wait, log=wish.log)
 
 
-def _values(remote: Remote, wish: Wish) -> dict[str, str]:
+def values(remote: Remote, wish: Wish) -> dict[str, str]:
     """The parameters of `-f`, and over them those of `-p`."""
     limits = remote.loaded.settings.limits
     from_file = given.Given()
@@ -88,13 +88,17 @@ def _values(remote: Remote, wish: Wish) -> dict[str, str]:
     return {**from_file.values, **steering.values(wish.parameters)}
 
 
-def _read(remote: Remote, wish: Wish, over: Callable[[Document], Document]) -> Sequence[Located]:
+def read(remote: Remote, paths: Sequence[str], adjust: Callable[[Document], Document], *, submitting: bool = True) -> Sequence[Located]:
     """The documents of the files, judged as far as that can be done without the daemon's definitions. Raises BadInput."""
     limits = remote.loaded.settings.limits
-    read = [files.read(path, limits.file_bytes) for path in files.found(wish.files)]
+    texts = [files.read(path, limits.file_bytes) for path in files.found(paths)]
     below = defaulting.over_defaults(remote.loaded)
     report = linting.lint(
-        read, limits=limits, definitions=Definitions(offline=True), submitting=True, adjust=lambda document: below(over(document))
+        texts,
+        limits=limits,
+        definitions=linted.known(texts, offline=True),
+        submitting=submitting,
+        adjust=lambda document: below(adjust(document)),
     )
     _refuse(report.diagnostics)
     return report.documents
@@ -105,7 +109,7 @@ def _refuse(found: Sequence[diagnostics.Diagnostic]) -> None:
         raise BadInput("\n".join(map(diagnostics.render, wrong)) + "\n")
 
 
-def _over(wish: Wish, values: dict[str, str]) -> Callable[[Document], Document]:
+def over(wish: Wish, values: dict[str, str]) -> Callable[[Document], Document]:
     """What makes a Workflow as it is wanted; other documents stay."""
     labels = _labels(wish.labels)
 
@@ -128,7 +132,15 @@ def _metadata(meta: ObjectMeta, wish: Wish, labels: dict[str, str]) -> ObjectMet
         meta = structs.replace(meta, name=wish.name)
     elif wish.generate_name:
         meta = structs.replace(meta, name="", generate_name=wish.generate_name)
+    if wish.scheduled_time:
+        meta = structs.replace(meta, annotations={**(meta.annotations or {}), SCHEDULED: _moment(wish.scheduled_time)})
     return structs.replace(meta, labels={**(meta.labels or {}), **labels}) if labels else meta
+
+
+def _moment(text: str) -> str:
+    if times.moment(text) is None:
+        raise BadInput(f"--scheduled-time is {text!r}; it is a time as 2026-01-02T15:04:05Z")
+    return text
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -159,6 +171,7 @@ def _from(remote: Remote, wish: Wish, values: dict[str, str]) -> Workflow:
         "entryPoint": wish.entrypoint,
         "parameters": [f"{name}={value}" for name, value in values.items()],
         "labels": wish.labels,
+        "annotations": f"{SCHEDULED}={_moment(wish.scheduled_time)}" if wish.scheduled_time else "",
         "serviceAccount": wish.service_account,
         "serverDryRun": wish.dry_run or wish.server_dry_run,
     }

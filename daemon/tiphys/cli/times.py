@@ -1,5 +1,6 @@
 """Times and durations as Argo's command line prints them. The present is an argument."""
 
+import email.utils
 from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -10,6 +11,17 @@ AGES = ((365 * DAY, "year"), (30 * DAY, "month"), (7 * DAY, "week"), *UNITS)
 def parse(text: str | None) -> datetime | None:
     """An RFC 3339 time of a status; None where there is none."""
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+def moment(text: str) -> datetime | None:
+    """A time that somebody typed: RFC 3339, RFC 1123, or a date (midnight, UTC); None where it is none of these."""
+    for read in (datetime.fromisoformat, email.utils.parsedate_to_datetime):
+        try:
+            found = read(text.strip())
+        except (ValueError, TypeError, IndexError):
+            continue
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return None
 
 
 def seconds(started: str | None, finished: str | None, now: datetime) -> float | None:
