@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from tiphys.server.guard import Guard
 from tiphys.service import certificates, entrances, locations, sockets, tokens
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
+from tiphys.service.turns import Turns, loop_over
 from tiphys.settings import ServerSettings, Settings
 from tiphys.triggers.cron import CronTrigger
 from tiphys.triggers.dropfolder import DropFolder
@@ -101,13 +102,13 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-async def run(place: Place, loaded: Configuration) -> None:
+async def run(place: Place, loaded: Configuration, turns: Turns) -> None:
     """Be the daemon until SIGTERM or SIGINT. Raises a TiphysError that says why it cannot begin or go on."""
     with Notifier.from_environment(place.environ) as notifier, anyio.open_signal_receiver(*SIGNALS) as signals:
         async with anyio.create_task_group() as group:
             group.start_soon(keep_alive, notifier)
             async with AsyncExitStack() as stack:
-                daemon = Daemon(place, loaded, notifier)
+                daemon = Daemon(place, loaded, notifier, turns)
                 await daemon.open(stack)
                 async with anyio.create_task_group() as serving:
                     serving.start_soon(daemon.serve)
@@ -132,7 +133,8 @@ async def _until_ended(daemon: "Daemon", signals: AsyncIterator[signal.Signals])
 class Daemon:
     """One daemon: what it opened, and the tasks that keep it going."""
 
-    def __init__(self, place: Place, loaded: Configuration, notifier: Notifier) -> None:
+    def __init__(self, place: Place, loaded: Configuration, notifier: Notifier, turns: Turns) -> None:
+        self._turns = turns
         self._place = place
         self._loaded = loaded
         self._notifier = notifier
@@ -227,6 +229,7 @@ class Daemon:
                     adjust=over_defaults(self._loaded),
                     next_run=cron.next_run,
                     guard=self._guard,
+                    stalls=lambda: asdict(self._turns.stalls),
                 )
             )
             await self._engine.recovered.wait()
@@ -239,6 +242,7 @@ class Daemon:
             group.start_soon(self._tidy)
             group.start_soon(self._tell_status)
             self._notifier.ready()
+            self._turns.begin_anew()
             seconds = round(time.monotonic() - _process_began(), 3)
             log.info("ready", version=tiphys.__version__, state=str(self._state), drop=str(folder), seconds=seconds)
 
@@ -339,8 +343,14 @@ class Daemon:
     async def _tell_status(self) -> None:
         """One line for `systemctl status`."""
         last = ""
+        told = 0
         while True:
             runs = self._house.runs()
+            stalls = self._turns.stalls
+            if stalls.count > told:
+                told = stalls.count
+                longest = round(stalls.longest_seconds, 3)
+                log.info("the event loop was held up", times=stalls.count, by_us=stalls.own, longest_seconds=longest)
             going = sum(not run.phase.completed for run in runs)
             text = f"{going} of {len(runs)} workflows going on" + (f"; {self._free[1]}" if self._refuses() else "")
             if text != last:
@@ -361,7 +371,8 @@ def main(explicit: Path | None, environ: Mapping[str, str]) -> int:
     loaded = here.load()
     settings = loaded.settings.daemon
     service_logging.configure(settings.log_level, settings.log_format, sys.stderr, environ)
-    anyio.run(run, here, loaded)
+    turns = Turns()
+    anyio.run(run, here, loaded, turns, backend_options={"loop_factory": functools.partial(loop_over, turns)})
     return 0
 
 

@@ -387,7 +387,7 @@ def latency(bench: Bench) -> None:
 
 def stalls(bench: Bench) -> None:
     """What the daemons said of their own loops in all of this."""
-    row = bench.row(name="stalls", work="over 20 ms, in all benches", unit="", of="ours", least=False, target=0)
+    row = bench.row(name="stalls", work="over 20 ms of own CPU, in all benches", unit="", of="ours", least=False, target=0)
     row.add(bench.stalls)
     row.note = f"longest {bench.longest_stall * 1000:.0f} ms"
 

@@ -29,7 +29,8 @@ def unknown(cron: CronWorkflow) -> datetime | None:
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The house that is served, and what belongs to serving it. `adjust` gives a document as it will be with the settings' defaults below
-    it, `next_run` when a schedule comes next. `stopping` is set when streams must end.
+    it, `next_run` when a schedule comes next. `stalls`: how often the event loop was held
+    up. `stopping` is set when streams must end.
     """
 
     house: House
@@ -38,6 +39,7 @@ class Context:
     limits: LimitSettings = field(default_factory=LimitSettings)
     adjust: Callable[[Document], Document] = as_it_is
     next_run: Callable[[CronWorkflow], datetime | None] = unknown
+    stalls: Callable[[], dict[str, float]] = dict
     peers: Peers = field(default_factory=Peers)
     guard: Guard = field(default_factory=Guard)
     stopping: anyio.Event = field(default_factory=anyio.Event)

@@ -8,8 +8,14 @@ from tiphys.server import answers, bodies, context, peers
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """GET /healthz, which is ours: "ok", or 503 "recovering" while what was cut off is not going on again yet."""
-    if context.of(request).house.recovered:
+    """GET /healthz, which is ours: "ok", or 503 "recovering" while what was cut off is not going on again yet.
+
+    With `?verbose` JSON that also says how often the event loop was held up for more than 20 ms since the daemon was ready.
+    """
+    here = context.of(request)
+    if "verbose" in request.query:
+        return answers.value({"recovered": here.house.recovered, "stalls": here.stalls()})
+    if here.house.recovered:
         return web.Response(text="ok")
     return web.Response(status=503, text="recovering", headers={"Retry-After": "1"})
 

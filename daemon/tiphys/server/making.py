@@ -91,9 +91,7 @@ def chosen(made: Workflow, options: Mapping[str, Any]) -> Workflow:
             raise Problem(400, "ownerReference must be an object")
         meta = structs.replace(meta, owner_references=[owner])
     if options.get("artifacts"):
-        raise Problem(
-            400, "submitOptions.artifacts is not there: nothing can be uploaded; write the artifact's place into the arguments"
-        )
+        raise Problem(400, "submitOptions.artifacts is not there: nothing can be uploaded; write the artifact's place into the arguments")
     if (priority := options.get("priority")) is not None:
         if not isinstance(priority, int) or isinstance(priority, bool) or not -(2**31) <= priority < 2**31:
             raise Problem(400, "priority must be a whole number of 32 bits")

@@ -113,13 +113,24 @@ async def serve(
     adjust: Callable[[Document], Document] = context.as_it_is,
     next_run: Callable[[CronWorkflow], datetime | None] = context.unknown,
     guard: Guard | None = None,
+    stalls: Callable[[], dict[str, float]] = dict,
 ) -> None:
     """Serve until cancelled. `ready` is called when requests are answered.
 
     `limits` bound what is sent in; `adjust` gives a document as it will be with the settings' defaults below it; `next_run` says when a
-    schedule comes next (asked on a thread); `guard` says who is let in.
+    schedule comes next (asked on a thread); `guard` says who is let in; `stalls`: how often the loop was
+    held up.
     """
-    here = Context(house=house, version=version, hub=Hub(house), limits=limits, adjust=adjust, next_run=next_run, guard=guard or Guard())
+    here = Context(
+        house=house,
+        version=version,
+        hub=Hub(house),
+        limits=limits,
+        adjust=adjust,
+        next_run=next_run,
+        guard=guard or Guard(),
+        stalls=stalls,
+    )
     async with serving(here, sockets):
         ready()
         await anyio.sleep_forever()
