@@ -143,7 +143,8 @@ class Victim:
     def launchers(self) -> list[int]:
         """The launchers of this daemon's steps."""
         own = str(self.directories.root).encode()
-        return [pid for pid, words in _processes("cmdline") if b"launcher.py" in words and own in words.split(b"\0")]
+        found = {pid for pid, words in _processes("cmdline") if b"launcher.py" in words and own in words.split(b"\0")}
+        return [pid for pid in found if _parent(pid) not in found]  # a step that is just being started looks like its launcher
 
     def kill_launcher(self) -> bool:
         """SIGKILL for the launcher; whether there was one."""
@@ -227,3 +228,10 @@ def _processes(what: str) -> list[tuple[int, bytes]]:
         with contextlib.suppress(OSError):
             found.append((int(path.name), (path / what).read_bytes()))
     return found
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
