@@ -10,7 +10,7 @@ decided below it:
                                          it says something of itself
     > ran wf.a failed 3                    started and ended at once, one decision after the other
     > clock 10s                            so much time passes; timers go off when they are due
-    > asked stop                           or terminate, suspend, resume [NODE…], set NODE… [x=v] [phase=P] [message=…], retry [p=v]
+    > asked stop                           or terminate, suspend, resume [NODE…], set NODE… [x=v] [phase=P] [message=…], retry [NODE…] [p=v]
     > crashed                              memory is gone: the rows are loaded again
     > fired wf.a                           a timer goes off that perhaps nobody set
 
@@ -165,7 +165,7 @@ class Story:
                 phase, message = Phase(pairs.pop("phase", "")), pairs.pop("message", "")
                 return events.SetNode(nodes=ids, phase=phase, message=message, parameters=pairs)
             case "retry":
-                return events.Retry(parameters=pairs)
+                return events.Retry(parameters=pairs, restart=ids)
         return WISHES[what]
 
     def _crashed(self) -> list[str]:

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.server.serving import workflow
+from tests.server.serving import served, workflow
 from tiphys.executors.scripted import Play, Script
+from tiphys.journal.sqlite import SQLiteJournal
+from tiphys.settings import JournalSettings
 
 GIVES = {
     "name": "gives",
@@ -83,3 +85,48 @@ async def test_what_succeeded_is_kept(opened, main):
         assert all(child in ended["status"]["nodes"] for node in ended["status"]["nodes"].values() for child in node.get("children", ()))
         status, problem = await served.ask("PUT", f"/workflows/default/{name}/resubmit", {"memoized": True})
         assert (status, problem["message"]) == (409, "workflow must be Failed/Error to resubmit in memoized mode")
+
+
+RETRIED = {
+    "name": "main",
+    "steps": [[{"name": "a", "template": "tried"}], [{"name": "set", "template": "pod"}], [{"name": "b", "template": "takes"}]],
+}
+
+
+async def test_what_is_kept_is_recorded_and_still_there_after_a_restart(tmp_path):
+    tried = {**GIVES, "name": "tried", "retryStrategy": {"limit": 2}}
+    takes = {"name": "takes", "container": {"image": "any", "command": ["true"]}}
+    pod = {"name": "pod", "containerSet": {"containers": [{"name": "main", "image": "any", "command": ["true"]}]}}
+    runs = []
+
+    def takes_play(order):
+        runs.append(order.workflow.name)
+        return Play(exit_code=1) if len(runs) == 1 else Play(seconds=60)
+
+    def tried_play(order):
+        return Play(exit_code=1) if order.node_name.endswith("(0)") else Play(parameters={"p": "given"})
+
+    script = Script({"tried": tried_play, "takes": takes_play})
+    async with (
+        SQLiteJournal(tmp_path / "journal.db", JournalSettings()) as journal,
+        served(tmp_path / "a.sock", script, journal=journal) as one,
+    ):
+        body = workflow("first", templates=[RETRIED, tried, takes, pod])
+        await one.ask("POST", "/workflows/default", {"workflow": body})
+        await one.until("/workflows/default/first", "Failed")
+        status, made = await one.ask("PUT", "/workflows/default/first/resubmit", {"memoized": True, "parameters": ["x=y"]})
+        assert status == 200, made
+        path = f"/workflows/default/{made['metadata']['name']}"
+        await one.until(path, "Running")
+        _, before = await one.ask("GET", path)
+    async with (
+        SQLiteJournal(tmp_path / "journal.db", JournalSettings()) as journal,
+        served(tmp_path / "b.sock", Script({"takes": Play(seconds=60)}), journal=journal) as two,
+    ):
+        _, after = await two.ask("GET", path)
+        shown = {node["displayName"]: node["phase"] for node in after["status"]["nodes"].values()}
+        assert shown["a"] == "Succeeded", shown
+        assert shown["a(0)"] == "Failed"
+        assert (shown["a(1)"], shown["set"]) == ("Skipped", "Skipped")
+        assert shown["b"] in {"Pending", "Running"}
+        assert set(after["status"]["nodes"]) == set(before["status"]["nodes"])

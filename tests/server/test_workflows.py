@@ -214,7 +214,7 @@ async def test_a_resubmit_is_a_new_workflow(opened):
         assert made["metadata"]["name"].startswith("hello-")
         assert made["metadata"]["labels"]["workflows.argoproj.io/resubmitted-from-workflow"] == "hello"
         await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
-        assert (await served.ask("PUT", "/workflows/default/hello/resubmit", {"memoized": True}))[0] == 501
+        assert (await served.ask("PUT", "/workflows/default/hello/resubmit", {"memoized": True}))[0] == 409
 
 
 async def test_suspend_and_resume(opened):

@@ -774,3 +774,13 @@ async def test_two_thousand_files_at_once_are_taken_exactly_once_while_the_loop_
 def test_names_of_manifests() -> None:
     assert [name for name in [*TEMPORARY, "x.params.yaml", "x.why", "x.yaml.why"] if names.is_manifest(name)] == []
     assert all(map(names.is_manifest, ["a.yaml", "a.YML", "a b.json", "ü.yaml", "a.b.yaml"]))
+
+
+async def test_an_event_binding_stays_in_force_as_long_as_its_file_lies_there(twin, folder) -> None:
+    text = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowEventBinding\nmetadata: {name: b}\nspec: {event: {selector: '%s'}}\n"
+    put(folder, "good.yaml", text % "true")
+    put(folder, "bad.yaml", text % "payload ==")
+    drop = opened(twin, folder)
+    await drop.settle()
+    assert [type(document).__name__ for document in twin.definitions()] == ["WorkflowEventBinding"]
+    assert "event selector" in (folder / "bad.yaml.why").read_text()

@@ -106,7 +106,7 @@ def _doomed(draft: Draft, restart: Iterable[str] = ()) -> dict[str, None]:
     doomed: dict[str, None] = {}
     for node_id in restart:
         node = draft.find(node_id)
-        if node is not None and node.owner:
+        if node is not None:
             above = list(_trail(draft, node))[node.role is Role.ATTEMPT :]
             doomed.update(dict.fromkeys(_tree(draft, above[0].id)))
             for other in above:
