@@ -1,4 +1,4 @@
-"""Whatever is sent in, the answer is JSON with a status below 500 (or 501, 503), and the daemon goes on."""
+"""Whatever is sent in, the answer is JSON with a status below 500 (or 503), and the daemon goes on."""
 
 import json
 import random
@@ -118,6 +118,6 @@ async def test_nothing_brings_the_server_down(opened, seed):
             with anyio.fail_after(10):
                 async with served.session.request(method, url, params=query, data=body, headers=headers) as answer:
                     text = await answer.text()
-                    assert answer.status < 500 or answer.status in {501, 503}, (method, path, query, body, text)
+                    assert answer.status < 500 or answer.status == 503, (method, path, query, body, text)
                     assert answer.status == 200 or isinstance(json.loads(text)["message"], str)
         assert (await served.ask("GET", "/version"))[0] == 200

@@ -4,11 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-import anyio.to_thread
 import msgspec
-from aiohttp import web
-
-from tiphys.server import answers, context
 
 REFERENCE = "#/components/schemas/{name}"
 IN_PATH = re.compile(r"{(\w+)(?::[^}]*)?}")
@@ -60,12 +56,6 @@ class Described(Protocol):
     def summary(self) -> str:
         """What it is for."""
         ...
-
-
-async def answered(request: web.Request, routes: Iterable[Described]) -> web.Response:
-    """The document as an answer."""
-    version = context.of(request).version
-    return answers.json(await anyio.to_thread.run_sync(lambda: msgspec.json.encode(document(routes, version))))
 
 
 def document(routes: Iterable[Described], version: str) -> dict[str, Any]:

@@ -1,15 +1,20 @@
 """Every path that is served: Argo Server's (semantics part 4), and a few of our own. The OpenAPI document is made of this table."""
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import anyio.to_thread
+import msgspec
 from aiohttp import web
 
 from tiphys.scheduler.reasons import CronExplanation
 from tiphys.server import (
+    answers,
     archive,
     artifacts,
     asked,
+    context,
     daemon,
     definitions,
     dispatching,
@@ -239,7 +244,12 @@ def every() -> list[Route]:
 
 async def _described(request: web.Request) -> web.Response:
     """The OpenAPI document: what is served, in OpenAPI's words."""
-    return await openapi.answered(request, every())
+    return answers.json(await anyio.to_thread.run_sync(_document, context.of(request).version))
+
+
+@functools.lru_cache(maxsize=1)
+def _document(version: str) -> bytes:
+    return msgspec.json.encode(openapi.document(every(), version))
 
 
 def table() -> list[web.RouteDef]:
