@@ -25,6 +25,7 @@ from tiphys.engine.engine import Engine, open_engine
 from tiphys.engine.house import House
 from tiphys.engine.outbox import Outbox
 from tiphys.errors import InvalidSettings, TiphysError
+from tiphys.executors.process.executor import ProcessExecutor
 from tiphys.journal.sqlite import SQLiteJournal
 from tiphys.manifests import defaults
 from tiphys.notices import checking
@@ -164,6 +165,7 @@ class Daemon:
             runtime=Path(runtime) if runtime else None,
         )
         self._artifacts = made.artifacts
+        self._printed = {name: one.printed for name, one in made.executors.items() if isinstance(one, ProcessExecutor)}
         self._senders = await stack.enter_async_context(Senders(settings.notifications, secrets, self._place.environ))
         self._notifier.status("reading what there is")
         self._notifier.extend(300)
@@ -230,6 +232,7 @@ class Daemon:
                     next_run=cron.next_run,
                     guard=self._guard,
                     stalls=lambda: asdict(self._turns.stalls),
+                    printed=self._printed,
                 )
             )
             await self._engine.recovered.wait()

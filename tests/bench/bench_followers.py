@@ -27,6 +27,7 @@ import msgspec
 
 from tests.daemon.running import Tiphysd, until
 from tiphys.cli.client import Client
+from tiphys.cli.reaching import Socket
 
 BASE = "http://localhost/api/v1"
 MOST_RISE = 0.25
@@ -124,7 +125,7 @@ async def _followers(path: Path, name: str, count: int, told: multiprocessing.co
     async with anyio.create_task_group() as group:
         for index in range(count):
             group.start_soon(_follow, path, name, ("log", "events", "watch")[index % 3], seen, begun)
-        while len(begun) < count:  # noqa: ASYNC110 (a count that others raise)
+        while len(begun) < count:
             await anyio.sleep(0.02)
         told.send("begun")
     told.send("ended")
@@ -133,7 +134,7 @@ async def _followers(path: Path, name: str, count: int, told: multiprocessing.co
 
 def _judged(path: Path, name: str, seen: Seen) -> dict[str, Any]:
     """What the followers saw beside what there is."""
-    client = Client(path)
+    client = Client(Socket(path))
     whole = [line for line in client.get(f"/workflows/default/{name}/event-log").splitlines() if line]
     printed = sorted(json.loads(line)["result"]["content"] for line in client.get(f"/workflows/default/{name}/log").splitlines() if line)
     workflow = client.value(f"/workflows/default/{name}")
@@ -166,7 +167,7 @@ def cpu(pid: int) -> float:
 
 def measure(daemon: Tiphysd, name: str, nodes: int, followers: int) -> tuple[float, float, dict[str, Any]]:
     """The daemon's CPU seconds and the wall seconds of one run with so many followers, and what these saw."""
-    client = Client(daemon.socket)
+    client = Client(Socket(daemon.socket))
     text = MANIFEST.replace("NAME", name).replace("NODES", str(nodes))
     client.post("/workflows/default", text.encode(), kind="application/yaml")
     process, told, seen = None, None, {}

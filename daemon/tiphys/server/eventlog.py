@@ -4,6 +4,7 @@ Who follows the same log shares one reading of it: each event is read and encode
 beginning, so how often it is read again depends on how long that takes.
 """
 
+import bisect
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -22,7 +23,8 @@ PAUSE_SECONDS = 0.2
 SHARE, LONGEST_SECONDS = 10, 3.0
 """After a reading there is none for so many times as long as it took, but never for longer than that."""
 
-IN_PIECES = 500
+IN_PIECES = 2000
+FRAMES = 8
 LOGS = web.AppKey("event-logs", dict)
 
 
@@ -39,6 +41,16 @@ class Log:
         self.followers = 0
         self.lines: list[bytes] = []
         self.numbers: list[int] = []
+        self._frames: dict[tuple[int, int, bool], bytes] = {}
+
+    def framed(self, start: int, stop: int, *, events: bool) -> bytes:
+        """These lines as they are sent, made once for all who are as far."""
+        key = (start, stop, events)
+        if key not in self._frames:
+            if len(self._frames) >= FRAMES:
+                del self._frames[next(iter(self._frames))]
+            self._frames[key] = streams.framed(self.lines[start:stop], events=events)
+        return self._frames[key]
 
     async def read(self, change: int, *, at_once: bool) -> None:
         """Have everything in `lines` that was recorded up to the change of this number, `at_once` or when it is time to read again."""
@@ -48,6 +60,7 @@ class Log:
             if not at_once:
                 await anyio.sleep(max(0.0, self._again_at - anyio.current_time()))
             began, number = anyio.current_time(), self._here.hub.number  # what others have come to wait for meanwhile is read along
+            await self._here.house.committed()
             fresh = await self._here.house.log_of(self._uid, self._last)
             self.lines += await anyio.to_thread.run_sync(_encoded, fresh)
             self.numbers += [one.number for one in fresh]
@@ -105,10 +118,10 @@ async def _follow(here: Context, logs: dict[str, Log], uid: str, after: int, str
             if seen < 0 or over or uid in here.hub.since(seen):
                 await log.read(number, at_once=over)
                 seen = number
-            for start in range(told, len(log.lines), IN_PIECES):
-                piece = range(start, min(start + IN_PIECES, len(log.lines)))
-                await stream.send([log.lines[index] for index in piece if log.numbers[index] > after])
-            told = len(log.lines)
+            told = max(told, bisect.bisect_right(log.numbers, after))
+            while told < len(log.lines):
+                start, told = told, min(told + IN_PIECES, len(log.lines))
+                await stream.write(log.framed(start, told, events=stream.events))
             if over:
                 return
             await stream.look()

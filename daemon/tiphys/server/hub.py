@@ -1,8 +1,10 @@
 """What changed, for everybody who watches: each run has the number of its last change, and each picture is drawn once for all.
 
-While nobody watches, nothing is done.
+All who watch are told in rounds, the more rarely the more a round costs: what somebody sees of a workflow must not slow it down. While
+nobody watches, nothing is done.
 """
 
+import operator
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -11,12 +13,21 @@ from anyio.abc import TaskGroup
 
 from tiphys.engine.house import House, NotThere
 from tiphys.engine.watching import Change
-from tiphys.scheduler.records import Run
+from tiphys.scheduler.records import Node, Run
 from tiphys.server import pictures
 
 SWEEP_SECONDS = 0.2
 SHARE = 20
 """One part of the time for looking at all runs, this many for everything else."""
+
+REST, LONGEST_SECONDS = 50, 2.0
+"""After a round there is none for so many times as long as it took to tell everybody, but not for longer than that;"""
+
+LEAST_REST = 10
+"""and in any case for so many times as long."""
+
+NODE_SECONDS = 1.5e-5
+"""About what it costs to draw a node."""
 
 MOST_BYTES = 64 << 20
 """Of pictures of finished runs."""
@@ -41,11 +52,14 @@ class Hub:
         self._drawn: dict[tuple[str, str], tuple[int, Run | None, bytes]] = {}
         self._drawing: dict[tuple[str, str], anyio.Lock] = {}
         self._ended: dict[tuple[str, str], int] = {}
+        self._looks: dict[str, list[Node]] = {}
+        self._cost = 0.0
+        self._stirred = False
         self._listeners: dict[int, Callable[[Run, Change | None], None]] = {}
         self.number = 0
         """Of the last change there was."""
         self.changed = anyio.Event()
-        """Set at the next change; a new one takes its place then."""
+        """Set at the next round in which there is something new; a new one takes its place then."""
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -73,7 +87,7 @@ class Hub:
                     await self._unwanted.wait()
                     group.cancel_scope.cancel()
             self._unfinished.clear()
-            for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing, self._ended):
+            for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing, self._ended, self._looks):
                 kept.clear()
             if self._watchers:
                 self._sweep()
@@ -98,6 +112,7 @@ class Hub:
             drawn = self._drawn.get(key)
             row = self._house.row(uid)
             if drawn is None or drawn[0] != number or drawn[1] is not row:
+                self.charge(NODE_SECONDS * len(self._house.nodes(uid)))
                 drawn = self._drawn[key] = (number, row, await pictures.one(self._house, uid, wanted))
                 self._forget_ended(key)
             return drawn[2]
@@ -127,17 +142,56 @@ class Hub:
         self.number += 1
         self._numbers.pop(uid, None)
         self._numbers[uid] = self.number
-        self.changed.set()
-        self.changed = anyio.Event()
+        self._stirred = True
+
+    def stir(self) -> None:
+        """There is something new: the next round is for it."""
+        self._stirred = True
+
+    def charge(self, seconds: float) -> None:
+        """So much it cost to tell somebody."""
+        self._cost += seconds
 
     async def _follow_all(self, group: TaskGroup) -> None:
         while True:
             began = anyio.current_time()
             self._sweep()
-            for uid in self._unfinished - self._followed.keys():
-                self._followed[uid] = anyio.CancelScope()
-                group.start_soon(self._follow, uid)
-            await anyio.sleep(max(SWEEP_SECONDS, SHARE * (anyio.current_time() - began)))
+            self._look()
+            if self._listeners:
+                for uid in self._unfinished - self._followed.keys():
+                    self._followed[uid] = anyio.CancelScope()
+                    group.start_soon(self._follow, uid)
+            took = anyio.current_time() - began
+            if self._stirred:
+                await self._house.committed()
+                self._stirred, self._cost = False, 0.0
+                self.changed.set()
+                self.changed = anyio.Event()
+            await anyio.sleep(max(SWEEP_SECONDS, SHARE * took))
+            await self._rest(began)
+
+    async def _rest(self, began: float) -> None:
+        """Wait until a round that began then has been told and paid for."""
+        while True:
+            rest = max(min(LONGEST_SECONDS, REST * self._cost), LEAST_REST * self._cost)
+            left = began + rest - anyio.current_time()
+            if left <= 0:
+                return
+            await anyio.sleep(left)
+
+    def _look(self) -> None:
+        """Notice runs of which a node has changed: it is another one then."""
+        for uid in self._unfinished:
+            try:
+                now = list(self._house.nodes(uid).values())
+            except NotThere:
+                continue
+            before = self._looks.get(uid)
+            self._looks[uid] = now
+            if before is None or len(before) != len(now) or any(map(operator.is_not, before, now)):
+                self._mark(uid)
+        for uid in self._looks.keys() - self._unfinished:
+            del self._looks[uid]
 
     def _sweep(self) -> None:
         """Notice runs that are new, changed as a whole, or gone."""
@@ -178,8 +232,7 @@ class Hub:
         try:
             with self._followed[uid]:
                 async for change in self._house.changes(uid):
-                    self._mark(uid)
-                    if uid in self._rows and self._listeners:
+                    if uid in self._rows:
                         self._tell(self._rows[uid], change)
         except (KeyError, NotThere):
             pass  # it was deleted before it could be followed

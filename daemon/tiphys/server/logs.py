@@ -1,45 +1,41 @@
 """What steps printed: of a whole workflow or of one node, as it is or as it comes."""
 
 import contextlib
+import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio.lowlevel
 import anyio.to_thread
-import msgspec
 import re2
 from aiohttp import web
-from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
 
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
-from tiphys.server import context, fetching, past, queries, streams, workflows
+from tiphys.server import context, fetching, past, queries, reels, streams, workflows
 from tiphys.server.problems import Problem
-from tiphys.server.streams import HungUp, Stream
+from tiphys.server.reels import PRINTING, Line, Piece, Reel, Span, entries, pod_name, whole_lines
+from tiphys.server.streams import Stream
 from tiphys.spec import names
 from tiphys.spec.selectors import Selector
-from tiphys.spec.status import NodeStatus, NodeType, Phase
+from tiphys.spec.status import NodeStatus
 from tiphys.spec.workflows import Workflow
 
-LONGEST_LINE = 1 << 20
-BUFFERED = 100
+WRITE_BYTES = 1 << 18
+"""So much is sent at once where it is there."""
+
 SMALL = 1000
 """Nodes up to which a workflow is looked through on the loop."""
 
 LABELS = "workflows.argoproj.io/"
 UNKNOWN_TIMES = ("timestamps", "sinceSeconds", "sinceTime")
-Line = tuple[int, str]
-"""A line's number in its node's output, from 1, and its text."""
-
-PRINTING = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What is wanted. `tail`: only so many of the last lines of each node; None: all. `keep` says whether a line is shown.
+    """What is wanted. `tail`: only so many of the last lines of each node; None: all. `keep` says whether a line is shown (as `grep` says).
     `limit`: only so many bytes of each node, up to the end of a line. `pods`: only those with such labels. `nothing`: of a container that
     prints nothing here.
     """
@@ -51,6 +47,12 @@ class Wish:
     limit: int | None = None
     pods: Selector = field(default_factory=Selector)
     nothing: bool = False
+    grep: str = ""
+
+    @property
+    def everything(self) -> bool:
+        """Whether every line of every node is wanted."""
+        return not (self.node or self.grep or self.nothing or self.pods.requirements) and self.tail is None and self.limit is None
 
 
 async def logged(request: web.Request) -> web.StreamResponse:
@@ -68,11 +70,12 @@ async def logged(request: web.Request) -> web.StreamResponse:
 
     async def speak(stream: Stream) -> None:
         if wish.follow:
-            await _follow(house, uid, wish, stream)
+            async with context.of(request).hub.watched(), request.app[reels.REELS].shared(still.run) as reel:
+                await Follower(house, wish, reel, stream).run()
             return
         for node in nodes:
             async for lines in _lines(house, uid, node, wish):
-                await stream.send(_entries(lines, _pod(still.run, node)))
+                await stream.send(entries(lines, pod_name(still.run, node)))
             await anyio.lowlevel.checkpoint()  # many nodes that printed nothing
 
     return await streams.answered(request, speak)
@@ -90,6 +93,7 @@ def _wish(query: Mapping[str, str], pod: str) -> Wish:
         node=pod or query.get("podName", ""),
         follow=query.get("logOptions.follow", "").lower() in {"1", "true"},
         tail=tail,
+        grep=query.get("grep", ""),
         keep=_keeper(query.get("grep", "")),
         limit=limit,
         pods=queries.selector(query.get("selector", "")),
@@ -136,7 +140,7 @@ def _printing(still: RunState, wish: Wish) -> list[Node]:
 def _is_below(run: Run, nodes: Mapping[str, Node], node: Node, wanted: str) -> bool:
     above: Node | None = node
     while above is not None:
-        if wanted in {above.id, above.name, above.display_name, _pod(run, above)}:
+        if wanted in {above.id, above.name, above.display_name, pod_name(run, above)}:
             return True
         above = nodes.get(above.owner)
     return False
@@ -152,16 +156,6 @@ def _labels(still: RunState, node: Node) -> dict[str, str]:
     return found
 
 
-def _pod(run: Run, node: Node) -> str:
-    template = node.reference.template if node.reference is not None else node.template
-    return names.pod_name(run.name, node.name, template)
-
-
-def _entries(lines: Sequence[Line], pod: str) -> list[bytes]:
-    """The lines as JSON. `line`, which is ours, lets a client that was cut off leave out what it has."""
-    return [msgspec.json.encode({"content": text, "podName": pod, "line": number}) for number, text in lines]
-
-
 async def _archived(request: web.Request, house: House, wish: Wish) -> web.StreamResponse:
     """What the steps of a workflow printed that is only in the archive, as far as artifacts kept it."""
     asked = request.query.get("uid", "")
@@ -175,8 +169,8 @@ async def _archived(request: web.Request, house: House, wish: Wish) -> web.Strea
     async def speak(stream: Stream) -> None:
         for node in sorted(meant, key=lambda node: (node.started_at or "", node.name)):
             artifacts = node.outputs.artifacts if node.outputs is not None else ()
-            async for lines in _read(lambda kept=artifacts: fetching.logs(house, kept, found.metadata.namespace), wish):
-                await stream.send(_entries(lines, _shown_pod(found, node)))
+            async for lines in _read(functools.partial(fetching.logs, house, artifacts, found.metadata.namespace), wish):
+                await stream.send(entries(lines, _shown_pod(found, node)))
 
     return await streams.answered(request, speak)
 
@@ -186,141 +180,166 @@ def _shown_pod(workflow: Workflow, node: NodeStatus) -> str:
     return names.pod_name(workflow.metadata.name, node.name, template)
 
 
-async def _lines(house: House, uid: str, node: Node, wish: Wish) -> AsyncIterator[list[Line]]:
-    """A node's lines, some at a time; where what it left was deleted, those that its artifacts kept."""
-    found = False
-    async for lines in _read(lambda follow=False: house.logs(uid, node.id, follow=follow), wish, follows=wish.follow):
-        found = True
-        yield lines
-    row = house.row(uid)
-    now = house.nodes(uid).get(node.id) if row is not None else None
-    if not found and row is not None and now is not None and now.outputs is not None:
-        kept = now.outputs.artifacts
-        async for lines in _read(lambda: fetching.logs(house, kept, row.namespace), wish):
-            yield lines
+def _lines(house: House, uid: str, node: Node, wish: Wish) -> AsyncIterator[list[Line]]:
+    """A node's lines as they are, some at a time."""
+    return _read(functools.partial(reels.output, house, uid, node.id), wish)
 
 
-async def _read(pieces: Callable[..., AsyncIterator[bytes]], wish: Wish, *, follows: bool = False) -> AsyncIterator[list[Line]]:
-    """The lines of an output that are wanted. `pieces` gives it, and with follow=True what comes until its end."""
+async def _read(pieces: Callable[[], AsyncIterator[bytes]], wish: Wish) -> AsyncIterator[list[Line]]:
+    """The lines of an output that are wanted. `pieces` gives it."""
     left = wish.limit
-    async for lines in _wanted(pieces, wish, follows=follows):
+    async for lines in _wanted(pieces, wish):
         if left is None:
             yield lines
             continue
-        kept = []
-        for line in lines:
-            if left <= 0:
-                break
-            kept.append(line)
-            left -= len(line[1].encode()) + 1
+        kept, left = _within(lines, left)
         yield kept
         if left <= 0:
             return
 
 
-async def _wanted(pieces: Callable[..., AsyncIterator[bytes]], wish: Wish, *, follows: bool) -> AsyncIterator[list[Line]]:
-    shown = 0
+def _within(lines: Sequence[Line], left: int) -> tuple[list[Line], int]:
+    """The lines up to the one that makes so many bytes full, and how many are left."""
+    kept = []
+    for line in lines:
+        if left <= 0:
+            break
+        kept.append(line)
+        left -= len(line[1].encode()) + 1
+    return kept, left
+
+
+async def _wanted(pieces: Callable[[], AsyncIterator[bytes]], wish: Wish) -> AsyncIterator[list[Line]]:
     if wish.tail is not None:
-        last: deque[Line] = deque(maxlen=wish.tail)
-        async for piece in _whole_lines(pieces(), unfinished=not follows):
-            last.extend(line for line in piece if wish.keep(line[1]))
-            shown = piece[-1][0]
-        if last:
-            yield list(last)
-        if not follows:
-            return
-    async for piece in _whole_lines(pieces(follow=True) if follows else pieces()):
-        if kept := [line for line in piece if line[0] > shown and wish.keep(line[1])]:
+        if last := (await _last(pieces(), wish))[0]:
+            yield last
+        return
+    async for piece in whole_lines(pieces()):
+        if kept := [line for line in piece if wish.keep(line[1])]:
             yield kept
 
 
-async def _whole_lines(pieces: AsyncIterator[bytes], *, unfinished: bool = True) -> AsyncIterator[list[Line]]:
-    """The lines without their ends, numbered. What has no end is a line too where it is far too long, or (`unfinished`) is the last."""
-    rest, number = b"", 0
-    async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            lines.append(rest)
-            rest = b""
-        if lines:
-            yield [(number + index, line.decode("utf-8", "replace")) for index, line in enumerate(lines, 1)]
-            number += len(lines)
-    if rest and unfinished:
-        yield [(number + 1, rest.decode("utf-8", "replace"))]
+async def _last(pieces: AsyncIterator[bytes], wish: Wish) -> tuple[list[Line], int]:
+    """The last lines that are wanted, and the number of the last there is."""
+    last: deque[Line] = deque(maxlen=wish.tail)
+    number = 0
+    async for piece in whole_lines(pieces, unfinished=not wish.follow):
+        last.extend(line for line in piece if wish.keep(line[1]))
+        number = piece[-1][0]
+    return list(last), number
 
 
-async def _follow(house: House, uid: str, wish: Wish, stream: Stream) -> None:
-    """Lines as they come, of every node that is meant, until the workflow has ended."""
-    send, receive = anyio.create_memory_object_stream[list[bytes]](BUFFERED)
-    async with anyio.create_task_group() as group, receive:
-        group.start_soon(_gather, house, uid, wish, send)
-        try:
-            while True:
-                entries: list[bytes] | None = None
-                with anyio.move_on_after(streams.LOOK_SECONDS):
-                    try:
-                        entries = await receive.receive()
-                    except anyio.EndOfStream:
-                        return
-                if entries:
-                    await stream.send(entries)
-                await stream.look()
-        except HungUp:
-            return
-        finally:
-            group.cancel_scope.cancel()
+class Follower:
+    """One who follows a run's output: how far it is on the reel, and what it is shown of that."""
 
-
-async def _gather(house: House, uid: str, wish: Wish, send: MemoryObjectSendStream[list[bytes]]) -> None:
-    """Follow each node that is meant from when it runs."""
-    async with send, anyio.create_task_group() as group:
-        with contextlib.suppress(NotThere):  # it was deleted
-            gathering = Gathering(house, house.still(uid).run, wish, send, group)
-            async for change in house.changes(uid):
-                if change.node is None:  # the first one at once; nothing here waits, so that no change after it is lost
-                    group.start_soon(gathering.look_through)
-                else:
-                    gathering.notice(change.node.id)
-            await gathering.look_through()  # what ended with the workflow need not have come as a change of its own
-
-
-class Gathering:
-    """The nodes of a run whose lines are followed, each by a task of its own."""
-
-    def __init__(self, house: House, run: Run, wish: Wish, send: MemoryObjectSendStream[list[bytes]], group: TaskGroup) -> None:
+    def __init__(self, house: House, wish: Wish, reel: Reel, stream: Stream) -> None:
         self._house = house
-        self._run = run
+        self._uid = reel.run.uid
         self._wish = wish
-        self._send = send
-        self._group = group
-        self._started: set[str] = set()
+        self._reel = reel
+        self._stream = stream
+        self._next = 0
+        self._meant: dict[str, bool] = {}
+        self._shown: dict[str, int] = {}
+        self._left: dict[str, int] = {}
 
-    async def look_through(self) -> None:
-        """Begin with all nodes that run, or did."""
-        with contextlib.suppress(NotThere):
-            for node in await _chosen(self._house.still(self._run.uid), self._wish):
-                self._start(node)
+    async def run(self) -> None:
+        """Tell what comes, until the workflow has ended."""
+        reel = self._reel
+        while not self._wish.nothing or not reel.over:
+            news, over = reel.news, reel.over
+            while self._next < reel.end and not self._wish.nothing:
+                await self._go_on()
+            if over and reel.failed is not None:
+                raise reel.failed
+            if over:
+                await self._come_late()
+                return
+            await self._stream.look()
+            with anyio.move_on_after(streams.LOOK_SECONDS):
+                await news.wait()
 
-    def notice(self, node_id: str) -> None:
-        """A node has changed."""
-        if node_id in self._started:
+    async def _go_on(self) -> None:
+        """Tell some of what there is."""
+        if 0 < self._next < self._reel.first:
+            raise Problem(503, "the output came faster than it was read; ask again")
+        lost, at = self._reel.lost(self._next)
+        if self._next < at:
+            self._next = at
+            for span in lost:
+                await self._catch_up(span)
             return
-        nodes = self._house.nodes(self._run.uid)
-        node = nodes.get(node_id)
-        if node is None or node.type not in PRINTING or self._wish.nothing:
+        data = bytearray()
+        while at <= self._next < self._reel.end and len(data) < WRITE_BYTES:
+            spool = self._reel.spool(self._next)
+            self._next += 1
+            data += spool.framed(events=self._stream.events) if self._wish.everything else await self._chosen(spool.pieces or ())
+            at = self._reel.kept
+        await self._stream.write(bytes(data))
+
+    async def _catch_up(self, span: Span) -> None:
+        """Tell lines of a node that are only where the executor keeps them."""
+        if not self._is_meant(span.node_id):
             return
-        if self._wish.pods.requirements:
-            self._group.start_soon(self.look_through)
-        elif not self._wish.node or _is_below(self._run, nodes, node, self._wish.node):
-            self._start(node)
+        await self._stream.send(entries(await self._first(span.node_id), span.pod))
+        async for piece in whole_lines(self._output(span.node_id)):
+            if piece[-1][0] >= span.first:
+                lines = [line for line in piece if span.first <= line[0] <= span.last]
+                await self._stream.send(entries(self._fresh(span.node_id, lines), span.pod))
+            if piece[-1][0] >= span.last:
+                return
 
-    def _start(self, node: Node) -> None:
-        if node.id not in self._started and (node.phase is Phase.RUNNING or node.phase.completed):
-            self._started.add(node.id)
-            self._group.start_soon(_follow_node, self._house, self._run.uid, node, _pod(self._run, node), self._wish, self._send.clone())
+    async def _chosen(self, pieces: Iterable[Piece]) -> bytes:
+        """What is wanted of these, as it is sent."""
+        chosen: list[bytes] = []
+        for piece in pieces:
+            if self._is_meant(piece.node_id):
+                chosen += entries(await self._first(piece.node_id), piece.pod)
+                chosen += entries(self._fresh(piece.node_id, piece.lines), piece.pod)
+        return streams.framed(chosen, events=self._stream.events)
 
+    async def _come_late(self) -> None:
+        """Of what has come to be meant only after it had printed something: all of it."""
+        if self._wish.pods.requirements and not self._wish.nothing:
+            with contextlib.suppress(NotThere):
+                still = self._house.still(self._uid)
+                for node in await _chosen(still, self._wish):
+                    if node.id not in self._shown:
+                        self._meant[node.id] = True
+                        await self._stream.send(entries(await self._first(node.id), pod_name(still.run, node)))
 
-async def _follow_node(house: House, uid: str, node: Node, pod: str, wish: Wish, send: MemoryObjectSendStream[list[bytes]]) -> None:
-    async with send:
-        async for lines in _lines(house, uid, node, wish):
-            await send.send(_entries(lines, pod))
+    async def _first(self, node_id: str) -> list[Line]:
+        """Of a node that was not met before what it printed until now, where that is not simply all that comes."""
+        wish = self._wish
+        if node_id in self._shown or (wish.tail is None and not wish.pods.requirements):
+            return []
+        lines, self._shown[node_id] = await _last(self._output(node_id), wish)
+        return self._limited(node_id, lines)
+
+    def _fresh(self, node_id: str, lines: Sequence[Line]) -> list[Line]:
+        shown, keep = self._shown.get(node_id, 0), self._wish.keep
+        return self._limited(node_id, [line for line in lines if line[0] > shown and keep(line[1])])
+
+    def _limited(self, node_id: str, lines: list[Line]) -> list[Line]:
+        if self._wish.limit is None:
+            return lines
+        kept, self._left[node_id] = _within(lines, self._left.get(node_id, self._wish.limit))
+        return kept
+
+    def _output(self, node_id: str) -> AsyncIterator[bytes]:
+        return reels.output(self._house, self._uid, node_id)
+
+    def _is_meant(self, node_id: str) -> bool:
+        if not self._meant.get(node_id):
+            self._meant[node_id] = self._wish.everything or self._judged(node_id)
+        return self._meant[node_id]
+
+    def _judged(self, node_id: str) -> bool:
+        try:
+            nodes = self._house.nodes(self._uid)
+            node = nodes.get(node_id)
+            if node is None or (self._wish.node and not _is_below(self._reel.run, nodes, node, self._wish.node)):
+                return False
+            return not self._wish.pods.requirements or self._wish.pods.matches(_labels(self._house.still(self._uid), node))
+        except NotThere:
+            return False

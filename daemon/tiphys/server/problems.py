@@ -73,6 +73,13 @@ def of(error: Exception) -> Problem:
     return Problem(500, OURS)
 
 
+def gathered(error: Exception) -> Exception:
+    """What went wrong, out of the groups around it where it is one thing."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 @web.middleware
 async def translated(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every answer that says no is JSON, and none shows our insides."""

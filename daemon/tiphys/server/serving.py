@@ -3,18 +3,20 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from types import MappingProxyType
 
 import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
-from tiphys.server import admission, context, eventlog, problems, routes
-from tiphys.server.context import Context
+from tiphys.server import admission, context, eventlog, problems, reels, routes
+from tiphys.server.context import Context, Printed
 from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
+from tiphys.server.reels import Reels
 from tiphys.settings import LimitSettings
 from tiphys.spec.workflows import CronWorkflow, Document
 
@@ -35,6 +37,7 @@ def application(here: Context) -> web.Application:
     made = web.Application(client_max_size=size, middlewares=[problems.translated, admission.admitted])
     made[context.KEY] = here
     made[eventlog.LOGS] = {}
+    made[reels.REELS] = Reels(here)
     made.add_routes(routes.table())
     made.on_response_prepare.append(admission.prepared)
     made.on_response_prepare.append(_committed)
@@ -50,13 +53,15 @@ async def _committed(request: web.Request, _response: web.StreamResponse) -> Non
 async def _end_streams(made: web.Application) -> None:
     made[context.KEY].stopping.set()
     made[context.KEY].hub.changed.set()
+    made[reels.REELS].wake()
 
 
 @asynccontextmanager
 async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """The API answers on the sockets while the context is open, and closes them. They must listen."""
+    made = application(here)
     runner = web.AppRunner(
-        application(here),
+        made,
         access_log=None,
         shutdown_timeout=FINISH_SECONDS,
         keepalive_timeout=IDLE_SECONDS,
@@ -66,6 +71,7 @@ async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncItera
     networked: list[asyncio.Server] = []
     async with anyio.create_task_group() as group:
         group.start_soon(here.hub.run)
+        group.start_soon(made[reels.REELS].run)
         group.start_soon(here.guard.run)
         try:
             for one in sockets:
@@ -114,12 +120,13 @@ async def serve(
     next_run: Callable[[CronWorkflow], datetime | None] = context.unknown,
     guard: Guard | None = None,
     stalls: Callable[[], dict[str, float]] = dict,
+    printed: Mapping[str, Printed] = MappingProxyType({}),
 ) -> None:
     """Serve until cancelled. `ready` is called when requests are answered.
 
     `limits` bound what is sent in; `adjust` gives a document as it will be with the settings' defaults below it; `next_run` says when a
-    schedule comes next (asked on a thread); `guard` says who is let in; `stalls`: how often the loop was
-    held up.
+    schedule comes next (asked on a thread); `guard` says who is let in; `stalls`: how often the loop was held up; `printed` are short
+    ways to what many attempts printed.
     """
     here = Context(
         house=house,
@@ -128,8 +135,9 @@ async def serve(
         limits=limits,
         adjust=adjust,
         next_run=next_run,
-        guard=guard or Guard(),
         stalls=stalls,
+        printed=printed,
+        guard=guard or Guard(),
     )
     async with serving(here, sockets):
         ready()

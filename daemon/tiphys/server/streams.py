@@ -1,6 +1,7 @@
 """Answers that go on: one JSON object a line, or server-sent events where the client asks for those (semantics part 4)."""
 
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
@@ -15,8 +16,14 @@ EVENTS = "text/event-stream"
 QUIET_SECONDS = 15.0
 """After this long without a word something is sent, so that nobody between takes the stream for dead."""
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 4.0
 """How often a stream that waits looks whether somebody still listens."""
+
+WRITE_SECONDS, BYTE_SECONDS = 5e-5, 1e-9
+"""About what it costs to send something to one who follows, and a byte of it."""
+
+BUFFER_BYTES = 1 << 19
+"""What the kernel may take of a stream before it is read: a large piece goes there in one go."""
 
 STUCK_SECONDS = 60.0
 """How long somebody may read nothing before the stream ends."""
@@ -39,9 +46,19 @@ class Stream:
         self._stopping = context.of(request).stopping
         self._spoke = anyio.current_time()
 
+    @property
+    def events(self) -> bool:
+        """Whether server-sent events are asked for."""
+        return self._events
+
     async def send(self, results: Iterable[bytes]) -> None:
         """Send results (JSON texts). Raises HungUp."""
-        await self._write(b"".join(self._framed(b'{"result":' + result + b"}") for result in results))
+        await self.write(framed(results, events=self._events))
+
+    async def write(self, data: bytes) -> None:
+        """Send results that are `framed` already. Raises HungUp."""
+        if data:
+            await self._write(data)
 
     async def fail(self, problem: problems.Problem) -> None:
         """Say what went wrong in the middle. Raises HungUp."""
@@ -52,7 +69,7 @@ class Stream:
             "http_status": STATUSES.get(problem.status, ""),
             "details": [],
         }
-        await self._write(self._framed(msgspec.json.encode({"error": error})))
+        await self._write(_frame(msgspec.json.encode({"error": error}), events=self._events))
 
     async def look(self) -> None:
         """Between waits: go on only while somebody listens. Raises HungUp."""
@@ -61,11 +78,10 @@ class Stream:
         if anyio.current_time() - self._spoke > QUIET_SECONDS:
             await self._write(b":\n\n" if self._events else b"\n")
 
-    def _framed(self, text: bytes) -> bytes:
-        return b"data: " + text + b"\n\n" if self._events else text + b"\n"
-
     async def _write(self, data: bytes) -> None:
-        await context.of(self._request).house.committed()
+        here = context.of(self._request)
+        here.hub.charge(WRITE_SECONDS + BYTE_SECONDS * len(data))
+        await here.house.committed()
         with anyio.move_on_after(STUCK_SECONDS) as patience:
             try:
                 await self._response.write(data)
@@ -78,12 +94,30 @@ class Stream:
         self._spoke = anyio.current_time()
 
 
+def framed(results: Iterable[bytes], *, events: bool) -> bytes:
+    """Results as they are sent."""
+    return b"".join([_frame(b'{"result":' + result + b"}", events=events) for result in results])
+
+
+def _frame(text: bytes, *, events: bool) -> bytes:
+    return b"data: " + text + b"\n\n" if events else text + b"\n"
+
+
+def _make_room(request: web.Request) -> None:
+    """Let the kernel take more of a local stream at once: each time it is full costs a turn of the loop."""
+    found = request.get_extra_info("socket")
+    if found is not None and found.family == socket.AF_UNIX:
+        with contextlib.suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+
+
 async def answered(request: web.Request, speak: Callable[[Stream], Awaitable[None]]) -> web.StreamResponse:
     """The stream that `speak` fills. That nobody listens any more ends it quietly; another failure is told in the stream."""
     events = EVENTS in request.headers.get("Accept", "")
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
     response.content_type = EVENTS if events else "application/json"
     with contextlib.suppress(HungUp, ConnectionError):
+        _make_room(request)
         await response.prepare(request)
         stream = Stream(request, response, events=events)
         try:

@@ -62,11 +62,12 @@ class Watcher:
             self._seen = self._hub.number
             for start in range(0, len(uids), AT_ONCE):
                 await stream.send([event for uid in reversed(uids[start : start + AT_ONCE]) for event in await self._events(uid)])
-            if uids:
-                await anyio.sleep(PAUSE_SECONDS)
+            again_at = anyio.current_time() + PAUSE_SECONDS
             await stream.look()
             with anyio.move_on_after(streams.LOOK_SECONDS):
                 await changed.wait()
+            if uids and (left := again_at - anyio.current_time()) > 0:
+                await anyio.sleep(left)
 
     async def _events(self, uid: str) -> Iterable[bytes]:
         row, there = self._hub.row(uid)

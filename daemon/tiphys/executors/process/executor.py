@@ -24,6 +24,7 @@ from tiphys.executors.process import view as views
 from tiphys.executors.process.command import CommandError, Environment
 from tiphys.executors.process.isolation import Fence, Plan, User
 from tiphys.executors.process.link import Link
+from tiphys.executors.process.packs import Packs
 from tiphys.executors.process.places import Directories
 from tiphys.executors.process.pods import Pod
 from tiphys.executors.process.slots import Slots
@@ -69,6 +70,7 @@ class ProcessExecutor:
         self._secrets = secrets
         self._states = States(self._state, self._progress)
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
+        self._packs = Packs(link.directories)
         self._slots = Slots(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
         self._plans: dict[str, Plan] = {}
         self._pods: dict[str, Pod] = {}
@@ -388,6 +390,12 @@ class ProcessExecutor:
     def logs(self, handle: Handle, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What the attempt printed, in order."""
         return logs.read(self._link, order_id_of(handle), follow=follow)
+
+    async def printed(self, handles: Sequence[Handle]) -> Sequence[bytes | None]:
+        """What finished attempts printed, of many at once; None: it is not found quickly, and `logs` has it."""
+        order_ids = [order_id_of(handle) for handle in handles]
+        found = await anyio.to_thread.run_sync(self._packs.printed, order_ids)
+        return [found.get(order_id) for order_id in order_ids]
 
     async def release(self, workflow_uid: str) -> None:
         """Delete the folders of the run's claims."""

@@ -13,7 +13,8 @@ from tiphys.executors.process.link import Link
 from tiphys.executors.process.places import Directories
 
 CHUNK = 64 * 1024
-LOOK_SECONDS = 0.1
+LOOK_SECONDS, LONGEST_SECONDS = 0.1, 0.5
+"""How often what an attempt prints is looked for: the longer it prints nothing, the more rarely."""
 
 
 def is_large(record: Json) -> bool:
@@ -64,17 +65,20 @@ async def read(link: Link, order_id: str, *, follow: bool) -> AsyncIterator[byte
         return
     position = 0
     fd = -1
+    pause = LOOK_SECONDS
     try:
         while not ended.is_set():
             if fd < 0:
                 fd = await anyio.to_thread.run_sync(_open, link.directories.live_log(order_id))
             while fd >= 0 and (data := await anyio.to_thread.run_sync(_next, fd, position)):
                 position = data[0] + len(data[1])
+                pause = LOOK_SECONDS
                 yield data[1]
             if not follow:
                 return
-            with anyio.move_on_after(LOOK_SECONDS):
+            with anyio.move_on_after(pause):
                 await ended.wait()
+            pause = min(LONGEST_SECONDS, 1.3 * pause)
         while fd >= 0 and (data := await anyio.to_thread.run_sync(_next, fd, position)):
             position = data[0] + len(data[1])
             yield data[1]
