@@ -88,10 +88,10 @@ def exited(draft: Draft, event: Exited) -> Refusal | None:
     changes: dict[str, object] = {"usage": outcome.usage, "transient": outcome.transient, "retry_after_at": retry_after, "progress": said}
     if event.handle is not None and node.handle is None:
         changes |= {"handle": event.handle, "launched_at": event.launched_at}
-    node = draft.change(node, **changes)
     if outcome.containers:
+        node, changes = draft.change(node, **changes), {}
         containers.heard(draft, node, outcome.containers)
-    nodes.end(draft, node, phase, message, outputs)
+    nodes.end(draft, node, phase, message, outputs, **changes)
     return None
 
 

@@ -12,7 +12,7 @@ from tiphys.spec.artifacts import Artifact
 from tiphys.spec.workflows import Workflow
 
 
-class Words(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Words(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """The base of changes and commands."""
 
 
@@ -178,7 +178,7 @@ Command = (
 )
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
     recovery derives from the rows: `bumps` move counters by key, `unparked` takes so many calls from the fronts of queues, `parked`
     adds calls to them. `follows` are facts that this one brings about in other runs: they are decided next, and recorded together with it.

@@ -14,7 +14,7 @@ from tiphys.scheduler import decision
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.queues import Queue
 from tiphys.scheduler.records import Node, Role, Run
-from tiphys.scheduler.state import Key, RunState, effects, run_effects
+from tiphys.scheduler.state import Key, RunState, counted, effects, run_effects
 from tiphys.scheduler.todo import Todo
 from tiphys.spec import names
 from tiphys.spec.status import Phase
@@ -133,10 +133,11 @@ class Draft:
     def put(self, node: Node) -> Node:
         """Add or change a node."""
         old = self.find(node.id)
-        for key, amount in effects(old):
-            self._effect(key, -amount)
-        for key, amount in effects(node):
-            self._effect(key, amount)
+        if old is None or counted(old) != counted(node):
+            for key, amount in effects(old):
+                self._effect(key, -amount)
+            for key, amount in effects(node):
+                self._effect(key, amount)
         if old is None:
             self._ids[node.name] = node.id
             if node.owner:

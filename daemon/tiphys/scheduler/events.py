@@ -10,7 +10,7 @@ from tiphys.spec.status import Phase
 from tiphys.spec.work import Handle, Outcome, Report
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
     """The base of events: `at` is when the inbox took it (UTC)."""
 
     at: datetime

@@ -44,8 +44,8 @@ def create(draft: Draft, call: Call, type_: NodeType, phase: Phase, *, message: 
     return node
 
 
-def end(draft: Draft, node: Node, phase: Phase, message: str | None = None, outputs: Outputs | None = None) -> Node:
-    """Give a node its last phase. A node that already has one keeps it."""
+def end(draft: Draft, node: Node, phase: Phase, message: str | None = None, outputs: Outputs | None = None, **changes: object) -> Node:
+    """Give a node its last phase, and what else `changes` with it. A node that already has one keeps it."""
     if node.phase.fulfilled and node.finished_at is not None:
         return node
     if node.holding:
@@ -61,6 +61,7 @@ def end(draft: Draft, node: Node, phase: Phase, message: str | None = None, outp
         waiting_for="",
         wanting=(),
         holding=(),
+        **changes,
     )
     draft.later(todo.Over(node.id))
     return changed

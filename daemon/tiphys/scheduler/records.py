@@ -17,8 +17,8 @@ from tiphys.spec.work import Handle, Usage
 from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Workflow, WorkflowTemplate
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The base of rows."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The base of rows. They are trees: the collector of cyclic garbage need not look at them, nor keep a word for each."""
 
 
 class Role(enum.StrEnum):

@@ -114,6 +114,11 @@ def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
         yield ("failed", node.boundary), 1
 
 
+def counted(node: Node) -> tuple[object, ...]:
+    """All of a record that `effects` looks at: where it is the same, so are the effects."""
+    return node.phase, node.holding, node.waiting_for, node.daemoned, node.boundary, node.type
+
+
 def run_effects(run: Run) -> Iterable[tuple[Key, int]]:
     """What a run's own row adds to the counters that are sums over records."""
     for lock in run.holding:
@@ -202,10 +207,11 @@ class RunState:
     def put(self, node: Node) -> None:
         """Take a record in, new or changed."""
         old = self.nodes.get(node.id)
-        for key, amount in effects(old):
-            self.bump(key, -amount)
-        for key, amount in effects(node):
-            self.bump(key, amount)
+        if old is None or counted(old) != counted(node):
+            for key, amount in effects(old):
+                self.bump(key, -amount)
+            for key, amount in effects(node):
+                self.bump(key, amount)
         self.nodes[node.id] = node
         self._queue(node.id, () if old is None else old.wanting, node.wanting)
         if (remembered := self._memo_key(node)) and node.finished_at is not None:

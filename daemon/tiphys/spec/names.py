@@ -3,6 +3,7 @@
 Everything here is a pure function of names, so a node that is made twice is the same node.
 """
 
+import functools
 from collections.abc import Iterable
 
 FNV_OFFSET = 2166136261
@@ -14,6 +15,7 @@ GENERATED_LENGTH = 5
 MAX_GENERATED_BASE = 58
 
 
+@functools.lru_cache(maxsize=4096)
 def fnv1a(text: str) -> int:
     """FNV-1a, 32 bits, of the text's UTF-8 bytes."""
     value = FNV_OFFSET

@@ -18,7 +18,7 @@ from tiphys.spec.workflows import ConfigMap
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class Words(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Words(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The base of the structs of this module."""
 
 
