@@ -19,3 +19,8 @@ asyncio.set_event_loop(None)
 def project() -> Path:
     """The top folder of the project."""
     return Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An option of our own."""
+    parser.addoption("--regenerate", action="store_true", help="Write what commands print now into tests/cli/golden.")

@@ -47,9 +47,9 @@ class Client:
         """The decoded JSON of an answer."""
         return msgspec.json.decode(self.get(path, query))
 
-    def put(self, path: str, body: object) -> bytes:
+    def put(self, path: str, body: object, query: Mapping[str, str] | None = None) -> bytes:
         """The answer to a wish."""
-        return self._asked("PUT", path, None, msgspec.json.encode(body))
+        return self._asked("PUT", path, query, msgspec.json.encode(body))
 
     def post(self, path: str, body: bytes, query: Mapping[str, str] | None = None, kind: str = "application/json") -> bytes:
         """The answer to something new."""

@@ -27,12 +27,12 @@ def result(workflows: Sequence[Workflow], form: str, now: datetime, *, utf8: boo
 
 
 def whole(workflow: Workflow, now: datetime, *, form: str = "", utf8: bool = True) -> list[tree.Line]:
-    """Header, an empty line and the tree, as Argo's `get` prints them."""
-    head = [tree.Line(text=text) for text in header.lines(workflow, now, utf8=utf8)]
+    """Header, an empty line and the tree, as Argo's `get` prints them; of the form `short` the tree alone."""
+    head = [] if form == "short" else [tree.Line(text=text) for text in header.lines(workflow, now, utf8=utf8)]
     drawn = tree.rows(workflow.metadata.name, (workflow.status.nodes if workflow.status else None) or {})
     if not drawn:
         return head
-    return [*head, tree.Line(text=""), *tree.lines(workflow.metadata.name, drawn, now, form=form, utf8=utf8)]
+    return [*head, *([tree.Line(text="")] if head else []), *tree.lines(workflow.metadata.name, drawn, now, form=form, utf8=utf8)]
 
 
 def yaml_text(value: object) -> str:

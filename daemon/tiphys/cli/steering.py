@@ -58,8 +58,10 @@ def again(
     made: list[str] = []
 
     def ask(name: str) -> None:
-        at = remote.path(name, verb) if kind == "workflows" else quoted(kind, name, verb)
-        found = decoded(remote.client.put(at, _body(remote, name, options)))
+        archived = kind != "workflows"
+        at = quoted(kind, name, verb) if archived else remote.path(name, verb)
+        query = {"namespace": remote.namespace} if archived else None
+        found = decoded(remote.client.put(at, _body(remote, name, options), query))
         made.append(found.metadata.name)
         if not watch:
             showing.show(remote, [found], form)
