@@ -4,12 +4,14 @@ import zlib
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from tiphys.journal.protocol import Entry, Summary, summary
 from tiphys.scheduler.decision import Decision, ManifestPut
 from tiphys.scheduler.events import Event, Submitted
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.spec.work import Handle
 from tiphys.spec.workflows import ARGO_API_VERSION, Workflow
 
 Record = TypeVar("Record")
@@ -48,6 +50,41 @@ def read(decoder: "Decoder[Record]", total: int, data: bytes, *more: bytes) -> R
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(str(error)) from error
+
+
+class Sharing:
+    """Lets nodes that were read one after another have their equal texts in common, as they had when they were made: a third of their
+    memory. They are changed before anybody else has seen them, and into equals.
+    """
+
+    __slots__ = ("_handle", "_last")
+
+    def __init__(self) -> None:
+        self._last: Node | None = None
+        self._handle: Handle | None = None
+
+    def share(self, node: Node) -> Node:
+        """The same node."""
+        put, last, handle = structs.force_setattr, self._last, node.handle
+        if last is not None and node.owner == last.owner and node.parents == last.parents:
+            put(node, "owner", last.owner)
+            put(node, "parents", last.parents)
+            if node.boundary == last.boundary:
+                put(node, "boundary", last.boundary)
+            if node.template == last.template:
+                put(node, "template", last.template)
+            if node.scope == last.scope:
+                put(node, "scope", last.scope)
+        if node.task == node.display_name:
+            put(node, "task", node.display_name)
+        if handle is not None:
+            if self._handle is not None and handle.host == self._handle.host and handle.executor == self._handle.executor:
+                put(handle, "host", self._handle.host)
+                put(handle, "executor", self._handle.executor)
+            else:
+                self._handle = handle
+        self._last = node
+        return node
 
 
 def logged(entry: Entry) -> tuple[bytes, bytes]:

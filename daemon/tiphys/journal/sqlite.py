@@ -209,7 +209,7 @@ class SQLiteJournal:
                 raise opening.damaged(self._path, error) from error
 
     def _load(self) -> Rows:
-        decode, checksum = rows.node.decode, rows.checksum  # the loop below runs once for each node there is
+        decode, checksum, share = rows.node.decode, rows.checksum, rows.Sharing().share  # the loop below runs once for each node
         runs = {}
         for number, total, row in cast("Iterable[Cells]", self._execute(SQL["workflows"])):
             runs[number] = _checked("workflows", number, rows.run, total, row)
@@ -223,7 +223,7 @@ class SQLiteJournal:
             node = decode(row) if checksum(row) == total else _checked("nodes", number, rows.node, total, row)
             if number >> RUN_SHIFT not in nodes:
                 raise rows.Damaged(f"nodes, row {number}: it belongs to no workflow")
-            nodes[number >> RUN_SHIFT].append(node)
+            nodes[number >> RUN_SHIFT].append(share(node))
         items: list[Item] = []
         for kind, key, total, row in cast("Iterable[tuple[str, str, int, bytes]]", self._execute(SQL["items"])):
             item = _checked(f"items ({kind} {key})", 0, rows.item, total, row)

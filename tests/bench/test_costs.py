@@ -1,0 +1,202 @@
+"""What a step costs, in counts that are the same on every machine however busy: a change that makes steps dearer fails here.
+
+A bound is some fifth above what was measured when it was written; who makes something cheaper may lower it.
+"""
+
+import gc
+import json
+import sys
+import tracemalloc
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.bench import subject
+from tiphys import app, configuration, manifests
+from tiphys.engine.engine import open_engine
+from tiphys.engine.operations import Operations
+from tiphys.executors.scripted import ScriptedExecutor
+from tiphys.journal import rows
+from tiphys.journal.memory import MemoryJournal
+from tiphys.journal.protocol import Entry
+from tiphys.scheduler import decision, events
+from tiphys.scheduler.decide import decide
+from tiphys.scheduler.items import Rules
+from tiphys.scheduler.records import Manifest, Settled
+from tiphys.scheduler.state import State
+from tiphys.settings import JournalSettings, LimitSettings, ProcessSettings, Settings
+from tiphys.spec import work
+from tiphys.spec.workflows import Workflow
+
+NOW = datetime(2031, 5, 6, tzinfo=UTC)
+UID = "u"
+
+
+def loop(count: int) -> Workflow:
+    """A workflow of `count` steps that do not wait for each other."""
+    found = manifests.parse(json.dumps(subject.loop(count, "true")).encode(), "loop.yaml", LimitSettings()).documents[0].document
+    assert isinstance(found, Workflow)
+    return found
+
+
+def submitted(count: int) -> tuple[State, list[decision.Launch]]:
+    """A state that holds such a workflow, and what is to be launched."""
+    runs = State()
+    manifest = Manifest(uid=UID, workflow=loop(count), chosen=Settled())
+    made = decide(runs, events.Submitted(at=NOW, uid=UID, seed="s", manifest=manifest))
+    assert isinstance(made, decision.Decision)
+    runs.apply(made)
+    return runs, [command for command in made.commands if isinstance(command, decision.Launch)]
+
+
+def calls(work_: Callable[[], object]) -> int:
+    """How many functions are called, Python's and C's."""
+    count = 0
+
+    def seen(_frame: object, event: str, _of: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        work_()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def end(runs: State, launches: list[decision.Launch]) -> list[decision.Decision]:
+    """Let attempts begin and end at once."""
+    handle = work.Handle(executor="process", text="h", host="b")
+    outcome = work.Outcome(kind=work.OutcomeKind.SUCCEEDED, exit_code=0)
+    found = []
+    for launch in launches:
+        ended = events.Exited(at=NOW, uid=UID, node_id=launch.node_id, attempt=0, outcome=outcome, handle=handle, launched_at=NOW)
+        made = decide(runs, ended)
+        assert isinstance(made, decision.Decision)
+        runs.apply(made)
+        found.append(made)
+    return found
+
+
+def test_deciding_an_end_calls_no_more_functions_than_it_did() -> None:
+    runs, launches = submitted(300)
+    end(runs, launches[:100])
+    assert calls(lambda: end(runs, launches[100:200])) / 100 < 210
+
+
+def test_an_end_costs_the_same_in_a_workflow_of_any_size() -> None:
+    found = []
+    for count in (200, 2000):
+        runs, launches = submitted(count)
+        end(runs, launches[:50])
+        found.append(calls(lambda runs=runs, launches=launches: end(runs, launches[50:150])))  # type: ignore[misc]
+    assert found[1] <= found[0] * 1.02
+
+
+def test_expanding_a_loop_calls_no_more_functions_for_each_node_than_it_did() -> None:
+    submitted(10)
+    assert (calls(lambda: submitted(1100)) - calls(lambda: submitted(100))) / 1000 < 235
+
+
+def test_an_end_changes_one_row() -> None:
+    runs, launches = submitted(20)
+    changes = [change for made in end(runs, launches[:10]) for change in made.changes]
+    assert len(changes) == 10
+    assert all(isinstance(change, decision.NodePut) for change in changes)
+
+
+def test_a_node_is_held_in_so_much_memory() -> None:
+    submitted(10)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        held = submitted(2000)[0]
+        gc.collect()
+        assert (tracemalloc.get_traced_memory()[0] - before) / 2000 < 950
+        assert held.runs
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_read_from_the_journal_is_held_in_no_more_than_what_was_made() -> None:
+    runs, launches = submitted(2000)
+    end(runs, launches[:1000])
+    made = runs.runs[UID]
+    stored = [rows.encode(node) for node in made.nodes.values()]
+    sharing = rows.Sharing()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        read = State()
+        read.load(made.manifest, made.run, [sharing.share(rows.node.decode(row)) for row in stored])
+        assert (tracemalloc.get_traced_memory()[0] - before) / 2000 < 1000
+        assert read.runs[UID].nodes == made.nodes
+    finally:
+        tracemalloc.stop()
+
+
+class Counting(MemoryJournal):
+    """A journal that counts what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[Entry] = []
+
+    async def record(self, entries: object) -> None:
+        self.entries += entries  # type: ignore[operator]
+        await super().record(entries)  # type: ignore[arg-type]
+
+
+async def test_a_step_that_is_over_at_once_is_one_fact() -> None:
+    journal = Counting()
+    async with open_engine(journal, {"scripted": ScriptedExecutor()}, {"scripted": 4}) as engine:
+        await engine.submit(Manifest(uid=UID, workflow=loop(50), chosen=Settled(executor="scripted")))
+        with anyio.fail_after(20):
+            async for _ in engine.changes(UID):
+                pass
+    exits = [entry for entry in journal.entries if isinstance(entry.event, events.Exited)]
+    assert len(exits) == 50
+    assert len(journal.entries) <= 50 + 1 + 10  # the submission; and a busy machine may make some steps take longer
+
+
+@pytest.mark.parametrize("bound", [930])
+async def test_a_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path: Path, bound: int) -> None:
+    settings = Settings(process=ProcessSettings(isolation="none", parallelism=4), journal=JournalSettings(synchronous="normal"))
+    loaded = replace(configuration.load(None, {}, tmp_path), settings=settings)
+    async with AsyncExitStack() as stack:
+        made = await app.open_executors(stack, loaded, app.find_secrets(loaded, ()), tmp_path, "process")
+        engine = await stack.enter_async_context(open_engine(MemoryJournal(), made.executors, app.room(settings), rules=Rules()))
+        verbs = Operations(engine, app.chosen(settings, "process"), "default", made.folders)
+
+        async def run(count: int) -> None:
+            (uid,) = await verbs.submit([loop(count)])
+            with anyio.fail_after(60):
+                while not engine.phase(uid).completed:
+                    await anyio.sleep(0.01)
+
+        async def counted(count: int) -> int:
+            seen = 0
+
+            def see(_frame: object, event: str, _of: object) -> None:
+                nonlocal seen
+                seen += event in {"call", "c_call"}
+
+            sys.setprofile(see)
+            try:
+                await run(count)
+            finally:
+                sys.setprofile(None)
+            return seen
+
+        await run(10)
+        found = (await counted(120) - await counted(20)) / 100
+        assert found < bound, found
