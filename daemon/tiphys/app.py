@@ -104,7 +104,8 @@ async def foreground(
     async with AsyncExitStack() as stack:
         kept = replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
         journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
-        made = await open_executors(stack, loaded, find_secrets(loaded, documents), state, executor, launcher=launcher)
+        secrets = find_secrets(loaded, documents)
+        made = await open_executors(stack, loaded, secrets, state, executor, launcher=launcher)
         engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings), rules=Rules(cleans=False)))
         yield Operations(
             engine,
@@ -114,6 +115,7 @@ async def foreground(
             made.notices,
             defaults=defaults.read(settings.workflow_defaults, settings.limits),
             repositories=settings.artifacts.repositories,
+            secrets=secrets,
         )
 
 

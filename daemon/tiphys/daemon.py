@@ -181,6 +181,7 @@ class Daemon:
             made.notices,
             defaults=defaults.read(settings.workflow_defaults, settings.limits),
             repositories=settings.artifacts.repositories,
+            secrets=secrets,
         )
         self._house.refuses = self._refuses
         self._house.artifacts = self._artifacts

@@ -131,6 +131,10 @@ class Engine:
         """The runs there are."""
         return list(self._state.runs)
 
+    def manifest(self, uid: str) -> Manifest:
+        """What a run was made from."""
+        return self._state.runs[uid].manifest
+
     def phase(self, uid: str) -> Phase:
         """A run's phase."""
         return self._state.runs[uid].run.phase

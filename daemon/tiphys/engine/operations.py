@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tiphys.engine import judging, submissions
+from tiphys.engine import judging, masking, submissions
 from tiphys.engine.engine import Engine
 from tiphys.engine.submissions import Rejected
 from tiphys.engine.watching import Change
 from tiphys.scheduler import events
 from tiphys.scheduler.records import Manifest, Settled
+from tiphys.secrets import Secrets
 from tiphys.spec.workflows import Document, Workflow
 
 __all__ = ["Folders", "Operations", "Rejected"]
@@ -38,6 +39,7 @@ class Operations:
         *,
         defaults: Workflow | None = None,
         repositories: Mapping[str, object] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._engine = engine
         self._chosen = chosen
@@ -46,6 +48,7 @@ class Operations:
         self.notices: list[str] = list(notices)
         self._defaults = defaults
         self._repositories = repositories or {}
+        self._secrets = secrets
 
     def configure(self, chosen: Settled, namespace: str, defaults: Workflow | None) -> None:
         """What runs that begin from now on get of the settings."""
@@ -98,5 +101,16 @@ class Operations:
         return self._folders[found[0]].folder(found[1].text)
 
     def logs(self, uid: str, node_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started."""
-        return self._engine.logs(uid, node_id, follow=follow)
+        """What a node's attempt printed, in pieces; with `follow` until it ends. Nothing, where it never started. Secrets are masked."""
+        return self.masked(uid, self._engine.logs(uid, node_id, follow=follow))
+
+    async def masked(self, uid: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Output of a run's steps with the values of its Secrets masked."""
+        named = masking.references(self._engine.manifest(uid)) if self._secrets is not None else set()
+        if self._secrets is not None and named:
+            run = self._engine.run_of(uid)
+            hidden = await masking.values(self._secrets, run.namespace if run is not None else "", named)
+            if hidden:
+                pieces = masking.masked(pieces, hidden)
+        async for piece in pieces:
+            yield piece
