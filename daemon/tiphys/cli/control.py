@@ -172,15 +172,17 @@ def get(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the workflow has ended.")
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last lines of each step.")
 @click.option("--grep", default="", metavar="REGEX", help="Only lines that match.")
+@click.option("-c", "--container", default="", metavar="NAME", help="Of this container; main otherwise.")
+@click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only of steps whose labels match.")
+@click.option("--since", default="", metavar="AGE", hidden=True)
+@click.option("--since-time", default="", metavar="TIME", hidden=True)
 @click.option("--timestamps", is_flag=True, hidden=True)
-@click.option("-c", "--container", default="", hidden=True)
 @asking
-def logs(daemon: "Remote", *, name: str, node: str, follow: bool, tail: int | None, grep: str, timestamps: bool, container: str) -> Exit:
+def logs(daemon: "Remote", *, name: str, node: str, **typed: Any) -> Exit:
     """Show what steps printed: of a whole workflow, or of a node and what is below it."""
     from tiphys.cli import logs as logging
 
-    del timestamps, container
-    return logging.main(daemon, name, node, follow=follow, tail=tail, grep=grep)
+    return logging.main(daemon, name, node, logging.Wish(**typed))
 
 
 @click.command()

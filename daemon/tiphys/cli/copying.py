@@ -1,17 +1,15 @@
 """`tiphys cp`: a workflow's output artifacts as files of a folder, each whole or not at all."""
 
-import contextlib
 import os
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote
 
+from tiphys.cli import bars
 from tiphys.cli.client import Said, quoted
 from tiphys.cli.errors import BadInput
 from tiphys.cli.exits import Exit
@@ -22,7 +20,6 @@ from tiphys.spec.workflows import Workflow
 
 PATTERN = "{namespace}/{workflowName}/{nodeId}/outputs/{artifactName}"
 PIECE_BYTES = 1 << 18
-DRAW_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +96,11 @@ def _copied(remote: Remote, path: str, place: Path, artifact: str, count: str) -
         made = place / (_file_name(answer) or artifact)
         number, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=place)
         try:
-            with os.fdopen(number, "wb") as file, _bar(f"{count} {made.name}", answer.length) as draw:
+            with os.fdopen(number, "wb") as file, bars.bar() as bar:
+                size, done = answer.length or 0, 0
                 while piece := remote.client.piece(answer, PIECE_BYTES):
-                    file.write(piece)
-                    draw(len(piece))
+                    done += file.write(piece)
+                    bar.draw(done, size, f"{bytes_text(done)}{f' of {bytes_text(size)}' if size else ''}  {count} {made.name}")
             if answer.length:
                 raise Said(502, f"{made.name}: the daemon hung up in the middle of it")
             Path(name).chmod(0o666 & ~_umask())
@@ -126,35 +124,6 @@ def _file_name(answer: HTTPResponse) -> str:
     said["Content-Disposition"] = answer.headers.get("Content-Disposition", "")
     name = unquote(said.get_filename() or "")
     return Path(name).name if name not in {".", ".."} and "\0" not in name else ""
-
-
-@contextlib.contextmanager
-def _bar(name: str, size: int | None) -> Iterator[Callable[[int], None]]:
-    """A line that grows while bytes come, on a terminal; elsewhere nothing."""
-    stream = sys.stderr
-    if not stream.isatty():
-        yield lambda _: None
-        return
-    done, drawn = 0, 0.0
-    width = 30
-
-    def draw(more: int) -> None:
-        nonlocal done, drawn
-        done += more
-        if time.monotonic() - drawn < DRAW_SECONDS:
-            return
-        drawn = time.monotonic()
-        filled = width * done // size if size else 0
-        part = f"[{'#' * filled}{'.' * (width - filled)}] " if size else ""
-        stream.write(f"\r\x1b[K{part}{bytes_text(done)}{f' of {bytes_text(size)}' if size else ''}  {name}")
-        stream.flush()
-
-    try:
-        yield draw
-    finally:
-        if drawn:
-            stream.write("\r\x1b[K")
-            stream.flush()
 
 
 def bytes_text(count: int) -> str:

@@ -13,5 +13,5 @@ def to_the_end(remote: Remote, names: Sequence[str], *, wait: bool = False, watc
         return max((spectating.main(remote, name) for name in names), default=Exit.SUCCEEDED)
     if log:
         for name in names:
-            logs.main(remote, name, "", follow=True, tail=None, grep="")
+            logs.main(remote, name, "", logs.Wish(follow=True))
     return waiting.main(remote, names) if wait or log else Exit.SUCCEEDED

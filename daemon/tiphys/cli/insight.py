@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tiphys.cli.control import NAME, asking, output
-from tiphys.cli.definitions import cron
+from tiphys.cli.definitions import CRON, cron
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def top(daemon: "Remote", *, watch: bool, interval: float, count: int | None, li
 
 
 @cron.command("explain")
-@click.argument("name", metavar="NAME")
+@CRON
 @output("json", "yaml")
 @asking
 def explain_cron(daemon: "Remote", *, name: str, output: str) -> Exit:

@@ -1,9 +1,11 @@
 """`tiphys logs`: what steps printed, each line behind its pod's name; `-f` goes on over restarts of the daemon."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
+from tiphys.cli import listing
 from tiphys.cli.client import Unreachable
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
@@ -25,17 +27,36 @@ class _Line(msgspec.Struct):
     error: _Error | None = None
 
 
-def main(remote: Remote, given: str, node: str, *, follow: bool, tail: int | None, grep: str) -> Exit:
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Which lines. The daemon says which of these it does not know."""
+
+    follow: bool = False
+    tail: int | None = None
+    grep: str = ""
+    container: str = ""
+    selector: str = ""
+    since: str = ""
+    since_time: str = ""
+    timestamps: bool = False
+
+
+def main(remote: Remote, given: str, node: str, wish: Wish) -> Exit:
     """Print the lines."""
     name = remote.name(given)
     wanted = {
         "podName": node,
-        "logOptions.follow": "true" if follow else "",
-        "logOptions.tailLines": "" if tail is None else str(tail),
-        "grep": grep,
+        "logOptions.follow": "true" if wish.follow else "",
+        "logOptions.tailLines": "" if wish.tail is None else str(wish.tail),
+        "logOptions.container": wish.container,
+        "logOptions.sinceSeconds": str(int(listing.age(wish.since, "--since").total_seconds())) if wish.since else "",
+        "logOptions.sinceTime": wish.since_time,
+        "logOptions.timestamps": "true" if wish.timestamps else "",
+        "grep": wish.grep,
+        "selector": wish.selector,
     }
     query = {key: value for key, value in wanted.items() if value}
-    if not follow:
+    if not wish.follow:
         return _once(remote, name, query, {})
     return _followed(remote, name, query)
 

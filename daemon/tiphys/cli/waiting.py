@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from tiphys.cli import bars
 from tiphys.cli.client import Said, Unreachable
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
 from tiphys.spec.status import Phase, WorkflowStatus
 from tiphys.spec.workflows import Workflow
 
-FIELDS = ("apiVersion", "kind", "metadata.name", "metadata.uid", "status.phase", "status.finishedAt", "status.message")
+FIELDS = ("apiVersion", "kind", "metadata.name", "metadata.uid", "status.phase", "status.finishedAt", "status.message", "status.progress")
 AGAIN_SECONDS = 0.5
 GIVE_UP_SECONDS = 300.0
 STOPPING = Unreachable("the daemon went away")
@@ -36,9 +37,15 @@ def main(remote: Remote, names: Sequence[str], *, ignore_not_found: bool = False
 
 def ended(remote: Remote, name: str) -> tuple[str, str]:
     """The phase in which a workflow ended, and when. Raises Said where it is not there (any more), and Unreachable."""
-    for workflow in followed(remote, name, FIELDS):
-        if (status := completed(workflow)) is not None:
-            return str(status.phase), status.finished_at or ""
+    with bars.bar() as bar:
+        for workflow in followed(remote, name, FIELDS):
+            if (status := completed(workflow)) is not None:
+                return str(status.phase), status.finished_at or ""
+            if workflow.status is not None:
+                done, _, whole = workflow.status.progress.partition("/")
+                known = done.isdecimal() and whole.isdecimal()
+                text = f"{name}  {workflow.status.phase or 'Pending'}  {workflow.status.progress}".rstrip()
+                bar.draw(int(done) if known else 0, int(whole) if known else 0, text)
     raise AssertionError  # the last one is completed
 
 
