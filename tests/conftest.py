@@ -23,4 +23,4 @@ def project() -> Path:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """An option of our own."""
-    parser.addoption("--regenerate", action="store_true", help="Write what commands print now into tests/cli/golden.")
+    parser.addoption("--regenerate", action="store_true", default=False, help="write transcripts and golden texts anew")

@@ -17,14 +17,9 @@ def tiphys() -> int:
     if sys.argv[1:] == ["version", "--short"]:
         sys.stdout.write(f"{__version__}\n")
         return 0
-    words = sys.argv[1:]
-    if words == ["version"]:  # what is known here is said before anything is imported that asks the daemon
-        sys.stdout.write(f"tiphys: {__version__}\n")
-        sys.stdout.flush()
-        words = ["version", "--daemon-only"]
     from tiphys.cli import commands
 
-    return commands.main(words, _wiring)
+    return commands.main(sys.argv[1:], _wiring)
 
 
 def _wiring() -> "Wiring":

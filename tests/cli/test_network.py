@@ -1,6 +1,5 @@
 """The command line over the network, TLS with a token, in Argo's own words; and what it needs where no daemon is asked."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import pytest
 
 from tests.certified import certified
 from tests.daemon.running import Tiphysd
-from tiphys import __version__, app
+from tiphys import app
 from tiphys.cli import reaching
 from tiphys.cli.errors import BadInput
 from tiphys.service import tokens
@@ -145,11 +144,3 @@ def test_the_version_is_said_with_hardly_more_than_a_bare_interpreter():
     bare = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True)
     made = subprocess.run([sys.executable, "-c", SAID, "--version"], capture_output=True, text=True, check=True)
     assert len(set(made.stderr.split()) - set(bare.stdout.split())) < 12
-
-
-def test_its_own_version_is_said_before_the_daemon_is_asked(tmp_path):
-    environ = {**os.environ, "TIPHYS_SOCKET": str(tmp_path / "nobody"), "XDG_CONFIG_HOME": str(tmp_path)}
-    typed = [sys.executable, "-m", "tiphys", "version"]
-    made = subprocess.run(typed, env=environ, capture_output=True, text=True, check=False)
-    assert (made.returncode, made.stdout) == (1, f"tiphys: {__version__}\n")
-    assert made.stderr == f"tiphys: no daemon answers at {tmp_path}/nobody: is tiphysd running?\n"

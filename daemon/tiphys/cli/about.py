@@ -6,13 +6,12 @@ from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
 
 
-def version(remote: Remote, *, short: bool, own: bool = True) -> Exit:
-    """Print both versions; 1 where the daemon's cannot be had. `own`: this command's too."""
+def version(remote: Remote, *, short: bool) -> Exit:
+    """Print both versions; 1 where the daemon's cannot be had."""
     if short:
         remote.print(__version__)
         return Exit.SUCCEEDED
-    if own:
-        remote.print(f"tiphys: {__version__}")
+    remote.print(f"tiphys: {__version__}")
     try:
         found = remote.client.value("/version")
     except (Said, Unreachable) as error:

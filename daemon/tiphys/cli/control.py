@@ -331,13 +331,12 @@ def node_set(daemon: "Remote", *, name: str, parameters: tuple[str, ...], phase:
 
 @click.command()
 @click.option("--short", is_flag=True, help="Only this command's own number.")
-@click.option("--daemon-only", is_flag=True, hidden=True)
 @asking
-def version(daemon: "Remote", *, short: bool, daemon_only: bool) -> Exit:
+def version(daemon: "Remote", *, short: bool) -> Exit:
     """Show the versions of this command and of the daemon."""
     from tiphys.cli import about
 
-    return about.version(daemon, short=short, own=not daemon_only)
+    return about.version(daemon, short=short)
 
 
 @click.command()

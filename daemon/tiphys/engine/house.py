@@ -29,6 +29,7 @@ from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definab
 from tiphys.scheduler.reasons import CronExplanation, Explanation, Room, RunExplanation, Told
 from tiphys.scheduler.records import Manifest, Node, Run, Settled
 from tiphys.scheduler.state import RunState
+from tiphys.secrets import Secrets
 from tiphys.spec import names
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.templates import Arguments
@@ -76,8 +77,9 @@ class House(Operations):
         *,
         defaults: Workflow | None = None,
         repositories: Mapping[str, object] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
-        super().__init__(engine, chosen, namespace, folders, notices, defaults=defaults, repositories=repositories)
+        super().__init__(engine, chosen, namespace, folders, notices, defaults=defaults, repositories=repositories, secrets=secrets)
         self._promised: set[tuple[str, str]] = set()
         self._taking: dict[str, anyio.Event] = {}
 

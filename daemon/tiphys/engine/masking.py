@@ -20,8 +20,8 @@ NAMED = "Secret"
 
 def references(manifest: Manifest) -> set[tuple[str, str]]:
     """The Secrets that a run's manifests name: name, and key ("": all of its keys)."""
-    documents = [manifest.workflow.spec, *(one.spec for one in (*manifest.templates, *manifest.cluster_templates))]
-    return {found for document in documents for found in _named(msgspec.to_builtins(document)) if "{{" not in "".join(found)}
+    specs = [manifest.workflow.spec, *(one.spec for one in manifest.templates), *(one.spec for one in manifest.cluster_templates)]
+    return {found for spec in specs for found in _named(msgspec.to_builtins(spec)) if "{{" not in "".join(found)}
 
 
 def _named(value: object) -> Iterator[tuple[str, str]]:

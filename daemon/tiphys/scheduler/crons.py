@@ -39,7 +39,8 @@ def ticked(state: State, event: Ticked) -> Decision | Refusal:
         return Refusal(reason=f'cron workflow "{event.name}" not found in namespace {event.namespace}')
     status = shared.registry.crons.get(f"{event.namespace}/{event.name}") or Cron(namespace=event.namespace, name=event.name)
     tick = Tick(namespace=event.namespace, name=event.name, scheduled_at=event.scheduled_at, at=event.at, manual=event.manual)
-    if tick.key in shared.registry.ticks.get(status.key, {}):
+    before = shared.registry.ticks.get(status.key, {}).get(tick.key)
+    if before is not None and (event.missed or not before.missed):
         return Refusal(reason=f"{event.name} has ticked at {event.scheduled_at.isoformat()} already")
     skipped = event.missed
     if not skipped and not event.manual:
@@ -57,7 +58,7 @@ def ticked(state: State, event: Ticked) -> Decision | Refusal:
             status, follows = _started(shared, cron, status, event)
     if not event.manual and (status.last_scheduled_at is None or status.last_scheduled_at < event.scheduled_at):
         status = structs.replace(status, last_scheduled_at=event.scheduled_at, last_used=schedules(cron))
-    tick = structs.replace(tick, skipped=skipped)
+    tick = structs.replace(tick, skipped=skipped, missed=bool(event.missed))
     changes: list[Change] = [decision.ItemPut(item=status), decision.ItemPut(item=tick)]
     known = shared.registry.ticks_of(status.key)
     changes += [decision.ItemRemoved(kind="Tick", key=old.key) for old in known[: max(0, len(known) + 1 - MOST_TICKS)]]

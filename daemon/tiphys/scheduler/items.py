@@ -51,7 +51,10 @@ class Cron(Record, frozen=True, kw_only=True, tag=True):
 
 
 class Tick(Record, frozen=True, kw_only=True, tag=True):
-    """A moment of a schedule, and what became of it: the workflow `uid` was started, or it was `skipped` for a reason."""
+    """A moment of a schedule, and what became of it: the workflow `uid` was started, or it was `skipped` for a reason.
+
+    `missed`: skipped since nobody was there; where the clock shows that moment again, it may start after all.
+    """
 
     namespace: str
     name: str
@@ -60,6 +63,7 @@ class Tick(Record, frozen=True, kw_only=True, tag=True):
     uid: str = ""
     workflow: str = ""
     skipped: str = ""
+    missed: bool = False
     manual: bool = False
 
     @property

@@ -29,7 +29,7 @@ CATCH_UP = "workflows.tiphys.dev/catch-up"
 MOST_SECONDS = 15.0
 LATE = timedelta(seconds=60)
 """A tick that is noticed later than this was missed: the machine slept, or the clock was set."""
-MOST_MISSED = 20
+MOST_MISSED = 100
 MOST_MADE_UP = 100
 
 log = structlog.get_logger()
