@@ -106,10 +106,10 @@ def cpu(pid: int) -> float:
     return total / 1e9
 
 
-def memory(pid: int) -> int:
-    """Bytes of a process' own memory, and its share of what it has in common with others."""
+def memory(pid: int, kind: str = "Rss") -> int:
+    """Bytes of a process' memory: resident, or of one `kind` of the kernel's (Anonymous: what it has allocated itself)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024
     raise AssertionError
 
@@ -123,6 +123,7 @@ def daemon(*, isolation: str = "none", parallelism: int = 8, synchronous: str = 
             "daemon": {"log_level": "warning"},
             "journal": {"synchronous": synchronous},
             "process": {"isolation": isolation, "parallelism": parallelism},
+            "drop": {"sweep_seconds": 5.0, "settle_seconds": 0.5},
             **settings,
         }
         try:

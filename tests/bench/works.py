@@ -226,7 +226,7 @@ def recover(bench: Bench) -> None:
                     subject.wait_until_ready(daemon)
                     time.sleep(0.5)
                     ours = subject.Subject(daemon=daemon)
-                    held_.add((subject.memory(ours.pid) - empty) / nodes / 1000)
+                    held_.add((subject.memory(ours.pid, "Anonymous") - empty) / nodes / 1000)
                     if number == 0:
                         ours.ask("GET", "/api/v1/version")
                     began = time.perf_counter()
@@ -242,7 +242,7 @@ def idle_memory() -> int:
     """Bytes of a daemon that has nothing to do."""
     with subject.daemon() as ours:
         time.sleep(0.5)
-        return subject.memory(ours.pid)
+        return subject.memory(ours.pid, "Anonymous")
 
 
 def scale(bench: Bench) -> None:
