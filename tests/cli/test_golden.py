@@ -105,6 +105,7 @@ CASES = (
     Case("submit", "submit hello.yaml --wait -o name"),
     Case("get", "get hello"),
     Case("get short", "get hello -o short"),
+    Case("get chosen", "get hello --status Succeeded --node-field-selector templateName=say,displayName!=part -o short"),
     Case("get plain", "get @latest --no-utf8"),
     Case("logs", "logs hello"),
     Case("wait", "wait hello"),

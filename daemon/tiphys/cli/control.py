@@ -137,7 +137,9 @@ def choosing(command: Command) -> Command:
         click.option("--older", default="", metavar="AGE", help="Only those that ended longer ago, as 10m, 3h, 2d."),
         SELECTOR,
         click.option("--field-selector", default="", metavar="SELECTOR", help="Only those with these fields, as metadata.name=x."),
-        click.option("--chunk-size", type=click.IntRange(0), default=0, metavar="N", help="Ask for so many at a time."),
+        click.option(
+            "--chunk-size", "--query-chunk-size", type=click.IntRange(0), default=0, metavar="N", help="Ask for so many at a time."
+        ),
     )
     return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
@@ -155,15 +157,23 @@ def list_(daemon: "Remote", *, no_headers: bool, **typed: Any) -> Exit:
     return listing.main(daemon, listing.Wish(headers=not no_headers, **typed))
 
 
+def rows(command: Command) -> Command:
+    """Which nodes of a tree are shown."""
+    status = click.option("--status", default="", metavar="PHASE,...", help="Of the tree only nodes in these phases.")
+    selector = click.option("--node-field-selector", default="", metavar="SELECTOR", help="Of the tree only these, as displayName=build.")
+    return status(selector(command))
+
+
 @click.command()
 @NAMES
+@rows
 @output("json", "yaml", "name", "wide", "short")
 @asking
-def get(daemon: "Remote", *, names: tuple[str, ...], output: str) -> Exit:
+def get(daemon: "Remote", *, names: tuple[str, ...], output: str, **typed: Any) -> Exit:
     """Show workflows: what they are, and the tree of their nodes."""
     from tiphys.cli import showing
 
-    return showing.main(daemon, names, output)
+    return showing.main(daemon, names, output, **typed)
 
 
 @click.command()
@@ -198,12 +208,13 @@ def wait(daemon: "Remote", *, names: tuple[str, ...], ignore_not_found: bool) ->
 
 @click.command()
 @NAME
+@rows
 @asking
-def watch(daemon: "Remote", *, name: str) -> Exit:
+def watch(daemon: "Remote", *, name: str, **typed: Any) -> Exit:
     """Watch a workflow until it has ended; the exit code is 0 only if it succeeded."""
     from tiphys.cli import spectating
 
-    return spectating.main(daemon, name)
+    return spectating.main(daemon, name, **typed)
 
 
 @click.command()

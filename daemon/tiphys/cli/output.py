@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from tiphys.cli import header, tree
+from tiphys.cli import choosing, header, tree
 from tiphys.spec.workflows import Workflow
 
 FORMS = ("json", "yaml", "name", "wide")
@@ -26,10 +26,12 @@ def result(workflows: Sequence[Workflow], form: str, now: datetime, *, utf8: boo
             return "\n\n".join("\n".join(line.text for line in whole(workflow, now, form=form, utf8=utf8)) for workflow in workflows)
 
 
-def whole(workflow: Workflow, now: datetime, *, form: str = "", utf8: bool = True) -> list[tree.Line]:
-    """Header, an empty line and the tree, as Argo's `get` prints them; of the form `short` the tree alone."""
+def whole(workflow: Workflow, now: datetime, *, form: str = "", utf8: bool = True, keep: choosing.Choice | None = None) -> list[tree.Line]:
+    """Header, an empty line and the tree, as Argo's `get` prints them; of the form `short` the tree alone. `keep`: which nodes' rows."""
     head = [] if form == "short" else [tree.Line(text=text) for text in header.lines(workflow, now, utf8=utf8)]
     drawn = tree.rows(workflow.metadata.name, (workflow.status.nodes if workflow.status else None) or {})
+    if keep is not None:
+        drawn = [row for row in drawn if row.node is None or keep(row.node)]
     if not drawn:
         return head
     return [*head, *([tree.Line(text="")] if head else []), *tree.lines(workflow.metadata.name, drawn, now, form=form, utf8=utf8)]

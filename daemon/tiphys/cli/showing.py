@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 
-from tiphys.cli import output
+from tiphys.cli import choosing, output
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
 from tiphys.spec.workflows import Workflow
 
 
-def main(remote: Remote, names: Sequence[str], form: str) -> Exit:
-    """Print the workflows."""
+def main(remote: Remote, names: Sequence[str], form: str, *, status: str = "", node_field_selector: str = "") -> Exit:
+    """Print the workflows; of their trees the rows that are wanted."""
+    keep = choosing.rows(status, node_field_selector)
     found = [remote.workflow(remote.name(name)) for name in names]
-    show(remote, found, form)
+    show(remote, found, form, keep)
     return Exit.SUCCEEDED
 
 
-def show(remote: Remote, found: Sequence[Workflow], form: str) -> None:
+def show(remote: Remote, found: Sequence[Workflow], form: str, keep: choosing.Choice | None = None) -> None:
     """Workflows on standard output, as `-o` asks for them."""
     if form in {"json", "yaml", "name"}:
         remote.print(output.result(found, form, remote.now, utf8=remote.utf8))
@@ -23,4 +24,4 @@ def show(remote: Remote, found: Sequence[Workflow], form: str) -> None:
     for index, workflow in enumerate(found):
         if index:
             remote.print("")
-        remote.out.write(output.whole(workflow, remote.now, form=form, utf8=remote.utf8))
+        remote.out.write(output.whole(workflow, remote.now, form=form, utf8=remote.utf8, keep=keep))

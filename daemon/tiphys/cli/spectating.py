@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from tiphys.cli import showing, views, waiting
+from tiphys.cli import choosing, showing, views, waiting
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
 from tiphys.errors import TiphysError
@@ -11,12 +11,13 @@ from tiphys.spec.status import Phase
 from tiphys.spec.workflows import Workflow
 
 
-def main(remote: Remote, given: str) -> Exit:
-    """Watch a workflow to its end and show it once more; 1 where it did not succeed."""
+def main(remote: Remote, given: str, *, status: str = "", node_field_selector: str = "") -> Exit:
+    """Watch a workflow to its end and show it once more, the rows that are wanted; 1 where it did not succeed."""
+    keep = choosing.rows(status, node_field_selector)
     name = remote.name(given)
     states = waiting.followed(remote, name)
     last = _drawn(remote, states) if sys.stdout.isatty() else _told(remote, states)
-    showing.show(remote, [last], "")
+    showing.show(remote, [last], "", keep)
     return Exit.SUCCEEDED if last.status is not None and last.status.phase is Phase.SUCCEEDED else Exit.FAILED
 
 
