@@ -1,5 +1,6 @@
 """The commands of what is in force (cron workflows, templates) and of the archive. What a command needs is imported when it runs."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,4 +285,64 @@ def archive_label_values(daemon: "Remote", *, key: str, everywhere: bool) -> Exi
     return archived.label_values(daemon, key, everywhere=everywhere)
 
 
-COMMANDS = (archive, cron, template, cluster_template)
+@click.group()
+def sync() -> None:
+    """Limits of semaphores."""
+
+
+def limited(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which limit."""
+    options = (
+        click.argument("key", metavar="KEY"),
+        click.option("--type", "kind", type=click.Choice(("configmap", "database")), default="configmap", help="Where it is kept."),
+        click.option("--cm-name", "config_map", default="", metavar="NAME", help="The ConfigMap that holds it."),
+    )
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+LIMIT = click.option("--limit", type=click.IntRange(0, 2**31 - 1), required=True, metavar="N", help="How many may hold it at once.")
+
+
+@sync.command("create")
+@limited
+@LIMIT
+@asking
+def sync_create(daemon: "Remote", *, limit: int, **typed: Any) -> Exit:
+    """Set a limit that there was not."""
+    from tiphys.cli import syncing
+
+    return syncing.keep(daemon, "create", syncing.Which(**typed), limit)
+
+
+@sync.command("update")
+@limited
+@LIMIT
+@asking
+def sync_update(daemon: "Remote", *, limit: int, **typed: Any) -> Exit:
+    """Change a limit; whoever waits looks again at once."""
+    from tiphys.cli import syncing
+
+    return syncing.keep(daemon, "update", syncing.Which(**typed), limit)
+
+
+@sync.command("get")
+@limited
+@asking
+def sync_get(daemon: "Remote", **typed: Any) -> Exit:
+    """Show a limit."""
+    from tiphys.cli import syncing
+
+    return syncing.got(daemon, syncing.Which(**typed))
+
+
+@sync.command("delete")
+@limited
+@asking
+def sync_delete(daemon: "Remote", **typed: Any) -> Exit:
+    """Take a limit away."""
+    from tiphys.cli import syncing
+
+    return syncing.delete(daemon, syncing.Which(**typed))
+
+
+COMMANDS = (archive, cron, template, cluster_template, sync)
