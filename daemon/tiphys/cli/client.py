@@ -13,6 +13,7 @@ from tiphys.errors import TiphysError
 
 ANSWER_SECONDS = 120.0
 API = "/api/v1"
+HUNG_UP = "hung up: it may be restarting; try again"
 T = TypeVar("T")
 
 
@@ -65,6 +66,8 @@ class Client:
         try:
             answer = self._sent(connection, "GET", path, query)
             while line := self._reading(answer.readline):
+                if not line.endswith(b"\n"):
+                    raise Unreachable(f"the daemon at {self.way} {HUNG_UP}")
                 if line.strip():
                     yield line
         finally:
@@ -125,7 +128,7 @@ class Client:
         except ConnectionRefusedError as error:
             raise Unreachable(self.way.trouble(error)) from error
         except (ConnectionError, http.client.HTTPException) as error:
-            raise Unreachable(f"the daemon at {self.way} hung up: it may be restarting; try again") from error
+            raise Unreachable(f"the daemon at {self.way} {HUNG_UP}") from error
         except OSError as error:
             raise Unreachable(self.way.trouble(error)) from error
 

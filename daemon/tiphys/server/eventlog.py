@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from tiphys.scheduler.reasons import Told
-from tiphys.server import context, streams, workflows
+from tiphys.server import context, framing, streams, workflows
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.server.streams import Stream
@@ -49,7 +49,7 @@ class Log:
         if key not in self._frames:
             if len(self._frames) >= FRAMES:
                 del self._frames[next(iter(self._frames))]
-            self._frames[key] = streams.framed(self.lines[start:stop], events=events)
+            self._frames[key] = framing.framed(self.lines[start:stop], events=events)
         return self._frames[key]
 
     async def read(self, change: int, *, at_once: bool) -> None:

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from tiphys.engine.house import House, NotThere
 from tiphys.engine.watching import Change
 from tiphys.scheduler.records import Node, Run
-from tiphys.server import pictures
+from tiphys.server import framing, pictures
 
 SWEEP_SECONDS = 0.2
 SHARE = 20
@@ -31,6 +31,9 @@ NODE_SECONDS = 1.5e-5
 
 MOST_BYTES = 64 << 20
 """Of pictures of finished runs."""
+
+MOST_EVENTS = 20
+"""That were told last, as they were sent."""
 
 MOST_GONE = 10_000
 """Deleted runs that are remembered for those who have not heard of it yet."""
@@ -52,6 +55,7 @@ class Hub:
         self._drawn: dict[tuple[str, str], tuple[int, Run | None, bytes]] = {}
         self._drawing: dict[tuple[str, str], anyio.Lock] = {}
         self._ended: dict[tuple[str, str], int] = {}
+        self._events: dict[tuple[str, str, str, bool], tuple[bytes, bytes]] = {}
         self._looks: dict[str, list[Node]] = {}
         self._cost = 0.0
         self._stirred = False
@@ -87,7 +91,17 @@ class Hub:
                     await self._unwanted.wait()
                     group.cancel_scope.cancel()
             self._unfinished.clear()
-            for kept in (self._rows, self._followed, self._numbers, self._gone, self._drawn, self._drawing, self._ended, self._looks):
+            for kept in (
+                self._rows,
+                self._followed,
+                self._numbers,
+                self._gone,
+                self._drawn,
+                self._drawing,
+                self._ended,
+                self._looks,
+                self._events,
+            ):
                 kept.clear()
             if self._watchers:
                 self._sweep()
@@ -116,6 +130,17 @@ class Hub:
                 drawn = self._drawn[key] = (number, row, await pictures.one(self._house, uid, wanted))
                 self._forget_ended(key)
             return drawn[2]
+
+    async def event(self, kind: str, uid: str, wanted: str, *, events: bool) -> bytes:
+        """The event that a watch tells of the run's picture, as it is sent; made once for all who are told the same. Raises NotThere."""
+        picture = await self.picture(uid, wanted)
+        key = (kind, uid, wanted, events)
+        if (made := self._events.get(key)) is None or made[0] is not picture:
+            if len(self._events) >= MOST_EVENTS:
+                del self._events[next(iter(self._events))]
+            text = b'{"type":"' + kind.encode() + b'","object":' + picture + b"}"
+            made = self._events[key] = (picture, framing.framed([text], events=events))
+        return made[1]
 
     def _forget_ended(self, key: tuple[str, str]) -> None:
         """Pictures of finished runs are kept for those who watch beside the first, as many as there is room for."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
-from tiphys.server import context, fetching, past, queries, reels, streams, workflows
+from tiphys.server import context, fetching, framing, past, queries, reels, streams, workflows
 from tiphys.server.problems import Problem
 from tiphys.server.reels import PRINTING, Line, Piece, Reel, Span, entries, pod_name, whole_lines
 from tiphys.server.streams import Stream
@@ -262,7 +262,7 @@ class Follower:
     async def _go_on(self) -> None:
         """Tell some of what there is."""
         if 0 < self._next < self._reel.first:
-            raise Problem(503, "the output came faster than it was read; ask again")
+            raise self._stream.cut()  # so far behind that nobody knows what it has
         lost, at = self._reel.lost(self._next)
         if self._next < at:
             self._next = at
@@ -296,7 +296,7 @@ class Follower:
             if self._is_meant(piece.node_id):
                 chosen += entries(await self._first(piece.node_id), piece.pod)
                 chosen += entries(self._fresh(piece.node_id, piece.lines), piece.pod)
-        return streams.framed(chosen, events=self._stream.events)
+        return framing.framed(chosen, events=self._stream.events)
 
     async def _come_late(self) -> None:
         """Of what has come to be meant only after it had printed something: all of it."""

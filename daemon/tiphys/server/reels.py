@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
-from tiphys.server import context, fetching, problems, streams
+from tiphys.server import context, fetching, framing, problems
 from tiphys.server.context import Context
 from tiphys.spec import names
 from tiphys.spec.status import NodeType, Phase
@@ -118,7 +118,7 @@ class Spool:
         """All of it as it is sent, made once for everybody."""
         if events not in self._frames:
             assert self.pieces is not None
-            self._frames[events] = streams.framed(
+            self._frames[events] = framing.framed(
                 (entry for piece in self.pieces for entry in entries(piece.lines, piece.pod)), events=events
             )
         return self._frames[events]

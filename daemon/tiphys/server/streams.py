@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from tiphys.errors import TiphysError
-from tiphys.server import context, problems
+from tiphys.server import context, framing, problems
 
 EVENTS = "text/event-stream"
 QUIET_SECONDS = 15.0
@@ -53,7 +53,7 @@ class Stream:
 
     async def send(self, results: Iterable[bytes]) -> None:
         """Send results (JSON texts). Raises HungUp."""
-        await self.write(framed(results, events=self._events))
+        await self.write(framing.framed(results, events=self._events))
 
     async def write(self, data: bytes) -> None:
         """Send results that are `framed` already. Raises HungUp."""
@@ -69,7 +69,13 @@ class Stream:
             "http_status": STATUSES.get(problem.status, ""),
             "details": [],
         }
-        await self._write(_frame(msgspec.json.encode({"error": error}), events=self._events))
+        await self._write(framing.frame(msgspec.json.encode({"error": error}), events=self._events))
+
+    def cut(self) -> HungUp:
+        """To be raised: end it so that whoever reads does not take this for its end. A client that can go on from there asks again."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return HungUp()
 
     async def look(self) -> None:
         """Between waits: go on only while somebody listens. Raises HungUp."""
@@ -88,19 +94,8 @@ class Stream:
             except ConnectionError as error:
                 raise HungUp from error
         if patience.cancelled_caught:  # nothing was read for long: what waits to be sent must not stay in memory
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise HungUp
+            raise self.cut()
         self._spoke = anyio.current_time()
-
-
-def framed(results: Iterable[bytes], *, events: bool) -> bytes:
-    """Results as they are sent."""
-    return b"".join([_frame(b'{"result":' + result + b"}", events=events) for result in results])
-
-
-def _frame(text: bytes, *, events: bool) -> bytes:
-    return b"data: " + text + b"\n\n" if events else text + b"\n"
 
 
 def _make_room(request: web.Request) -> None:

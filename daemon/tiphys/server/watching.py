@@ -1,6 +1,5 @@
 """The watch of workflows: who watches is told of each change, at most five times a second, and always of the last."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 import anyio
@@ -9,7 +8,7 @@ from aiohttp import web
 
 from tiphys.engine.house import NotThere
 from tiphys.scheduler.records import Run
-from tiphys.server import context, queries, streams
+from tiphys.server import context, framing, queries, streams
 from tiphys.server.hub import Hub
 from tiphys.server.queries import Query
 from tiphys.server.streams import Stream
@@ -61,7 +60,8 @@ class Watcher:
             uids = list(self._hub.since(self._seen))
             self._seen = self._hub.number
             for start in range(0, len(uids), AT_ONCE):
-                await stream.send([event for uid in reversed(uids[start : start + AT_ONCE]) for event in await self._events(uid)])
+                told = [await self._event(uid, events=stream.events) for uid in reversed(uids[start : start + AT_ONCE])]
+                await stream.write(b"".join(told) if len(told) > 1 else told[0])
             again_at = anyio.current_time() + PAUSE_SECONDS
             await stream.look()
             with anyio.move_on_after(streams.LOOK_SECONDS):
@@ -69,30 +69,28 @@ class Watcher:
             if uids and (left := again_at - anyio.current_time()) > 0:
                 await anyio.sleep(left)
 
-    async def _events(self, uid: str) -> Iterable[bytes]:
+    async def _event(self, uid: str, *, events: bool) -> bytes:
+        """What is to be told of a run, as it is sent; it may be nothing."""
         row, there = self._hub.row(uid)
         if row is None:
-            return ()
+            return b""
         if not there or not self._query.matches(row):
             if uid not in self._shown:
-                return ()
+                return b""
             self._shown.discard(uid)
-            return [_event("DELETED", msgspec.json.encode(_remains(row)))]
+            deleted = b'{"type":"DELETED","object":' + msgspec.json.encode(_remains(row)) + b"}"
+            return framing.framed([deleted], events=events)
         if self._known is not None and uid not in self._shown and row.created_at <= self._known:
             self._shown.add(uid)  # who asks saw it in a list, whose number this is
             if row.phase.completed and row.finished_at is not None and row.finished_at <= self._known:
-                return ()
-        try:
-            picture = await self._hub.picture(uid, self._wanted)
-        except NotThere:
-            return ()  # the next sweep says so
+                return b""
         kind = "MODIFIED" if uid in self._shown else "ADDED"
+        try:
+            made = await self._hub.event(kind, uid, self._wanted, events=events)
+        except NotThere:
+            return b""  # the next sweep says so
         self._shown.add(uid)
-        return [_event(kind, picture)]
-
-
-def _event(kind: str, picture: bytes) -> bytes:
-    return b'{"type":"' + kind.encode() + b'","object":' + picture + b"}"
+        return made
 
 
 def _remains(row: Run) -> dict[str, object]:
