@@ -6,7 +6,7 @@ nobody watches, nothing is done.
 
 import operator
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,13 +21,13 @@ SHARE = 20
 """One part of the time for looking at all runs, this many for everything else."""
 
 REST, LONGEST_SECONDS = 50, 2.0
-"""After a round there is none for so many times as long as it took to tell everybody, but not for longer than that;"""
+"""Before a round, and after it, there is none for so many times as long as it takes to tell everybody, but not for longer than that;"""
 
 LEAST_REST = 10
 """and in any case for so many times as long."""
 
-NODE_SECONDS = 1.5e-5
-"""About what it costs to draw a node."""
+NODE_SECONDS, TOLD_SECONDS = 1.5e-5, 4e-7
+"""About what it costs to draw a node, and to show it to somebody."""
 
 MOST_BYTES = 64 << 20
 """Of pictures of finished runs."""
@@ -58,7 +58,10 @@ class Hub:
         self._events: dict[tuple[str, str, str, bool], tuple[bytes, bytes]] = {}
         self._looks: dict[str, list[Node]] = {}
         self._cost = 0.0
-        self._stirred = False
+        self._due: dict[str, float] = {}
+        self._stirred_at: float | None = None
+        self._told_at = 0.0
+        self._ended_one = False
         self._listeners: dict[int, Callable[[Run, Change | None], None]] = {}
         self.number = 0
         """Of the last change there was."""
@@ -167,11 +170,17 @@ class Hub:
         self.number += 1
         self._numbers.pop(uid, None)
         self._numbers[uid] = self.number
-        self._stirred = True
+        if uid in self._unfinished:
+            with suppress(NotThere):
+                self._due[uid] = len(self._house.nodes(uid)) * (NODE_SECONDS + self._watchers * TOLD_SECONDS)
+        else:
+            self._ended_one = True
+        self.stir()
 
     def stir(self) -> None:
         """There is something new: the next round is for it."""
-        self._stirred = True
+        if self._stirred_at is None:
+            self._stirred_at = anyio.current_time()
 
     def charge(self, seconds: float) -> None:
         """So much it cost to tell somebody."""
@@ -187,22 +196,20 @@ class Hub:
                     self._followed[uid] = anyio.CancelScope()
                     group.start_soon(self._follow, uid)
             took = anyio.current_time() - began
-            if self._stirred:
+            if self._stirred_at is not None and self._is_time(began):
                 await self._house.committed()
-                self._stirred, self._cost = False, 0.0
+                self._told_at, self._stirred_at, self._cost, self._ended_one = anyio.current_time(), None, 0.0, False
+                self._due.clear()
                 self.changed.set()
                 self.changed = anyio.Event()
             await anyio.sleep(max(SWEEP_SECONDS, SHARE * took))
-            await self._rest(began)
 
-    async def _rest(self, began: float) -> None:
-        """Wait until a round that began then has been told and paid for."""
-        while True:
-            rest = max(min(LONGEST_SECONDS, REST * self._cost), LEAST_REST * self._cost)
-            left = began + rest - anyio.current_time()
-            if left <= 0:
-                return
-            await anyio.sleep(left)
+    def _is_time(self, now: float) -> bool:
+        """Whether the round before is paid for and this one has been saved up for; the end of a run is told sooner."""
+        if now < self._told_at + LEAST_REST * self._cost or self._stirred_at is None:
+            return False
+        due = min(LONGEST_SECONDS, REST * sum(self._due.values()))
+        return self._ended_one or now >= max(self._told_at + min(LONGEST_SECONDS, REST * self._cost), self._stirred_at + due)
 
     def _look(self) -> None:
         """Notice runs of which a node has changed: it is another one then."""
