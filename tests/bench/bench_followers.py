@@ -128,7 +128,7 @@ async def _followers(path: Path, name: str, count: int, told: multiprocessing.co
         while len(begun) < count:
             await anyio.sleep(0.02)
         told.send("begun")
-        while len(seen.logs) + len(seen.events) + len(seen.last) < count:  # noqa: ASYNC110 (as above)
+        while len(seen.logs) + len(seen.events) + len(seen.last) < count:
             await anyio.sleep(0.02)
         told.send("ended")
         await anyio.to_thread.run_sync(told.recv)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.bench import measured, peers, subject, works
 
-BESIDES = ("bench_journal", "bench_fan_out", "bench_drop")
+BESIDES = ("bench_journal", "bench_fan_out", "bench_drop", "bench_followers")
 """Benches that print figures of their own, without a target."""
 
 

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.daemon.running import TOP, until
 
-LINES = 40
+LINES = 80
 TALK = """
 apiVersion: argoproj.io/v1alpha1
 kind: Workflow
@@ -59,13 +60,21 @@ def followers(tiphysd, **commands):
             process.communicate()
 
 
+def connections(tiphysd) -> int:
+    """How many are connected to the daemon's socket."""
+    lines = [line.split() for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]]
+    return sum(line[5] == "03" and line[7:] == [str(tiphysd.socket)] for line in lines)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 3])
 def test_who_follows_over_restarts_sees_everything_once_and_ends_right(tiphysd, code):
     tiphysd.start().drop("talk.yaml", TALK % {"lines": LINES, "code": code})
     until(lambda: tiphysd.run("talk"), "the run")
     with followers(tiphysd, **COMMANDS) as started:
-        for seconds in (1.5, 1.0):
-            time.sleep(seconds)
+        for _ in range(2):
+            until(lambda: connections(tiphysd) == len(COMMANDS), "all of them connected")
+            time.sleep(0.7)  # each has asked whether the workflow is there, and follows now
             assert tiphysd.end(signal.SIGKILL) == -signal.SIGKILL
             time.sleep(0.3)
             tiphysd.start()
