@@ -15,7 +15,7 @@ from tiphys.spec.templates import Outputs
 from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, CronWorkflow, WorkflowTemplate
 
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
-MOST_TICKS = 100
+MOST_TICKS = 500
 """How many ticks of one cron workflow are remembered."""
 
 
