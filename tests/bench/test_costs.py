@@ -102,7 +102,7 @@ def test_an_end_costs_the_same_in_a_workflow_of_any_size() -> None:
 
 def test_expanding_a_loop_calls_no_more_functions_for_each_node_than_it_did() -> None:
     submitted(10)
-    assert (calls(lambda: submitted(1100)) - calls(lambda: submitted(100))) / 1000 < 235
+    assert (calls(lambda: submitted(1100)) - calls(lambda: submitted(100))) / 1000 < 215
 
 
 def test_an_end_changes_one_row() -> None:

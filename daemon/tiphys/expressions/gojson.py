@@ -89,7 +89,9 @@ def item_fields(value: Mapping[str, object]) -> dict[str, str]:
 
 def item_name(value: object) -> str:
     """The part of a loop child's name that comes from its item: `k:v,k2:v2` for maps, `[a b]` for lists; parentheses are dropped."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        text = _unquoted(_text(value))
+    elif isinstance(value, Mapping):
         text = ",".join(sorted(f"{key}:{member}" for key, member in item_fields(value).items()))
     elif _is_list(value):
         text = "[" + " ".join(_unquoted(compact(member)) for member in _members(value)) + "]"

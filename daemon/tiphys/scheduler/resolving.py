@@ -199,6 +199,7 @@ def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON],
     lenient = bool(condition) and "{{" not in condition and not conditions.evaluate(condition)
     text, absent = _without_absent(task, scope)
     once = tags.compile(text.render(scope, Unresolved.WAIT if not lenient else Unresolved.KEEP, chance))
+    same = _resolved.decode(once.render(scope, Unresolved.FAIL, chance)) if once.plain else None
     varies = "{{" in condition
     inline = tags.compile(task.inline) if task.inline else None
     for index, item in enumerate(items):
@@ -207,18 +208,23 @@ def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON],
             variables |= {f"item.{key}": value for key, value in gojson.item_fields(item).items()}
         inner = ChainScope(FlatScope(variables), scope)
         name = f"{task.name}({index}:{gojson.item_name(item)})"
-        call = structs.replace(base, name=name, task=name)
         if lenient:
-            yield _named(structs.replace(call, skipped=_when_false(condition)), task, inner, chance)
+            yield _named(structs.replace(base, name=name, task=name, skipped=_when_false(condition)), task, inner, chance)
             continue
         if varies:
             rendered = tags.render_plain(condition, inner, Unresolved.FAIL, chance)
             if not conditions.evaluate(rendered):
-                yield _named(structs.replace(call, skipped=_when_false(rendered)), task, inner, chance)
+                yield _named(structs.replace(base, name=name, task=name, skipped=_when_false(rendered)), task, inner, chance)
                 continue
-        resolved = _resolved.decode(once.render(inner, Unresolved.FAIL, chance))
+        resolved = same if same is not None else _resolved.decode(once.render(inner, Unresolved.FAIL, chance))
         call = structs.replace(
-            call, template=resolved.template, reference=resolved.template_ref, arguments=resolved.arguments, absent=absent
+            base,
+            name=name,
+            task=name,
+            template=resolved.template,
+            reference=resolved.template_ref,
+            arguments=resolved.arguments,
+            absent=absent,
         )
         if inline is not None:
             call = structs.replace(call, inline=inline.render(inner, Unresolved.KEEP, chance))
