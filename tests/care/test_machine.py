@@ -1,5 +1,6 @@
 """Directories, sockets, clock, units and settings that are not as a daemon needs them are named, each with its cure."""
 
+import codecs
 import os
 import socket
 import stat
@@ -253,8 +254,10 @@ def test_a_look_that_is_not_allowed_says_so_and_the_others_go_on(state, tmp_path
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     settings = Settings(drop=DropSettings(directory=str(closed / "drop")))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *(above for above in tmp_path.parents if above.name.startswith(("pytest-", "popen-")))):
         folder.chmod(folder.stat().st_mode | 0o011)
+    checking.check(Configuration(settings=settings, file=None), state, state / "api.sock", {})  # what it needs is imported by root
+    codecs.lookup("ascii")
     os.seteuid(65534)
     try:
         found = checking.check(Configuration(settings=settings, file=None), state, state / "api.sock", {})

@@ -134,9 +134,9 @@ def test_steps_with_items_conditions_parameters_and_retries(service):
             name="say",
             image="busybox",
             command=["sh", "-c"],
-            args=["echo hello {{inputs.parameters.who}} >out; cat out"],
+            args=["echo hello {{inputs.parameters.who}} >/tmp/tiphys-hera-said; cat /tmp/tiphys-hera-said"],
             inputs=[Parameter(name="who")],
-            outputs=[Parameter(name="said", value_from=ValueFrom(path="out", default="nothing"))],
+            outputs=[Parameter(name="said", value_from=ValueFrom(path="/tmp/tiphys-hera-said", default="nothing"))],
             retry_strategy=RetryStrategy(limit=2),
         )
         with Steps(name="main") as steps:

@@ -32,6 +32,8 @@ def bwrap_works() -> bool:
 
 
 in_ci = os.environ.get("CI") == "true"
+UID = f"uid-{os.getpid()}"
+"""Steps are found by their order's id on the whole host: tests that run side by side have different ones."""
 needs_bwrap = pytest.mark.skipif(not in_ci and not bwrap_works(), reason="bubblewrap does not work here")
 needs_root = pytest.mark.skipif(not in_ci and os.geteuid() != 0, reason="needs root")
 everywhere = pytest.mark.parametrize("isolation", [pytest.param("full", marks=needs_bwrap), "none"])
@@ -45,8 +47,8 @@ def order(*command: str, source: str | None = None, id: str = "", wanted: work.W
     container = Container(**{"image": "alpine:3.20", "command": command, **fields})
     return WorkOrder(
         **{
-            "id": id or f"uid-1/{node}/0",
-            "workflow": work.WorkflowIdentity(uid="uid-1", name="wf", namespace="default", labels={"team": "a"}),
+            "id": id or f"{UID}/{node}/0",
+            "workflow": work.WorkflowIdentity(uid=UID, name="wf", namespace="default", labels={"team": "a"}),
             "node_id": node,
             "node_name": "wf.step",
             "pod_name": f"wf-step-{node}",

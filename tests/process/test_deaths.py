@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.process.orders import everywhere, opened, processes, run, shell, unique_sleep, until
+from tests.process.orders import UID, everywhere, opened, processes, run, shell, unique_sleep, until
 from tiphys import launcher
 from tiphys.executors.process import connection, link
 from tiphys.spec import work
@@ -113,7 +113,7 @@ def mounts_below(root: Path) -> list[str]:
 
 def test_a_foreground_run_that_is_killed_leaves_nothing(tmp_path, isolation):
     seconds, other = unique_sleep(), unique_sleep()
-    with owner(tmp_path, isolation, "run", "uid-1/a/0", f"setsid sleep {other} & sleep {seconds}") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/a/0", f"setsid sleep {other} & sleep {seconds}") as process:
         assert process.stdout.readline() == "launched\n"
         assert until(lambda: processes(seconds) and processes(other))
         process.kill()
@@ -123,7 +123,7 @@ def test_a_foreground_run_that_is_killed_leaves_nothing(tmp_path, isolation):
 
 def test_a_foreground_run_whose_launcher_is_killed_leaves_nothing_and_says_interrupted(tmp_path, isolation):
     seconds, other = unique_sleep(), unique_sleep()
-    with owner(tmp_path, isolation, "run", "uid-1/a/0", f"setsid sleep {other} & sleep {seconds}") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/a/0", f"setsid sleep {other} & sleep {seconds}") as process:
         assert process.stdout.readline() == "launched\n"
         assert until(lambda: processes(seconds) and processes(other))
         kill([leaf(tmp_path)])
@@ -155,28 +155,28 @@ def test_after_its_launcher_was_killed_a_foreground_run_goes_on(tmp_path, isolat
 @pytest.mark.parametrize("everything", ["launcher and owner", "launcher, keeper and owner"])
 def test_when_owner_and_launcher_are_killed_the_next_run_goes_on_and_nothing_is_left(tmp_path, isolation, everything):
     seconds = unique_sleep()
-    with owner(tmp_path, isolation, "run", "uid-1/a/0", f"sleep {seconds}") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/a/0", f"sleep {seconds}") as process:
         assert process.stdout.readline() == "launched\n"
         assert until(lambda: processes(seconds))
         kill([*(launchers(tmp_path) if "keeper" in everything else [leaf(tmp_path)]), process.pid])
     if isolation == "full" or "keeper" not in everything:
         assert until(lambda: not processes(seconds))
-    with owner(tmp_path, isolation, "run", "uid-1/a/0", "true", "adopt") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/a/0", "true", "adopt") as process:
         assert process.stdout.readline() == "launched\n"
         assert json.loads(process.stdout.readline())["kind"] == "interrupted"
         assert not processes(seconds)
 
 
 def test_a_resumed_run_learns_the_true_end_of_what_had_ended(tmp_path, isolation):
-    with owner(tmp_path, isolation, "run", "uid-1/a/0", "echo said; exit 9") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/a/0", "echo said; exit 9") as process:
         process.stdout.readline()
         assert json.loads(process.stdout.readline())["exit_code"] == 9
-    with owner(tmp_path, isolation, "run", "uid-1/a/0", "true", "adopt") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/a/0", "true", "adopt") as process:
         assert process.stdout.readline() == "launched\n"
         again = json.loads(process.stdout.readline())
         assert (again["exit_code"], again["result"]) == (9, "said")
         assert json.loads(process.stdout.readline()) == "said\n"
-    with owner(tmp_path, isolation, "run", "uid-1/never/0", "true", "adopt") as process:
+    with owner(tmp_path, isolation, "run", f"{UID}/never/0", "true", "adopt") as process:
         assert process.stdout.readline() == "unknown\n"
 
 
@@ -185,9 +185,9 @@ def test_a_daemon_that_is_killed_finds_its_step_again_with_code_and_whole_log(tm
     gate.parent.mkdir()
     os.mkfifo(gate)
     script = f"echo before; read x < {gate}; echo after $x; exit 6"
-    with owner(tmp_path, isolation, "daemon", "uid-1/a/0", script) as process:
+    with owner(tmp_path, isolation, "daemon", f"{UID}/a/0", script) as process:
         assert process.stdout.readline() == "launched\n"
-    with owner(tmp_path, isolation, "daemon", "uid-1/a/0", script) as process:
+    with owner(tmp_path, isolation, "daemon", f"{UID}/a/0", script) as process:
         assert process.stdout.readline() == "launched\n"
         gate.write_text("go\n")
         outcome = json.loads(process.stdout.readline())
@@ -197,10 +197,10 @@ def test_a_daemon_that_is_killed_finds_its_step_again_with_code_and_whole_log(tm
 
 
 def test_a_step_that_ends_while_no_daemon_lives_keeps_its_end(tmp_path, isolation):
-    with owner(tmp_path, isolation, "daemon", "uid-1/a/0", "sleep 0.5; echo late; exit 6") as process:
+    with owner(tmp_path, isolation, "daemon", f"{UID}/a/0", "sleep 0.5; echo late; exit 6") as process:
         assert process.stdout.readline() == "launched\n"
     time.sleep(1.0)
-    with owner(tmp_path, isolation, "daemon", "uid-1/a/0", "never", "adopt") as process:
+    with owner(tmp_path, isolation, "daemon", f"{UID}/a/0", "never", "adopt") as process:
         assert process.stdout.readline() == "launched\n"
         outcome = json.loads(process.stdout.readline())
         assert (outcome["kind"], outcome["exit_code"], outcome["result"]) == ("failed", 6, "late")
@@ -211,7 +211,7 @@ def test_a_step_that_ends_while_no_daemon_lives_keeps_its_end(tmp_path, isolatio
 def test_a_daemons_step_outlives_its_launcher_and_the_next_launcher_has_its_code_and_output(tmp_path, isolation):
     if isolation == "none" and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15):
         pytest.skip("before Linux 6.15 only a parent can learn an exit code")
-    with owner(tmp_path, isolation, "daemon", "uid-1/a/0", "echo one; sleep 1.5; echo two; exit 8") as process:
+    with owner(tmp_path, isolation, "daemon", f"{UID}/a/0", "echo one; sleep 1.5; echo two; exit 8") as process:
         assert process.stdout.readline() == "launched\n"
         time.sleep(0.5)
         kill(launchers(tmp_path))
@@ -248,7 +248,7 @@ def test_a_daemons_step_can_be_stopped_after_its_launcher_was_killed(tmp_path, i
 
 def test_a_daemons_launcher_told_to_end_stops_its_steps(tmp_path, isolation):
     seconds = unique_sleep()
-    with owner(tmp_path, isolation, "daemon", "uid-1/a/0", f"sleep {seconds}") as process:
+    with owner(tmp_path, isolation, "daemon", f"{UID}/a/0", f"sleep {seconds}") as process:
         assert process.stdout.readline() == "launched\n"
         assert until(lambda: processes(seconds))
         process.kill()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.process.orders import RESULT, everywhere, needs_root, opened, order, printed, processes, run, shell, unique_sleep, until
+from tests.process.orders import RESULT, UID, everywhere, needs_root, opened, order, printed, processes, run, shell, unique_sleep, until
 from tiphys.errors import InvalidSettings
 from tiphys.settings import ImageEntry
 from tiphys.spec import work
@@ -337,10 +337,10 @@ async def test_a_removed_attempt_leaves_no_files(tmp_path, isolation):
             await run(executor, asked)
             assert await printed(executor, asked)
             await executor.remove(asked.id)
-            left = {path.name for path in (tmp_path / "attempts" / "uid-1").iterdir()}
+            left = {path.name for path in (tmp_path / "attempts" / UID).iterdir()}
             assert left <= {"journal", "output"}
-            await executor.remove_run("uid-1")
-            assert not (tmp_path / "attempts" / "uid-1").exists()
+            await executor.remove_run(UID)
+            assert not (tmp_path / "attempts" / UID).exists()
         finally:
             from pathlib import Path
 

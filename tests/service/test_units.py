@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,9 @@ def verify(*arguments: str, folder: Path) -> None:
     """What systemd has to say of units, which must be nothing (missing documentation besides)."""
     command = [need("systemd-analyze"), "verify", "--man=no", *arguments]
     # Only our units are judged, not those that the machine happens to have; the system's own targets must be there, though.
-    environ = {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "XDG_RUNTIME_DIR": str(folder)}
-    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environ)
+    with tempfile.TemporaryDirectory(prefix="units") as runtime:  # short: a socket's path has room for 107 characters
+        environ = {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "XDG_RUNTIME_DIR": runtime}
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environ)
     about_us = [line for line in (said.stdout + said.stderr).splitlines() if "tiphys" in line]
     assert not about_us
     assert said.returncode == 0, said.stderr
