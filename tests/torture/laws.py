@@ -168,7 +168,8 @@ class Laws:
         """P8: each phase of each run was told at least once."""
         told = set(told_ids(self.victim))
         for uid, (phase, _) in self.phases.items():
-            for wanted in ("Running", phase):
+            began = phase == "Succeeded" or uid in self.seen.by_run  # one that was terminated while it waited for a place never ran
+            for wanted in ("Running", phase) if began else (phase,):
                 if f"{uid}/0/{wanted}/told" not in told:
                     yield f"P8: nobody was told that {uid} is {wanted}"
         for key in self.ledger.outbox:
