@@ -75,10 +75,17 @@ class Laws:
         run = self.ledger.runs.get(uid)
         return "; ".join([run.message if run else "", *found])[:600]
 
+    def _never_began(self, uid: str) -> bool:
+        """Whether a run was ended while it still waited for a place among those that go on: nothing of it ran, its exit handler neither."""
+        run = self.ledger.runs.get(uid)
+        return run is not None and run.phase.completed and run.started_at is None and uid not in self.seen.by_run
+
     def counts(self) -> Iterator[str]:
         """P2 and P6: each step started as often as it should have; the exit handler once for each end."""
         for name, dropped in self.dropped.items():
             for uid in self.of_file[name]:
+                if self._never_began(uid):
+                    continue
                 counted = self.seen.counted(uid)
                 for label, (least, most) in dropped.starts.items():
                     law = "P6" if label in {"exit", "worked"} else "P2"
@@ -168,8 +175,7 @@ class Laws:
         """P8: each phase of each run was told at least once."""
         told = set(told_ids(self.victim))
         for uid, (phase, _) in self.phases.items():
-            began = phase == "Succeeded" or uid in self.seen.by_run  # one that was terminated while it waited for a place never ran
-            for wanted in ("Running", phase) if began else (phase,):
+            for wanted in (phase,) if self._never_began(uid) else ("Running", phase):
                 if f"{uid}/0/{wanted}/told" not in told:
                     yield f"P8: nobody was told that {uid} is {wanted}"
         for key in self.ledger.outbox:
