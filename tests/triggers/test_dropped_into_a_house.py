@@ -79,7 +79,7 @@ async def test_killed_again_and_again_no_file_is_lost_or_run_twice(tmp_path, fol
     while not (folder / "accepted").exists() or len(inside(folder, "accepted")) < 800:
         await anyio.to_thread.run_sync(kill)
         kills += 1
-        assert kills < 60
+        assert kills < 300  # it must come forward, however slow the machine is
     async with daemon(tmp_path) as house:
         await opened(house, folder).settle()
         assert Counter(run.name for run in house.runs()) == Counter({f"{letter}{number}": 1 for letter in "wx" for number in range(400)})
