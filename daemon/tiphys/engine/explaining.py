@@ -104,5 +104,5 @@ def _still(state: RunState) -> RunState:
     made.nodes, made.ids = dict(state.nodes), dict(state.ids)
     made.owned = {owner: list(owned) for owner, owned in state.owned.items()}
     made.counters = dict(state.counters)
-    made.sources, made.plans, made.aggregates = {}, {}, {}  # caches
+    made.sources, made.plans, made.moulds, made.aggregates = {}, {}, {}, {}  # caches
     return made

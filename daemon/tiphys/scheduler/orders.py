@@ -32,19 +32,42 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
 
     Raises a TiphysError whose text is the node's Error message.
     """
+    node = state.nodes[node_id]
     draft = Draft(state, now)
-    node = draft.node(node_id)
     source = bodies.source_of(draft, node)
+    if not source.text.plain or node.role is Role.ATTEMPT or (node.inputs is not None and node.inputs.artifacts):
+        return _built(draft, node, source)
+    captures = _captures(draft, node, source)
+    key = (source.scope, source.name, captures)
+    mould = state.moulds.get(key) if source.name else None
+    if mould is None or mould.workflow.labels is not state.run.labels:
+        made = _built(draft, node, source)
+        if source.name and _is_mould(made):
+            state.moulds[key] = made
+        return made
+    return structs.replace(
+        mould,
+        id=f"{state.run.uid}/{node_id}/{node.attempt}",
+        node_id=node_id,
+        node_name=node.name,
+        pod_name=names.pod_name_of(state.run.name, node_id, node.name, node.template),
+        attempt=node.attempt,
+        idempotency_key=node_id,
+    )
+
+
+def _built(draft: Draft, node: Node, source: sources.Source) -> work.WorkOrder:
+    """An order made from the beginning."""
+    state, run = draft.state, draft.run
     template = bodies.body(draft, node, source)
-    run = draft.run
-    deadline, message = _deadline(draft, node, template, now)
+    deadline, message = _deadline(draft, node, template, draft.at)
     chosen = state.manifest.chosen
     return work.WorkOrder(
         id=f"{run.uid}/{node.id}/{node.attempt}",
         workflow=work.WorkflowIdentity(uid=run.uid, name=run.name, namespace=run.namespace, labels=run.labels),
         node_id=node.id,
         node_name=node.name,
-        pod_name=names.pod_name(run.name, node.name, node.template),
+        pod_name=names.pod_name_of(run.name, node.id, node.name, node.template),
         template_name=node.template,
         attempt=node.attempt,
         executor=executor_of(source.kind, chosen.executor),
@@ -61,6 +84,12 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
     )
 
 
+def _is_mould(made: work.WorkOrder) -> bool:
+    """Whether nothing in an order without variables depends on its node but the names: the next of its template is made after it."""
+    wanted = made.wanted
+    return made.deadline is None and not (wanted.artifacts or wanted.logs is not None or wanted.container_logs)
+
+
 def executor_of(kind: str, chosen: str) -> str:
     """Which executor carries a template kind out: requests and listings have their own, unless a rehearsal scripts everything."""
     return kind if kind in ("http", "data", "plugin") and chosen != "scripted" else chosen
@@ -68,8 +97,9 @@ def executor_of(kind: str, chosen: str) -> str:
 
 def executor_name(state: RunState, node: Node) -> str:
     """The name of the executor that carries a node out."""
-    kind = bodies.source_of(Draft(state, state.run.created_at), node).kind
-    return executor_of(kind, state.manifest.chosen.executor)
+    found = sources.known(state, node)
+    source = bodies.source_of(Draft(state, state.run.created_at), node) if found is None else found
+    return executor_of(source.kind, state.manifest.chosen.executor)
 
 
 def _inputs(template: Template, node: Node) -> tuple[Artifact, ...]:

@@ -8,6 +8,8 @@ import msgspec
 
 from tiphys.expressions import tags
 from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node
+from tiphys.scheduler.state import RunState
 from tiphys.spec.templates import Template, TemplateRef, kind
 from tiphys.spec.workflows import WorkflowSpec
 
@@ -90,6 +92,12 @@ def find(draft: Draft, name: str, reference: TemplateRef | None, inline: str, sc
     if found is None:
         found = cache[key] = _find(draft, name, reference, inline, scope)
     return found
+
+
+def known(state: RunState, node: Node) -> Source | None:
+    """The template a node was made from, if it is one of a scope's own and has been looked for before."""
+    found = state.sources.get((node.scope, node.template)) if node.reference is None and not node.inline else None
+    return None if isinstance(found, str) else found
 
 
 def _key(name: str, reference: TemplateRef | None, scope: str) -> tuple[str, ...]:

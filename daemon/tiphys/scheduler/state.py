@@ -21,6 +21,7 @@ from tiphys.spec.workflows import ConfigMap, WorkflowSpec
 if TYPE_CHECKING:
     from tiphys.scheduler.plans import Plan
     from tiphys.scheduler.sources import Source
+    from tiphys.spec.work import WorkOrder
 
 Key = tuple[str, ...]
 """A counter: ("active",), the run's pods; ("active", boundary); ("failed", boundary); ("open", owner); ("live", dag);
@@ -159,7 +160,7 @@ def _hosts(template: Template) -> Iterable[DAGTask | WorkflowStep]:
 
 
 class RunState:
-    """One run in memory. `sources`, `plans` and `aggregates` are caches of pure functions of the records."""
+    """One run in memory. `sources`, `plans`, `moulds` and `aggregates` are caches of pure functions of the records."""
 
     __slots__ = (
         "aggregates",
@@ -169,6 +170,7 @@ class RunState:
         "ids",
         "manifest",
         "measured",
+        "moulds",
         "nodes",
         "owned",
         "parked",
@@ -194,6 +196,7 @@ class RunState:
         self.parked: dict[str, list[queues.Entry]] = {}
         self.sources: dict[tuple[str, ...], Source | str] = {}
         self.plans: dict[str, Plan] = {}
+        self.moulds: dict[tuple[str, str, bool], WorkOrder] = {}
         self.aggregates: dict[tuple[str, str, int], dict[str, object] | str] = {}
         self.globals: dict[str, str] | None = None
 

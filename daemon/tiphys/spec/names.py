@@ -45,8 +45,18 @@ def pod_name(workflow_name: str, node_name: str, template_name: str) -> str:
     """The pod's name (Argo's v2 form): the workflow's for the root, else `<wf>-<template>-<hash>`, cut to 253 characters."""
     if node_name == workflow_name:
         return workflow_name
+    return _pod(workflow_name, template_name, str(fnv1a(node_name)))
+
+
+def pod_name_of(workflow_name: str, node_id: str, node_name: str, template_name: str) -> str:
+    """The same, where the node's id is known: that ends in the very hash, unless two names had the same."""
+    text = node_id[len(workflow_name) + 1 :]
+    return _pod(workflow_name, template_name, text) if text.isdecimal() else pod_name(workflow_name, node_name, template_name)
+
+
+def _pod(workflow_name: str, template_name: str, text: str) -> str:
     prefix = f"{workflow_name}-{template_name}" if template_name else workflow_name
-    return f"{prefix[:MAX_POD_PREFIX]}-{fnv1a(node_name)}"
+    return f"{prefix[:MAX_POD_PREFIX]}-{text}"
 
 
 def generated(prefix: str, draws: Iterable[int]) -> str:
