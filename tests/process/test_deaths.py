@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import anyio
 import pytest
 
 from tests.process.orders import UID, everywhere, opened, processes, run, shell, unique_sleep, until
-from tiphys import launcher
 from tiphys.executors.process import connection, link
+from tiphys.launching import recovery
 from tiphys.spec import work
 from tiphys.spec.work import OutcomeKind
 
@@ -60,7 +61,8 @@ def kill(pids) -> None:
 
 async def test_a_launcher_of_an_earlier_release_serves_its_steps_to_their_end_and_is_then_replaced(tmp_path, isolation, monkeypatch):
     monkeypatch.setattr(link, "UPGRADE_SECONDS", 0.2)
-    now, earlier = connection.LAUNCHER, tmp_path / "launcher.py"
+    now, earlier = connection.LAUNCHER, tmp_path / "earlier" / "launcher.py"
+    shutil.copytree(now.parent / "launching", earlier.parent / "launching")
     earlier.write_bytes(now.read_bytes() + b"\n# an earlier release\n")
     asked = shell(f"while [ ! -e {tmp_path}/writable/go ]; do sleep 0.05; done; echo said; exit 5", wanted=work.Wanted(result=True))
     monkeypatch.setattr(connection, "LAUNCHER", earlier)
@@ -285,7 +287,7 @@ def test_what_a_step_printed_while_no_launcher_lived_is_lost_and_that_is_said(tm
     if result:
         assert outcome.kind is OutcomeKind.INTERRUPTED
     elif outcome.kind is OutcomeKind.SUCCEEDED:  # its exit code was left: a zombie's, or what bwrap wrote
-        assert log == "heard\n" + launcher.UNHEARD.decode()
+        assert log == "heard\n" + recovery.UNHEARD.decode()
     else:
         assert outcome.kind is OutcomeKind.INTERRUPTED
     end_daemon_launcher(tmp_path)

@@ -11,8 +11,8 @@ from tests.torture.corpus import CRONS, Dropped
 from tests.torture.ledger import CRON_LABEL, FILE_LABEL, Ledger, is_step
 from tests.torture.victim import Victim
 from tests.torture.witness import Witness
-from tiphys import launcher
 from tiphys.executors.process import places
+from tiphys.launching import recovery
 from tiphys.scheduler.records import Node
 from tiphys.scheduler.state import SHARED
 from tiphys.spec.status import Phase
@@ -21,7 +21,7 @@ from tiphys.triggers.cron import MOST_MISSED
 PLACES = ("accepted", "rejected")
 TICK = timedelta(seconds=1)
 INTERRUPTED = "interrupted"
-UNHEARD = launcher.UNHEARD.decode()
+UNHEARD = recovery.UNHEARD.decode()
 
 
 class Laws:

@@ -1,12 +1,8 @@
 """The wire to the launcher: starts one where there is none, writes requests in batches, hands each report to one function."""
 
 import asyncio
-import importlib.util
 import os
-import py_compile
-import struct
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ import msgspec
 from tiphys.errors import TiphysError
 from tiphys.executors.process import places
 from tiphys.executors.process.places import Directories
+from tiphys.launching import builds
 
 LAUNCHER = Path(__file__).parents[2] / "launcher.py"
 CONNECT_SECONDS = 20.0
@@ -81,36 +78,14 @@ class Wire(asyncio.Protocol):
 
 def build() -> int:
     """Which build of the launcher comes with this program."""
-    return zlib.crc32(LAUNCHER.read_bytes())
-
-
-def program() -> Path:
-    """What Python is to run: the launcher's byte code, which this program keeps beside its own, else its text."""
-    kept = Path(importlib.util.cache_from_source(str(LAUNCHER)))
-    try:
-        if not _is_current(kept):
-            if sys.dont_write_bytecode:
-                return LAUNCHER
-            py_compile.compile(str(LAUNCHER), cfile=str(kept), doraise=True)
-    except (OSError, py_compile.PyCompileError):
-        return LAUNCHER
-    return kept
-
-
-def _is_current(kept: Path) -> bool:
-    """Whether byte code is of this Python and of the launcher as it is now (PEP 552)."""
-    if not kept.exists():
-        return False
-    found = LAUNCHER.stat()
-    with kept.open("rb") as file:
-        return file.read(16) == importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size)
+    return builds.build(str(LAUNCHER.parent))
 
 
 def start(directories: Directories, mode: str) -> int:
     """Start a launcher; one that finds another in its place ends at once. Blocks for a moment; returns its pid."""
-    argv = [sys.executable, "-I", "-S", str(program()), "--mode", mode, "--runtime", str(directories.runtime)]
+    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+    argv = [sys.executable, *options, str(LAUNCHER), "--mode", mode, "--runtime", str(directories.runtime)]
     argv += ["--scratch", str(directories.scratch), "--root", str(directories.root), "--owner", str(os.getpid())]
-    argv += ["--source", str(LAUNCHER)]
     directories.runtime.mkdir(mode=0o700, exist_ok=True)  # a launcher that just ended may have taken it along
     said = os.open(directories.runtime / "launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:

@@ -1,0 +1,88 @@
+"""A step that runs, and what another launcher would need to go on with it."""
+
+import contextlib
+import errno
+import json
+import time
+from typing import Any
+
+from tiphys.launching.captures import Capture
+from tiphys.launching.processes import descendants, read_text
+from tiphys.launching.roots import Root
+
+RESULT_BYTES = 256 * 1024
+KEPT = (
+    *("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace"),
+    *("tidy", "delete", "trees", "state", "overlay", "progress", "home"),
+)
+Json = dict[str, Any]
+
+
+class Attempt:
+    """A step that runs, or is being cleared away."""
+
+    __slots__ = (
+        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "home",
+        "id", "isolated", "kill_at", "log", "out", "peak",
+        "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
+    )  # fmt: skip
+
+    def __init__(self, request: Json, scratch: str) -> None:
+        self.request = request
+        self.id: str = request["id"]
+        self.said: Json = {}  # what bwrap wrote of the attempt
+        self.isolated: bool = request.get("isolated", False)
+        self.split: bool = request.get("split", False)
+        self.status = f"{scratch}/{request['key']}.status"
+        self.log = Capture(f"{scratch}/{request['key']}.log", request.get("log_limit", 1 << 26))
+        self.out = Capture(f"{scratch}/{request['key']}.out", RESULT_BYTES + 1) if self.split else None
+        self.pid = self.child = 0
+        self.born = (0, 0)  # clock ticks since boot between which the process started
+        self.pidfd = -1
+        self.adopted = self.unheard = False
+        self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
+        self.root: Root | None = None
+        self.borrowed = self.cgroup = self.home = ""
+        self.code: int | None = None
+        self.started_at = self.ended_at = 0.0
+        self.cpu: float | None = None
+        self.peak: int | None = None
+        self.stopped = ""  # why it was told to end: stop, deadline, owner
+        self.kill_at = 0.0
+
+    def look(self) -> None:
+        """Read what bwrap wrote: the pid of the namespace's first process, at the end the exit code."""
+        for line in read_text(self.status).splitlines() if self.isolated and "exit-code" not in self.said else ():
+            with contextlib.suppress(ValueError):
+                self.said |= json.loads(line)
+        self.child = int(self.said.get("child-pid", 0))
+
+    def namespace_init(self) -> int:
+        """The pid of the first process of the attempt's PID namespace; 0 where it is not known yet."""
+        if not self.child:
+            self.look()
+        return self.child
+
+    def exit_status(self) -> int | None:
+        """The exit code bwrap wrote; None: the command was not started, or has not ended."""
+        self.look()
+        return self.said.get("exit-code")
+
+    def members(self) -> list[int]:
+        """The step's own processes, without those that isolate it."""
+        if self.isolated:
+            return descendants(self.namespace_init()) if self.namespace_init() else []
+        return [self.pid, *descendants(self.pid)]
+
+
+def skeleton(request: Json) -> Json:
+    """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
+    return {name: request[name] for name in KEPT if name in request} | {"at": time.time()}
+
+
+def explain_start(error: Exception, request: Json) -> str:
+    """Why posix_spawn or what comes before it failed."""
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        size = sum(len(key) + len(value) + 2 for key, value in request["env"].items()) + sum(len(text) + 1 for text in request["argv"])
+        return f"the arguments and environment together ({size} bytes) are more than the kernel takes: hand large values over as artifacts"
+    return str(error)

@@ -1,0 +1,184 @@
+"""How a step ends: reaped, alone again, what it left collected, its end written down and reported, and only then tidied away."""
+
+import contextlib
+import os
+import signal
+import time
+from typing import Any
+
+from tiphys.launching import hearing, limits
+from tiphys.launching.attempts import RESULT_BYTES, Attempt
+from tiphys.launching.captures import Capture
+from tiphys.launching.folders import delete_tree, discard, read_end, read_folder
+from tiphys.launching.journals import encode
+from tiphys.launching.launcher import Launcher
+from tiphys.launching.processes import descendants, is_own_child, read_text, send_signal
+from tiphys.launching.roots import keep_upper
+
+CLEARING_ROUNDS = 500
+PACKED_BYTES = 64 * 1024
+Json = dict[str, Any]
+
+
+def reap(launcher: Launcher) -> None:
+    """Look at every child that ended; a step's own group dies before its leader's pid is given back."""
+    plain: list[Attempt] = []
+    strays = False
+    while True:
+        try:
+            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            break
+        if seen is None:
+            break
+        pid = seen.si_pid
+        attempt = launcher.by_pid.pop(pid, None)
+        if attempt and not attempt.isolated:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            plain.append(attempt)
+        _, status, usage = os.wait4(pid, 0)
+        if attempt:
+            exited(launcher, attempt, pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        else:
+            strays = True
+    if plain or strays:
+        killed = sweep(launcher)
+        for attempt in plain:
+            finish_when_alone(launcher, attempt, CLEARING_ROUNDS, killed=killed)
+    settle(launcher)
+
+
+def exited(launcher: Launcher, attempt: Attempt, pid: int, status: int, cpu: float, peak: int) -> None:
+    """A process that an attempt waits for ended: the step itself (or bwrap), or afterwards its namespace's init."""
+    if pid == attempt.child:
+        attempt.cpu, attempt.peak = cpu, peak
+        finish(launcher, attempt)
+        return
+    code = os.waitstatus_to_exitcode(status)
+    attempt.code, attempt.ended_at = (code if code >= 0 else 128 - code), time.time()
+    if not attempt.isolated:
+        attempt.cpu, attempt.peak = cpu, peak
+        return  # the rest follows when all that ended with it is known
+    attempt.look()
+    if attempt.child and is_own_child(attempt.child):
+        launcher.by_pid[attempt.child] = attempt
+        send_signal([attempt.child], signal.SIGKILL)
+    else:
+        finish(launcher, attempt)
+
+
+def finish_when_alone(launcher: Launcher, attempt: Attempt, rounds: int, *, killed: bool) -> None:
+    """Finish a step without isolation once all that it started is dead (or will not die: a process may hang in the kernel)."""
+    try:
+        os.killpg(attempt.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        if not killed:
+            rounds = 0
+    except PermissionError:
+        rounds = 0
+    if rounds:
+        launcher.loop.later(0.002, lambda: finish_when_alone(launcher, attempt, rounds - 1, killed=sweep(launcher)))
+    else:
+        finish(launcher, attempt)
+
+
+def sweep(launcher: Launcher) -> bool:
+    """Kill what ended steps without isolation left behind: it was given to us, its subreaper, when its parent went.
+
+    A step's mark in the environment tells whose it is; what has taken its mark off dies when no such step runs any more. Returns
+    whether there was any.
+    """
+    own = os.pread(launcher.children_fd, 1 << 16, 0).split() if launcher.children_fd >= 0 else []
+    strays = [pid for pid in map(int, own) if pid not in launcher.by_pid]
+    if not strays:
+        return False
+    alive = {attempt.id for attempt in launcher.running.values() if attempt.code is None}
+    plain = any(not launcher.running[id_].isolated for id_ in alive)
+    killed = False
+    for pid in strays:
+        marks = [text[15:] for text in read_text(f"/proc/{pid}/environ").split("\0") if text.startswith("TIPHYS_ATTEMPT=")]
+        if marks[0] not in alive if marks else not plain:
+            killed = True
+            send_signal([pid, *descendants(pid)], signal.SIGKILL)
+    return killed
+
+
+def finish(launcher: Launcher, attempt: Attempt, failure: str = "", *, missing: bool = False) -> None:
+    """Collect what is left of an attempt, write its end down, report it."""
+    launcher.unread.pop(attempt, None)
+    for fd in list(attempt.pipes):
+        hearing.copy(launcher, attempt, fd, rounds=1 << 20)
+        if fd in attempt.pipes:
+            launcher.loop.unwatch(fd)
+    attempt.pipes.clear()
+    interrupted = ""
+    if attempt.isolated and not failure and not attempt.stopped and attempt.exit_status() is None:
+        failure = own_words(attempt, attempt.log)
+        if attempt.out:
+            own_words(attempt, attempt.out)
+        missing = failure.startswith("execvp ")
+        interrupted = "" if failure else "what isolates it was killed"
+    record: Json = {"told": "ended", "id": attempt.id, "code": attempt.code, "failure": failure, "missing": missing}
+    record["printed"] = attempt.log.size
+    record |= {"stopped": attempt.stopped, "started_at": attempt.started_at, "ended_at": attempt.ended_at or time.time()}
+    record |= {"cpu": attempt.cpu, "peak": attempt.peak, "oom": False, "interrupted": interrupted}
+    if attempt.cgroup:
+        record["oom"] = limits.release(attempt.cgroup)
+    if attempt.out:
+        record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
+        attempt.out.close(remove=True)
+    if state := attempt.request.get("state"):
+        record["state"] = read_folder(state)
+    if said := read_end(attempt.request.get("progress", "")):
+        record["state"] = {**record.get("state", {}), "progress": said}
+    conclude(launcher, attempt, record)
+
+
+def own_words(attempt: Attempt, capture: Capture) -> str:
+    """Take bwrap's own last line out of what the step printed: it says why the command was not started."""
+    tail = capture.tail(4096)
+    begin = tail.rfind(b"\nbwrap: ") + 1 if b"\nbwrap: " in tail else 0 if tail.startswith(b"bwrap: ") else -1
+    if begin < 0 or attempt.code != 1:
+        return ""
+    capture.cut(len(tail) - begin)
+    return tail[begin:].decode(errors="replace").strip().removeprefix("bwrap: ")
+
+
+def conclude(launcher: Launcher, attempt: Attempt, record: Json) -> None:
+    """Have the end written down, and forget the attempt."""
+    if attempt.log.size and attempt.log.size <= PACKED_BYTES:
+        with contextlib.suppress(OSError):
+            record["log"] = launcher.journals.pack(attempt.request["group"], attempt.log.tail(PACKED_BYTES))
+    attempt.log.close(remove="log" in record or not attempt.log.size)
+    line = encode(record)
+    launcher.over_with.append(attempt)
+    launcher.running.pop(attempt.id, None)
+    launcher.journals.conclude(attempt.request["group"], attempt.id, line)
+    launcher.tell(line)
+
+
+def settle(launcher: Launcher) -> None:
+    """Write down what has come to be known, in one write for each journal; and only then let go of what ended."""
+    launcher.journals.settle()
+    over, launcher.over_with = launcher.over_with, []
+    for attempt in over:
+        clean(launcher, attempt)
+
+
+def clean(launcher: Launcher, attempt: Attempt) -> None:
+    """Take away what an ended attempt needs no more."""
+    request = attempt.request
+    if attempt.root:
+        launcher.roots.give_back(attempt.root, request["overlay"].get("keep", ""))
+    elif attempt.borrowed:
+        keep_upper(attempt.borrowed, request["overlay"]["keep"])
+    for path in [*([attempt.status] if attempt.isolated else []), *request.get("delete", ())]:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    for path in request.get("trees", ()):
+        delete_tree(path)
+    for path in request.get("tidy", ()):
+        discard(path)
+    if attempt.home:
+        launcher.homes.take(attempt.home, request["home"][0])

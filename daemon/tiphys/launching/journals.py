@@ -1,0 +1,130 @@
+"""What is written down of steps: a journal for each run, and the pack of what its steps printed.
+
+It is written before anybody is told, and before anything of an ended step is tidied away.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+from collections.abc import Container, Iterable
+from typing import Any
+
+from tiphys.launching.captures import WRITE_LOG
+
+LINE = re.compile(rb'\{"told":"(\w+)","id":("(?:[^"\\]|\\.)*")')
+RECENT_ENDS = 4096
+MOST_OPEN = 64
+Json = dict[str, Any]
+to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Journals:
+    """The journals below one folder, and which attempts ended.
+
+    `recent`: the records of the last that ended; `past`: the hashes of the ids of all that ended.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.recent: dict[str, bytes] = {}
+        self.past: set[int] = set()
+        self.journals: dict[str, int] = {}
+        self.packs: dict[str, int] = {}
+        self.lines: dict[str, list[bytes]] = {}
+
+    def add(self, group: str, line: bytes) -> None:
+        """Have a line appended to the journal of a run."""
+        self.lines.setdefault(f"{self.root}/{group}/journal", []).append(line)
+
+    def settle(self) -> None:
+        """Write down what has come to be known, in one write for each journal."""
+        lines, self.lines = self.lines, {}
+        for path, of in lines.items():
+            self.write(path, b"\n".join(of) + b"\n")
+
+    def conclude(self, group: str, id_: str, line: bytes) -> None:
+        """Have the end of an attempt written down, and know it from now on."""
+        self.add(group, line)
+        self.recent[id_] = line
+        self.past.add(hash(id_))
+        if len(self.recent) > RECENT_ENDS:
+            del self.recent[next(iter(self.recent))]
+
+    def ended(self, id_: str) -> bytes | None:
+        """The record of an attempt that ended, however long ago."""
+        if (record := self.recent.get(id_)) or hash(id_) not in self.past:
+            return record
+        found = None
+        self.settle()
+        for group in os.listdir(self.root):
+            for told, other, line in scan(f"{self.root}/{group}/journal"):
+                if other == id_ and told in {"ended", "forgotten"}:
+                    found = line if told == "ended" else None
+        return found
+
+    def forget(self, id_: str, group: str) -> None:
+        """Nobody will ask for an ended attempt again; its id may even be used anew."""
+        self.settle()
+        if hash(id_) not in self.past:
+            return
+        self.recent.pop(id_, None)
+        self.past.discard(hash(id_))
+        path = f"{self.root}/{group}/journal"
+        if os.path.exists(path):
+            self.write(path, encode({"told": "forgotten", "id": id_}) + b"\n")
+
+    def forget_run(self, group: str, running: Container[str]) -> None:
+        """Nobody will ask for any attempt of a run again, and its folder goes."""
+        self.settle()
+        for told, id_, _ in scan(f"{self.root}/{group}/journal"):
+            if told == "ended" and id_ not in running:
+                self.past.discard(hash(id_))
+                self.recent.pop(id_, None)
+        for kept, name in ((self.journals, "journal"), (self.packs, "output")):
+            fd = kept.pop(f"{self.root}/{group}/{name}", -1)
+            if fd >= 0:
+                os.close(fd)
+
+    def pack(self, group: str, data: bytes) -> list[int]:
+        """Append what a step printed to its run's own pack; returns offset and length."""
+        fd = self.open_kept(self.packs, f"{self.root}/{group}/output")
+        offset = os.fstat(fd).st_size
+        if os.write(fd, data) < len(data):
+            raise OSError(errno.ENOSPC, "the pack is cut short")
+        return [offset, len(data)]
+
+    def write(self, path: str, lines: bytes) -> str:
+        """Append to a journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory."""
+        try:
+            os.write(self.open_kept(self.journals, path), lines)
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def open_kept(self, kept: dict[str, int], path: str) -> int:
+        """A file open for appending, kept open among the last few (and made again where its run was removed)."""
+        fd = kept.get(path, -1)
+        if fd >= 0 and os.fstat(fd).st_nlink:
+            return fd
+        if fd >= 0:
+            os.close(kept.pop(path))
+        if len(kept) >= MOST_OPEN:
+            os.close(kept.pop(next(iter(kept))))
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        kept[path] = os.open(path, WRITE_LOG, 0o600)
+        return kept[path]
+
+
+def encode(report: Json) -> bytes:
+    """One JSON object."""
+    return to_json(report).encode()
+
+
+def scan(path: str) -> Iterable[tuple[str, str, bytes]]:
+    """What each line of a journal tells, of which attempt, and the line; a last line cut short by a crash is no line."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        for line in file:
+            if (found := LINE.match(line)) and line.endswith(b"}\n"):
+                yield found[1].decode(), json.loads(found[2]), line[:-1]

@@ -1,0 +1,115 @@
+"""How a step is started: written down first, then posix_spawn in its own place."""
+
+import errno
+import os
+import time
+from typing import Any
+
+from tiphys.launching import ending, hearing, kernel, stopping
+from tiphys.launching.attempts import Attempt, explain_start, skeleton
+from tiphys.launching.folders import prepare
+from tiphys.launching.journals import encode, to_json
+from tiphys.launching.launcher import Launcher
+from tiphys.launching.processes import DEFAULT_SIGNALS
+
+STATUS_FD, ARGUMENTS_FD = 3, 4
+TICKS = os.sysconf("SC_CLK_TCK")
+Json = dict[str, Any]
+
+
+def begin(launcher: Launcher, requests: list[Json]) -> None:
+    """Write down which attempts are about to be started, all of a batch at once: later it is known that they may have been."""
+    groups: dict[str, list[bytes]] = {}
+    for request in requests:
+        if request.get("op") == "spawn" and request["id"] not in launcher.running and hash(request["id"]) not in launcher.journals.past:
+            line = f'{{"told":"begun","id":{to_json(request["id"])},"key":{to_json(request["key"])}}}\n'
+            groups.setdefault(request["group"], []).append(line.encode())
+    write, root = launcher.journals.write, launcher.journals.root
+    refused = {group: write(f"{root}/{group}/journal", b"".join(lines)) for group, lines in groups.items()}
+    for request in requests:
+        if why := refused.get(request.get("group", "")):
+            request["refused"] = why
+
+
+def spawn(launcher: Launcher, request: Json) -> None:
+    """Start an attempt; one that cannot be started has ended."""
+    attempt = Attempt(request, launcher.options.scratch)
+    attempt.started_at = time.time()
+    if why := request.get("refused"):
+        ending.finish(launcher, attempt, failure=f"its start cannot be written down: {why}")
+        return
+    try:
+        prepare(request.get("prepare", ()))
+        start(launcher, attempt)
+    except (OSError, ValueError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        ending.finish(launcher, attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
+        return
+    launcher.running[attempt.id] = launcher.by_pid[attempt.pid] = attempt
+    write_down(launcher, attempt)
+    if deadline := request.get("deadline"):
+        stopping.expire_at(launcher, attempt.id, deadline)
+
+
+def write_down(launcher: Launcher, attempt: Attempt) -> None:
+    """Have written down what another launcher needs to go on with an attempt."""
+    request = attempt.request
+    started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "born": attempt.born, "boot": launcher.boot}
+    started["request"] = skeleton(request)
+    if attempt.root and "keep" in request["overlay"]:
+        started["borrowed"] = os.path.dirname(attempt.root.upper)
+    if attempt.home:
+        started["home"] = attempt.home
+    launcher.journals.add(request["group"], encode(started))
+
+
+def start(launcher: Launcher, attempt: Attempt) -> None:
+    """Pipes, root, limits, posix_spawn."""
+    request = attempt.request
+    argv = list(request["argv"])
+    environment = request["env"]
+    if "bytes_env" in request:
+        environment = environment | {name: text.encode("latin-1") for name, text in request["bytes_env"].items()}
+    if home := request.get("home"):
+        attempt.home = environment["HOME"] = launcher.homes.lend(home)
+    writers = [hearing.pipe(launcher, attempt, is_out=attempt.split)]
+    if attempt.split:
+        writers.append(hearing.pipe(launcher, attempt, is_out=False))
+    actions: list[Any] = [(os.POSIX_SPAWN_DUP2, writers[0], 1), (os.POSIX_SPAWN_DUP2, writers[-1], 2)]
+    hidden, cwd = -1, "/"
+    try:
+        if attempt.isolated:
+            front = [request["bwrap"], "--json-status-fd", str(STATUS_FD)]
+            if launcher.options.mode == "run":
+                front.append("--die-with-parent")
+            if text := request.get("hidden_arguments"):
+                hidden = os.memfd_create("arguments")
+                os.write(hidden, "\0".join(text).encode(errors="surrogateescape"))
+                os.lseek(hidden, 0, os.SEEK_SET)
+                actions.append((os.POSIX_SPAWN_DUP2, hidden, ARGUMENTS_FD))
+                front += ["--args", str(ARGUMENTS_FD)]
+            if overlay := request.get("overlay"):
+                attempt.root = launcher.roots.private(overlay)
+                front += ["--bind", attempt.root.mountpoint, "/"]
+            argv = [*front, *request["view"], "--", *argv]
+            exclusive = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            actions.append((os.POSIX_SPAWN_OPEN, STATUS_FD, attempt.status, exclusive, 0o600))
+        if limits := request.get("limits"):
+            attempt.cgroup = launcher.limits.place(request["key"])
+            argv = launcher.limits.limited(attempt.cgroup, limits, argv)
+        if (cwd := request.get("cwd", "/")) != "/":
+            os.chdir(cwd)
+        if attempt.root:
+            kernel.checked(kernel.libc.setns(attempt.root.namespace, kernel.CLONE_NEWNS), "setns")
+        before = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
+        attempt.pid = os.posix_spawn(
+            argv[0], argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=DEFAULT_SIGNALS
+        )
+        attempt.born = (before, int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS) + 1)
+    finally:
+        if attempt.root:
+            kernel.checked(kernel.libc.setns(launcher.roots.home, kernel.CLONE_NEWNS), "setns")
+        if cwd != "/":
+            os.chdir("/")
+        for fd in {*writers, hidden} - {-1}:
+            os.close(fd)
