@@ -44,7 +44,7 @@ from tiphys.triggers.dropfolder import DropFolder
 
 DROP = "drop"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-TIDY_SECONDS = 3600.0
+TIDY_SECONDS = 60.0, 3600.0
 COLLECT = (50_000, 20, 100)
 STATUS_SECONDS = 10.0
 DISK_SECONDS = 1.0
@@ -342,7 +342,7 @@ class Daemon:
             before = datetime.now(UTC).timestamp() - retention.archive_seconds if retention.archive_seconds else 0.0
             busy = any(not run.phase.completed for run in self._house.runs())
             await self._engine.journal.tidy(before, 2.0 if busy else retention.vacuum_free_share)
-            await anyio.sleep(TIDY_SECONDS)
+            await anyio.sleep(tidy_seconds(retention.archive_seconds))
 
     async def _tell_status(self) -> None:
         """One line for `systemctl status`."""
@@ -361,6 +361,12 @@ class Daemon:
                 self._notifier.status(text)
                 last = text
             await anyio.sleep(STATUS_SECONDS)
+
+
+def tidy_seconds(archive_seconds: int) -> float:
+    """How often old records are dropped: so that they stay a tenth longer than asked for, within reason."""
+    least, most = TIDY_SECONDS
+    return min(max(archive_seconds / 10, least), most) if archive_seconds else most
 
 
 def _process_began() -> float:

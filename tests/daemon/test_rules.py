@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.daemon.running import until
 from tests.daemon.test_daemon import HELLO
+from tiphys.daemon import tidy_seconds
 from tiphys.scheduler.items import Outbox, Tick
 from tiphys.spec.status import Phase
 
@@ -161,3 +162,7 @@ def test_phases_are_told_at_least_once_also_after_a_kill(tiphysd):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_the_archive_is_tidied_often_enough_for_how_long_it_keeps_records():
+    assert [tidy_seconds(kept) for kept in (0, 1, 600, 3600, 30 * 24 * 3600)] == [3600, 60, 60, 360, 3600]
