@@ -17,6 +17,8 @@ API_SEED ?= 1
 TORTURE_MINUTES ?= 10
 TORTURE_SEED ?=
 TORTURE_KILLS ?=
+SOAK_MINUTES ?= 120
+SOAK_SEED ?=
 
 # Where `make install` puts things; DESTDIR goes in front of all of it.
 DESTDIR ?=
@@ -31,7 +33,7 @@ UNITDIR ?= $(SHARED)/systemd/system
 USER_UNITDIR ?= $(SHARED)/systemd/user
 UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
 
-.PHONY: help run setup aws test check format conformance fuzz api-fuzz torture bench clean install uninstall install-user uninstall-user program units
+.PHONY: help run setup aws test check format conformance fuzz api-fuzz torture bench soak clean install uninstall install-user uninstall-user program units
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -99,6 +101,9 @@ torture: $(DEVELOP) ## kill daemons for TORTURE_MINUTES (10) and judge what is l
 
 bench: $(DEVELOP) ## measure every target beside its limit (ARGS='--quick', '--peers', '--only spawn,cpu')
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/daemon $(BIN)/python -m tests.bench.suite $(ARGS)
+
+soak: $(DEVELOP) ## a daemon under mixed load for SOAK_MINUTES (120): what it holds levels off, nothing is lost (SOAK_SEED=7)
+	@SOAK_MINUTES=$(SOAK_MINUTES) SOAK_SEED=$(SOAK_SEED) PYTHONPATH=$(CURDIR):$(CURDIR)/daemon $(BIN)/python -m tests.bench.soak
 
 install: program units ## the daemon for the whole machine, as root: PREFIX (/usr/local), DESTDIR for packagers
 	@install -d $(DESTDIR)$(SHARED)/sysusers.d $(DESTDIR)$(SHARED)/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tiphys $(DESTDIR)$(DOCDIR)/as-root

@@ -1,6 +1,7 @@
 """Other tools at the same work: 1,000 programs that do nothing, eight at a time. Those that Python's index has go into an environment
 of their own."""
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def system_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
     }
 
     def run(argv: list[str], given: bytes | None) -> None:
+        (folder / ".ninja_log").unlink(missing_ok=True)
         subprocess.run(argv, input=given, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     return {
@@ -80,16 +82,21 @@ def system_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
 
 def python_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
     """Tools of Python's index, in an environment made for them."""
-    home = folder / "peers"
+    return {name: getattr(sys.modules[__name__], name)(folder / "peers", folder, count) for name in installed(folder / "peers")}
+
+
+@functools.cache
+def installed(home: Path) -> tuple[str, ...]:
+    """Those that can be installed, once they are."""
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    ways: dict[str, Callable[[], object]] = {}
+    found = []
     for name in INSTALLED:
         made = subprocess.run([str(home / "bin/pip"), "install", "--quiet", name], capture_output=True, check=False)
         if made.returncode:
             print(f"{name} cannot be installed here")
             continue
-        ways[name] = getattr(sys.modules[__name__], name)(home, folder, count)
-    return ways
+        found.append(name)
+    return tuple(found)
 
 
 def doit(home: Path, folder: Path, count: int) -> Callable[[], object]:

@@ -2,7 +2,8 @@
 
     python -m tests.bench.suite [--quick] [--peers] [--only NAME,NAME] [--report FILE]
 
---quick: about a minute, less work and two rounds. --peers: an environment with other tools is made, and they do the same work.
+--quick: about a minute, less work and two rounds. --peers: an environment with other tools is made, and they do the same work. The
+bench `growth` (cost for a node as workflows grow, beside other tools; plot.py draws it) takes a quarter of an hour: it runs when named.
 The exit code is 0 whatever was measured (a busy machine is no failing build), and 1 where something could not be.
 """
 
@@ -16,8 +17,9 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.bench import measured, peers, subject, works
+from tests.bench import growth, measured, peers, subject, works
 
+WORKS = {**works.WORKS, "growth": growth.growth}
 BESIDES = ("bench_journal", "bench_fan_out", "bench_drop", "bench_followers")
 """Benches that print figures of their own, without a target."""
 
@@ -43,7 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--only", default="", help=f"some of {', '.join(works.WORKS)}")
+    parser.add_argument("--only", default="", help=f"some of {', '.join(WORKS)}")
     parser.add_argument("--report", type=Path, default=Path("bench.json"), help="the JSON report (bench.json)")
     chosen = parser.parse_args()
     wanted = [name for name in chosen.only.split(",") if name] or list(works.WORKS)
@@ -56,17 +58,17 @@ def main() -> int:
         programs = [subject.compiled(source, folder) for source in ("limit.c", "stamp.c")]
         if programs[0] is None:
             print("this machine has no C compiler: the limits of launching are not measured")
-        bench = works.Bench(quick=chosen.quick, folder=folder, limit_program=programs[0], stamp_program=programs[1])
+        bench = works.Bench(quick=chosen.quick, peers=chosen.peers, folder=folder, limit_program=programs[0], stamp_program=programs[1])
         for name in wanted:
             before, began = len(bench.rows), time.monotonic()
             try:
-                works.WORKS[name](bench)
+                WORKS[name](bench)
             except Exception:  # noqa: BLE001 - one bench that fails hides no other's figures
                 traceback.print_exc()
                 failed.append(name)
                 bench.rows = [row for row in bench.rows if row.rounds]
             print(f"\n== {name} ({time.monotonic() - began:.0f} s)\n{measured.table(bench.rows[before:])}", flush=True)
-        if chosen.peers:
+        if chosen.peers and "growth" not in wanted:
             bench.rows += peers.rows(bench)
         if not chosen.quick and not chosen.only:
             for script in BESIDES:

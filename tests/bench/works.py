@@ -23,9 +23,10 @@ from tests.daemon.running import TOP, Tiphysd
 
 @dataclass(kw_only=True)
 class Bench:
-    """How much is measured, and where. `limits`: the C programs ("": this machine has no compiler)."""
+    """How much is measured, and where; `..._program` None: this machine has no compiler. `peers`: tools may be installed to compare."""
 
     quick: bool
+    peers: bool = False
     folder: Path
     limit_program: Path | None
     stamp_program: Path | None
