@@ -32,9 +32,10 @@ import yaml
 from tests.bench import load, samples, subject, works
 from tests.bench.load import Shape
 from tests.bench.subject import Subject
-from tests.daemon.running import Tiphysd
+from tests.daemon.running import Tiphysd, until
 from tiphys.executors.process import places
 from tiphys.journal import rows
+from tiphys.scheduler.items import Definition
 from tiphys.triggers import claims
 
 SAMPLE_SECONDS = 30.0
@@ -80,8 +81,10 @@ class Soak:
         print(f"{time.strftime('%H:%M:%S')} WRONG {text}", flush=True)
 
     def define(self) -> None:
-        """Put the definitions into the drop folder."""
-        self.ours.daemon.drop("definitions.yaml", yaml.safe_dump_all(load.definitions()))
+        """Put the definitions into the drop folder, and wait until they are in force."""
+        wanted = load.definitions()
+        self.ours.daemon.drop("definitions.yaml", yaml.safe_dump_all(wanted))
+        until(lambda: sum(isinstance(item, Definition) for item in self.ours.daemon.items()) == len(wanted), "the definitions")
 
     def feed(self) -> None:
         """Begin workflows, some at a time, until enough are in flight."""
@@ -247,10 +250,10 @@ def soak(top: Path, minutes: float, path: Path) -> Watch:
     return watch
 
 
-def turn(watch: Watch, until: float, *, feeding: bool) -> None:
+def turn(watch: Watch, end: float, *, feeding: bool) -> None:
     """Turn after turn; samples belong to the time of load."""
     soak, sampled, followed = watch.soak, time.monotonic(), time.monotonic()
-    while time.monotonic() < until and (feeding or soak.going):
+    while time.monotonic() < end and (feeding or soak.going):
         began = time.monotonic()
         soak.look()
         soak.steer()
