@@ -69,7 +69,6 @@ def a_workflow(chance: random.Random, name: str, namespace: str) -> Workflow:
         made = workflows.workflow(chance)
         document = msgspec.to_builtins(structs.replace(made, metadata=ObjectMeta(name=name, namespace=namespace, labels=labels)))
         document["spec"].update(_spec(chance))
-        document["spec"].pop("parallelism", None)  # a node that gets its lock from another run does not ask again whether there is room
         return msgspec.convert(document, Workflow)
     spec = _spec(chance)
     if chance.random() < 0.3:

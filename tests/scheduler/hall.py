@@ -165,12 +165,17 @@ class Hall:
 
     def end(self, uid: str, kind: work.OutcomeKind = work.OutcomeKind.SUCCEEDED, artifacts: tuple[Artifact, ...] = ()) -> None:
         """End all attempts of a run, one after the other."""
-        while live := [node for node in self.nodes(uid) if node.type == "Pod" and not node.phase.fulfilled]:
-            node = live[0]
-            handle = work.Handle(executor="hall", text=node.id)
-            self.tell(events.Started(at=self.now, uid=uid, node_id=node.id, attempt=node.attempt, handle=handle))
-            outcome = work.Outcome(kind=kind, exit_code=0 if kind is work.OutcomeKind.SUCCEEDED else 1, message="why", artifacts=artifacts)
-            self.tell(events.Exited(at=self.now, uid=uid, node_id=node.id, attempt=node.attempt, outcome=outcome))
+        while live := [node for node in self.nodes(uid) if node.type == "Pod" and not node.phase.fulfilled and not node.waiting_for]:
+            self.ran(uid, live[0], kind, artifacts)
+
+    def ran(
+        self, uid: str, node: records.Node, kind: work.OutcomeKind = work.OutcomeKind.SUCCEEDED, artifacts: tuple[Artifact, ...] = ()
+    ) -> None:
+        """A node's attempt begins and ends."""
+        handle = work.Handle(executor="hall", text=node.id)
+        self.tell(events.Started(at=self.now, uid=uid, node_id=node.id, attempt=node.attempt, handle=handle))
+        outcome = work.Outcome(kind=kind, exit_code=0 if kind is work.OutcomeKind.SUCCEEDED else 1, message="why", artifacts=artifacts)
+        self.tell(events.Exited(at=self.now, uid=uid, node_id=node.id, attempt=node.attempt, outcome=outcome))
 
     def clock(self, **passes: float) -> None:
         """Time passes; timers go off when they are due."""

@@ -121,6 +121,9 @@ def resume(draft: Draft, wish: Resume) -> Refusal | None:
             return Refusal(reason=attempts.no_value(name))
     if run.suspended:
         draft.change_run(suspended=False)
+        for node in draft.all_nodes():
+            if node.waiting_for:
+                draft.later(todo.Enter(node.id))
         _release(draft)
     for node in waiting:
         attempts.resume(draft, node)

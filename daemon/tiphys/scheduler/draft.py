@@ -147,7 +147,11 @@ class Draft:
 
     def fresh_waiters(self, lock: str) -> list[Node]:
         """Nodes that began to wait for a lock in this very decision."""
-        waiting = [node for node in self._nodes.values() if node.waiting_for and lock in node.wanting]
+        return [node for node in self.began_to_wait() if lock in node.wanting]
+
+    def began_to_wait(self) -> list[Node]:
+        """Nodes that began to wait for locks in this very decision."""
+        waiting = [node for node in self._nodes.values() if node.waiting_for]
         return [node for node in waiting if (old := self.state.nodes.get(node.id)) is None or not old.waiting_for]
 
     def memo(self, cache: str, key: str) -> tuple[datetime, str, Outputs | None] | None:

@@ -10,7 +10,7 @@ from tiphys.errors import TiphysError
 from tiphys.expressions import durations, tags
 from tiphys.expressions.scope import ChainScope, FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import binding, bodies, locks, nodes, places, sources, submitting, todo, working
+from tiphys.scheduler import binding, bodies, locks, nodes, places, room, sources, submitting, todo, working
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role
@@ -70,6 +70,8 @@ def _lock(draft: Draft, node: Node, source: sources.Source) -> Node | None:
     sync = source.template.synchronization
     if sync is None or node.holding:
         return node
+    if node.waiting_for and room.holds_back(draft):
+        return None
     wanted = node.wanting or locks.wanted(draft, sync, bodies.scope_of(draft, node, source), node.name)
     return locks.take(draft, node, wanted) if wanted else node
 

@@ -134,6 +134,31 @@ def freed(draft: Draft, locks: tuple[str, ...]) -> None:
                 draft.later(todo.Enter(node.id))
 
 
+def could_take(draft: Draft) -> Node | None:
+    """A node of the run that has waited for its locks, which are free by now: it had no room when they became so."""
+    if draft.state.manifest.workflow.spec.parallelism is None:
+        return None
+    shared = draft.state.shared
+    for lock in shared.queues:
+        for waiter in shared.waiters(lock):
+            node = draft.find(waiter.node_id) if waiter.uid == draft.run.uid and waiter.node_id else None
+            if node is not None and node.waiting_for:
+                missing = _missing(draft, node)
+                if not missing:
+                    return node
+                if missing == lock:
+                    break
+    return next((node for node in draft.began_to_wait() if not _missing(draft, node)), None)
+
+
+def _missing(draft: Draft, node: Node) -> str:
+    """The first lock that a waiting node cannot take; "": none, or it will be told what is wrong."""
+    try:
+        return blocked(draft, node.wanting)[0]
+    except BindingError:
+        return ""
+
+
 def limit_reached(draft: Draft, lock: str) -> bool:
     """Whether as many as may hold a lock do, or are about to be asked to: a mutex needs only its first waiter woken."""
     try:

@@ -5,7 +5,7 @@ What finds no room waits as a call, without a node; `admit` lets calls in when s
 
 from msgspec import structs
 
-from tiphys.scheduler import bodies, nodes, plans, todo, variables
+from tiphys.scheduler import bodies, locks, nodes, plans, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
@@ -76,6 +76,11 @@ def _place(draft: Draft, boundary: str, task: str, owner: str) -> tuple[int, ...
     return tuple(reversed(place))
 
 
+def holds_back(draft: Draft) -> bool:
+    """Whether nothing that has waited for its locks may go on yet. Argo asks again each time it looks at such a node (checkParallelism)."""
+    return draft.run.suspended or full(draft)
+
+
 def full(draft: Draft) -> bool:
     """Whether the run's own parallelism is used up."""
     limit = draft.state.manifest.workflow.spec.parallelism
@@ -92,6 +97,10 @@ def admit(draft: Draft, boundary: str) -> None:
     look again. In which of the two a call waits follows from what was full when it came, and so decides nothing.
     """
     if draft.run.suspended:
+        return
+    if draft.count("waiting") and (node := locks.could_take(draft)) is not None and not full(draft):
+        draft.later(todo.Enter(node.id))  # it was there before those that are not nodes yet
+        draft.later(todo.Admit(boundary))
         return
     free = bool(draft.waiting(RUN)) and not full(draft)
     own = bool(boundary) and bool(draft.waiting(boundary))

@@ -100,6 +100,8 @@ def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
         return
     for lock in node.holding:
         yield (LOCK, lock), 1
+    if node.waiting_for:
+        yield ("waiting",), 1
     if node.daemoned and not node.phase.fulfilled:
         yield ("daemons",), 1
         yield ("daemons", node.boundary), 1

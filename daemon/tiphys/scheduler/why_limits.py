@@ -98,6 +98,9 @@ def waits_for_lock(state: State, draft: Draft, node: Node | None) -> Reason:
     if others := [other for other in wanting if other != awaited]:
         lines.append(f"all of its locks are taken together; it also needs {listed(others)}")
     changes = "a holder ends and it is first in the queue" if not found.problem else "the semaphore has a limit again"
+    if node is not None and room.holds_back(draft):
+        why = "the workflow is suspended" if draft.run.suspended else "as many pods are active as the workflow's parallelism allows"
+        lines.append(f"{why}: until that changes it takes no lock, free or not")
     text = f"it waits for the lock {awaited}: number {found.place} of {found.waiting} in the queue"
     return Reason(kind=Kind.LOCK, text=text, lines=tuple(lines), changes=changes, lock=found)
 
