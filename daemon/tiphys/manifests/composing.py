@@ -35,6 +35,7 @@ MAX_DUPLICATES = 100
 TAG = "tag:yaml.org,2002:"
 NO_KEY = object()
 MERGE = object()
+KINDS = {"null": type(None), "bool": bool, "int": int, "float": float}
 
 
 class Composed(msgspec.Struct):
@@ -141,21 +142,21 @@ class Composer:
                 if key is NO_KEY:
                     if plain and (not text or text[0] in first or text == "<<"):
                         key = self._key(event, text)
-                    else:
+                    elif event.tag is None:
                         key = names.setdefault(text, text)
+                    else:
+                        key = self._tagged_key(event)
                     if event.anchor is not None:
                         anchors[event.anchor] = text
                     if key in container:
                         self._duplicate(event, key)
                     continue
                 if not plain:
-                    value = text if event.tag is None else self._tagged(event)
+                    value = text if event.tag is None else self._number(event, self._tagged(event))
                 elif text and text[0] not in first:
                     value = text
                 else:
-                    value = scalars.resolve(text)
-                    if value.__class__ is float:
-                        value = self._finite(event, value)
+                    value = self._number(event, scalars.value_of(text))
                 if event.anchor is not None:
                     anchors[event.anchor] = value
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
@@ -222,10 +223,12 @@ class Composer:
         hint = f"the bound is the setting limits.nodes; a list or map counts {CONTAINER_WEIGHT}"
         self._stop(event, f"the file holds more than {self._limits.nodes} values", hint)
 
-    def _finite(self, event: Any, value: float) -> float:
-        """`value`, or 0 and an error where JSON has no word for it."""
-        if math.isfinite(value):
+    def _number(self, event: Any, value: scalars.Scalar) -> scalars.Scalar:
+        """`value` as JSON has it, or 0 and an error where JSON has no word for it."""
+        if not isinstance(value, float):
             return value
+        if math.isfinite(value):
+            return scalars.json_number(value)
         shown = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
         self._note(event, Severity.ERROR, f"json: unsupported value: {shown}", f'write it in quotes if it is text: "{event.value}"')
         return 0
@@ -243,14 +246,19 @@ class Composer:
         if text == "<<":
             self._merges.append(event)
             return MERGE
-        return self._name(event, scalars.resolve(text))
+        return self._name(event, scalars.value_of(text))
+
+    def _tagged_key(self, event: Any) -> Any:
+        """The name of a key with a tag such as `!!int`."""
+        if event.value == "<<" and event.tag == TAG + "merge":
+            return self._key(event, event.value)
+        return self._name(event, self._tagged(event))
 
     def _name(self, event: Any, value: scalars.Scalar) -> str:
         name = scalars.key_text(value)
         if name is None:
-            self._stop(event, "unsupported map key of type: null", 'write the key in quotes: "null"')
-        if isinstance(value, float):
-            self._finite(event, value)
+            kind = "null" if value is None else "uint64"
+            self._stop(event, f"unsupported map key of type: {kind}", f'write the key in quotes: "{"null" if value is None else value}"')
         return self._names.setdefault(name, name)
 
     def _tagged(self, event: Any) -> scalars.Scalar:
@@ -264,9 +272,10 @@ class Composer:
                 self._note(event, Severity.ERROR, "!!binary is not supported", "leave the tag out and keep the base64 text")
                 return text
             case "null" | "bool" | "int" | "float":
-                value = scalars.resolve(text)
-                kinds: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "int": (int,), "float": (int, float)}
-                if type(value) not in kinds[tag]:
+                value = scalars.value_of(text)
+                if tag == "float" and type(value) is int and value < scalars.INT64:
+                    value = float(value)
+                if type(value) is not KINDS[tag]:
                     self._stop(event, f"cannot decode `{text[:80]}` as a !!{tag}", "correct the value, or leave the tag out")
                 return value
             case _:

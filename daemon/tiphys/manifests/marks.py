@@ -133,5 +133,5 @@ def _name(event: Any) -> str:
     """A key as the composer names it."""
     text: str = event.value
     if event.implicit[0] and event.tag is None:
-        return scalars.key_text(scalars.resolve(text)) or text
+        return scalars.key_of(text) or text
     return text

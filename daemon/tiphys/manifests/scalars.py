@@ -1,12 +1,13 @@
 """YAML scalars as Argo's parser (sigs.k8s.io/yaml, YAML 1.1) reads them (semantics 2.4, gotcha 14).
 
 `yes`, `on` and `y` are booleans, `0644` is octal, `1e3` is a number; dates and `12:30:45` stay text. Numbers then pass
-through JSON: whole floats up to 2^53 are integers. Anything a person wrote as text stays that text, letter for letter.
+through JSON: whole floats of 64 bits are integers. Anything a person wrote as text stays that text, letter for letter.
 """
 
 import decimal
 import math
 import re
+import struct
 
 BOOLEANS: dict[str, bool] = {
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
@@ -28,58 +29,65 @@ OCTAL = re.compile(r"([-+]?)0[oO]?([0-7]+)")
 HEXADECIMAL = re.compile(r"([-+]?)0[xX]([0-9a-fA-F]+)")
 BINARY = re.compile(r"([-+]?)0[bB]([01]+)")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-RADICES = ((OCTAL, 8), (HEXADECIMAL, 16), (BINARY, 2))
+SIGNED_BINARY = re.compile(r"0b([-+])([01]+)")
+RADICES = ((OCTAL, 8), (HEXADECIMAL, 16), (BINARY, 2), (SIGNED_BINARY, 2))
 
 EXACT = 2**53
 INT64 = 2**63
 UINT64 = 2**64
+EXPONENT_FROM = 6
 MAX_DIGITS = 400  # longer numbers are above the largest float
 
 Scalar = str | int | float | bool | None
 
 
 def resolve(text: str) -> Scalar:
-    """The value of a plain (unquoted, untagged) scalar."""
-    if not text:
-        return None
-    if text[0] not in FIRST:
-        return text
-    if text in WORDS:
-        return WORDS[text]
-    if text[0] in "+-.0123456789":
-        number = _number(text)
-        return text if number is None else number
-    return text
+    """A plain (unquoted, untagged) scalar as JSON has it."""
+    value = value_of(text)
+    return json_number(value) if isinstance(value, float) else value
 
 
-def _number(text: str) -> int | float | None:
-    """`text` as a number, or None."""
+def value_of(text: str) -> Scalar:
+    """The value of a plain scalar, before its way through JSON."""
+    if not text or text[0] not in FIRST:
+        return text or None
+    return number(text) if text[0] in "+-.0123456789" else WORDS.get(text, text)
+
+
+def number(text: str) -> Scalar:
+    """A plain scalar that begins as a number does: one, or text."""
+    if text in NON_FINITE:
+        return NON_FINITE[text]
     if text[0] == ".":
         return _float(text)
     plain = text.replace("_", "") if "_" in text else text
     if len(plain) > MAX_DIGITS:
-        return None
+        return text
     if INTEGER.fullmatch(plain):
         whole = int(plain)
-        return whole if -INT64 <= whole < UINT64 else _float(plain)
+        return whole if -INT64 <= whole < (UINT64 if plain[0].isdigit() else INT64) else _float(plain)
     for pattern, radix in RADICES:
         if match := pattern.fullmatch(plain):
             whole = int(match[1] + match[2], radix)
-            return whole if -INT64 <= whole < UINT64 else None
-    return _float(plain)
+            if -INT64 <= whole < (INT64 if match[1] else UINT64):
+                return whole
+    found = _float(plain)
+    return text if isinstance(found, str) else found
 
 
-def _float(text: str) -> int | float | None:
-    """A decimal float as JSON shows it, or None where `text` is none or out of range."""
+def _float(text: str) -> float | str:
+    """A decimal float, or `text` where that is none or out of range."""
     if not FLOAT.fullmatch(text):
-        return None
-    number = float(text)
-    return json_number(number) if math.isfinite(number) else None
+        return text
+    found = float(text)
+    return found if math.isfinite(found) else text
 
 
-def json_number(number: float) -> int | float:
-    """A float after its way through JSON: whole ones up to 2^53 are integers."""
-    return int(number) if number.is_integer() and abs(number) <= EXACT else number
+def json_number(found: float) -> int | float:
+    """A float after its way through JSON: whole ones of 64 bits are integers, with the digits that Go writes."""
+    if not found.is_integer() or abs(found) >= INT64:
+        return found
+    return int(found) if abs(found) <= EXACT else int(decimal.Decimal(repr(found)))
 
 
 def text_of(value: str | float | bool) -> str:
@@ -109,12 +117,37 @@ def fixed(number: float) -> str:
     return text.removesuffix(".0") if "." in text else text
 
 
+def key_of(text: str) -> str | None:
+    """A plain key as text, as the YAML to JSON conversion makes it; None where it refuses: null, and what only fits without a sign."""
+    return key_text(value_of(text))
+
+
 def key_text(value: Scalar) -> str | None:
-    """A map key as text, as the YAML to JSON conversion does; None where it refuses (null)."""
+    """The value of a key as text; None where it is refused."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return exact(value)
-    return fixed(value)
+        return str(value) if value < INT64 else None
+    return short(value)
+
+
+def short(found: float) -> str:
+    """Go's `FormatFloat(found, 'g', -1, 32)`, which go-yaml writes keys with: shortest digits of 32 bits, an exponent from 1e+06 on."""
+    try:
+        single: float = struct.unpack("<f", struct.pack("<f", found))[0]
+    except OverflowError:
+        single = math.copysign(math.inf, found)
+    if not math.isfinite(single):
+        return ".nan" if math.isnan(single) else ".inf" if single > 0 else "-.inf"
+    text = next(text for text in (f"{single:.{digits}e}" for digits in range(9)) if digits_of_single(text) == single)
+    return text if single and not -4 <= int(text.partition("e")[2]) < EXPONENT_FROM else fixed(float(text))
+
+
+def digits_of_single(text: str) -> float:
+    """The float of 32 bits that `text` reads back as."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", float(text)))[0])
+    except OverflowError:
+        return math.inf
