@@ -33,7 +33,7 @@ UNITDIR ?= $(SHARED)/systemd/system
 USER_UNITDIR ?= $(SHARED)/systemd/user
 UNITS := tiphysd.service tiphys-launcher.service tiphysd.socket
 
-.PHONY: help run setup aws test check format conformance fuzz api-fuzz torture bench soak clean install uninstall install-user uninstall-user program units
+.PHONY: help run setup aws test check format conformance fuzz api-fuzz torture bench soak plot clean install uninstall install-user uninstall-user program units
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ bench: $(DEVELOP) ## measure every target beside its limit (ARGS='--quick', '--p
 
 soak: $(DEVELOP) ## a daemon under mixed load for SOAK_MINUTES (120): what it holds levels off, nothing is lost (SOAK_SEED=7)
 	@SOAK_MINUTES=$(SOAK_MINUTES) SOAK_SEED=$(SOAK_SEED) PYTHONPATH=$(CURDIR):$(CURDIR)/daemon $(BIN)/python -m tests.bench.soak
+
+plot: $(DEVELOP) ## draw daemon/performance.svg from what `make bench ARGS='--only growth --peers'` wrote to bench.json
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/daemon $(BIN)/python -m tests.bench.plot $(ARGS)
 
 install: program units ## the daemon for the whole machine, as root: PREFIX (/usr/local), DESTDIR for packagers
 	@install -d $(DESTDIR)$(SHARED)/sysusers.d $(DESTDIR)$(SHARED)/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tiphys $(DESTDIR)$(DOCDIR)/as-root

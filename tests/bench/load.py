@@ -146,8 +146,8 @@ def brief(made: Made) -> Workflow:
 
 
 def loud(made: Made) -> Workflow:
-    """It prints more than is kept in a run's pack."""
-    return steps(made, [[one("loud")], [one("nap")]], nap(made), sh("loud", "seq 60000"))
+    """It prints more than is kept in a run's pack, and leaves something in its home."""
+    return steps(made, [[one("loud")], [one("nap")]], nap(made), sh("loud", 'seq 60000; echo kept >"$HOME/kept"'))
 
 
 CHECK = "[ {{inputs.parameters.number}} = 42 ] && [ {{inputs.parameters.said}} = seen ]"

@@ -19,8 +19,8 @@ from xml.sax.saxutils import escape
 from tests.bench.growth import ALONE, LIMIT, OURS
 from tests.bench.works import TOP
 
-WIDTH, HEIGHT = 1100, 560
-PANEL, GAP, LEFT, TOP_EDGE, DEEP = 380, 150, 70, 80, 400
+WIDTH, HEIGHT = 1120, 560
+PANEL, GAP, LEFT, TOP_EDGE, DEEP = 380, 165, 70, 80, 400
 COLOURS = {
     OURS: "#d55e00",
     ALONE: "#e69f00",
