@@ -1,4 +1,5 @@
-"""Attempts: one short coroutine for each live one, stage in → launch → wait → stage out → post one fact.
+"""Attempts: one short coroutine for each live one, stage in → launch → wait → stage out → post one fact. Where the executor can begin an
+attempt at once and tell of it, not even that: two calls, one when it runs and one when it is over.
 
 What has no room yet is a row in a queue here, not a coroutine. An attempt that is over at once is told of once: that it began is said
 with its end, unless something waits for the beginning.
@@ -6,7 +7,7 @@ with its end, unless something waits for the beginning.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,8 +19,9 @@ from tiphys.engine.inbox import now
 from tiphys.errors import TiphysError
 from tiphys.scheduler import orders
 from tiphys.scheduler.events import Event, Exited, Reported, Started
+from tiphys.scheduler.records import Node
 from tiphys.scheduler.state import State
-from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind
+from tiphys.spec.work import Executor, Handle, Outcome, OutcomeKind, Prompt, WorkOrder
 from tiphys.voice import Voice
 
 log = Voice()
@@ -30,6 +32,9 @@ SOON_SECONDS = 0.02
 LEAVE_NOTHING = frozenset({"http", "data", "plugin"})
 """Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
 
+FAULTS = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
+"""What an executor may raise by a mistake of ours: an Error of the attempt, and no end of everything else."""
+
 
 class Attempt(NamedTuple):
     """Which attempt, and whether one of before is to be found again first."""
@@ -38,6 +43,27 @@ class Attempt(NamedTuple):
     node_id: str
     number: int
     adopt: bool = False
+
+
+class _Course:
+    """An attempt that was begun without a task."""
+
+    __slots__ = ("_attempt", "_launcher", "_name", "_order")
+
+    def __init__(self, launcher: "Launcher", name: str, attempt: Attempt, order: WorkOrder) -> None:
+        self._launcher = launcher
+        self._name = name
+        self._attempt = attempt
+        self._order = order
+
+    def started(self, handle: Handle) -> None:
+        self._launcher.started(self._name, self._attempt, handle)
+
+    def over(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._launcher.collect(self._name, self._attempt, self._order)
+        else:
+            self._launcher.over(self._name, self._attempt, outcome)
 
 
 class Launcher:
@@ -53,6 +79,7 @@ class Launcher:
     ) -> None:
         self._state = state
         self._executors = executors
+        self._prompt = {name: executor for name, executor in executors.items() if isinstance(executor, Prompt)}
         self._room = room
         self._post = post
         self._group = group
@@ -121,8 +148,10 @@ class Launcher:
         await self._executors[name].stop(handle, self._ending[uid, node_id])
 
     def _pump(self, name: str) -> None:
+        prompt = self._prompt.get(name)
         while (attempt := self._next(name)) is not None:
-            self._group.start_soon(self._work, name, attempt)
+            if prompt is None or attempt.adopt or not self._begin(prompt, name, attempt):
+                self._group.start_soon(self._work, name, attempt)
 
     def _next(self, name: str) -> Attempt | None:
         """The attempt that has room now, if there is one; the room is taken."""
@@ -132,18 +161,69 @@ class Launcher:
         self._live[name] += 1
         return waiting.popleft()
 
+    def _begin(self, prompt: Prompt, name: str, attempt: Attempt) -> bool:
+        """Begin an attempt without a task. What cannot be begun so, be it for an error, is carried out in a task, which tells why."""
+        try:
+            order = orders.build(self._state.runs[attempt.uid], attempt.node_id, now())
+            return prompt.begin(order, _Course(self, name, attempt, order))
+        except (TiphysError, *FAULTS):
+            return False
+
+    def started(self, name: str, attempt: Attempt, handle: Handle) -> None:
+        """An attempt that was begun runs."""
+        if self._closing:
+            return
+        key = (attempt.uid, attempt.node_id)
+        self._handles[key] = (name, handle)
+        run = self._state.runs.get(attempt.uid)
+        if run is not None:  # else it was deleted, and the attempt is being stopped
+            self._launched(run.nodes[attempt.node_id])
+            self._began(attempt, handle)
+        if key in self._ending:
+            self._group.start_soon(self._stop, *key)
+
+    def over(self, name: str, attempt: Attempt, outcome: Outcome) -> None:
+        """An attempt that was begun is over."""
+        if self._closing:
+            return
+        self._live[name] -= 1
+        self._handles.pop((attempt.uid, attempt.node_id), None)
+        self._end(attempt, outcome)
+        self._pump(name)
+
+    def collect(self, name: str, attempt: Attempt, order: WorkOrder) -> None:
+        """An attempt that was begun is over, and what came of it is to be brought in."""
+        if not self._closing:
+            self._group.start_soon(self._collect, name, attempt, order)
+
+    async def _collect(self, name: str, attempt: Attempt, order: WorkOrder) -> None:
+        _, handle = self._handles[attempt.uid, attempt.node_id]
+        await self._see(name, attempt, self._executors[name].wait(order, handle))
+        self._pump(name)
+
+    @staticmethod
+    def _launched(node: Node) -> None:
+        faults.point("launched")
+        if node.in_exit:
+            faults.point("exit-launched")
+
     async def _work(self, name: str, attempt: Attempt | None) -> None:
         """Carry out an attempt, then what has waited for its room: a task is made for the first of them only."""
         while attempt is not None:
-            await self._run(name, attempt)
-            attempt = self._next(name)
+            await self._see(name, attempt, self._carry_out(name, attempt))
+            attempt = None
+            if name in self._prompt:
+                self._pump(name)
+            else:
+                attempt = self._next(name)
 
-    async def _run(self, name: str, attempt: Attempt) -> None:
+    async def _see(self, name: str, attempt: Attempt, carried_out: Awaitable[Outcome]) -> None:
+        """Wait for an attempt's outcome, and tell."""
         try:
-            outcome = await self._carry_out(name, attempt)
+            outcome = await carried_out
         except TiphysError as error:
             outcome = Outcome(kind=OutcomeKind.ERROR, message=str(error))
-        except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
+        except FAULTS as error:
             log.exception("attempt failed inside its executor", executor=name, node=attempt.node_id)
             outcome = Outcome(kind=OutcomeKind.ERROR, message=f"the {name} executor failed: {type(error).__name__}: {error}")
         finally:
@@ -152,7 +232,6 @@ class Launcher:
             else:
                 self._live[name] -= 1
             self._handles.pop((attempt.uid, attempt.node_id), None)
-        self._ending.pop((attempt.uid, attempt.node_id), None)
         self._end(attempt, outcome)
         if name in LEAVE_NOTHING:
             await self._executors[name].remove(f"{attempt.uid}/{attempt.node_id}/{attempt.number}")
@@ -167,9 +246,7 @@ class Launcher:
         handle = await executor.adopt(order, node.handle) if attempt.adopt else None
         if handle is None:
             handle = await executor.launch(order)
-            faults.point("launched")
-            if node.in_exit:
-                faults.point("exit-launched")
+            self._launched(node)
         else:
             faults.point("adopted")
         self._handles[key] = (name, handle)
@@ -201,8 +278,10 @@ class Launcher:
             self._post(Started(at=now(), uid=key[0], node_id=key[1], attempt=key[2], handle=handle))
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        handle, began = self._begun.pop(attempt[:3], (None, None))
         uid, node_id, number = attempt[:3]
+        handle, began = self._begun.pop((uid, node_id, number), (None, None))
+        if self._ending:
+            self._ending.pop((uid, node_id), None)
         self._post(Exited(at=now(), uid=uid, node_id=node_id, attempt=number, outcome=outcome, handle=handle, launched_at=began))
 
 

@@ -7,7 +7,7 @@ Secret values are not in an order: it names Secret keys, and the executor resolv
 import enum
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import Protocol, dataclass_transform
+from typing import Protocol, dataclass_transform, runtime_checkable
 
 import msgspec
 
@@ -229,6 +229,27 @@ class Finding(Words):
     severity: Severity
     field: str
     message: str
+
+
+class Course(Protocol):
+    """What becomes of one attempt that was begun: its executor calls this, on the loop, in this order and once each."""
+
+    def started(self, handle: Handle) -> None:
+        """It runs."""
+        ...
+
+    def over(self, outcome: Outcome | None) -> None:
+        """It is over; None: what came of it is still to be collected, which `Executor.wait` does."""
+        ...
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """An executor that can begin some attempts at once, and tell of them without anybody waiting: no task, no turn of the loop."""
+
+    def begin(self, order: WorkOrder, course: Course) -> bool:
+        """Begin an attempt, and tell its course; nothing is told before this returns. False: nothing was done, `launch` it."""
+        ...
 
 
 class Executor(Protocol):

@@ -4,6 +4,7 @@ The event loop never forks, never waits for a process and never copies output: i
 gets a record when the step has ended. Everything about an attempt is found again by its order's id.
 """
 
+import functools
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -19,9 +20,10 @@ import msgspec
 from tiphys import faults
 from tiphys.artifacts.store import Artifacts
 from tiphys.executors import staging
-from tiphys.executors.process import command, findings, isolation, logs, opening, outcomes, places, pods, volumes
+from tiphys.executors.process import command, findings, isolation, logs, moulds, opening, outcomes, places, pods, volumes
 from tiphys.executors.process import view as views
 from tiphys.executors.process.command import CommandError, Environment
+from tiphys.executors.process.connection import Json
 from tiphys.executors.process.isolation import Fence, Plan, User
 from tiphys.executors.process.link import Link
 from tiphys.executors.process.packs import Packs
@@ -34,7 +36,7 @@ from tiphys.secrets import Secrets
 from tiphys.settings import ImageEntry, ProcessSettings
 from tiphys.spec.containers import Container
 from tiphys.spec.templates import Template
-from tiphys.spec.work import Finding, Handle, Outcome, OutcomeKind, Report, WorkOrder
+from tiphys.spec.work import Course, Finding, Handle, Outcome, OutcomeKind, Report, WorkOrder
 
 NAME = "process"
 PER_CORE = 4
@@ -72,6 +74,7 @@ class ProcessExecutor:
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
         self._packs = Packs(link.directories)
         self._slots = Slots(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
+        self._moulds = moulds.Moulds(self._scratch)
         self._plans: dict[str, Plan] = {}
         self._pods: dict[str, Pod] = {}
         self._early: dict[str, Outcome] = {}
@@ -80,6 +83,39 @@ class ProcessExecutor:
         self._ground_until = 0.0
         self.notices = tuple(notices)
         """What a person should know about how steps run here."""
+
+    def begin(self, order: WorkOrder, course: Course) -> bool:
+        """Start an attempt at once, if it is like one that was started before, and a slot is free."""
+        if order.id in self._plans or order.id in self._early or self._link.knows(order.id) or not self._slots.is_free:
+            return False
+        if order.deadline is not None and order.deadline <= datetime.now(UTC):
+            return False
+        request = self._moulds.fill(order)
+        if request is None:
+            return False
+        self._slots.hold(order.id)
+        faults.point("spawning")
+        self._link.begin(request, functools.partial(self._heard, order, course))
+        return True
+
+    def _heard(self, order: WorkOrder, course: Course, record: Json | None, *, ended: bool) -> None:
+        """The launcher told of an attempt that was begun: it runs, or it has ended."""
+        if not ended:
+            faults.point("spawned")
+            self._states.began_plain(order.id)
+            course.started(self._handle(order.id))
+            return
+        faults.point("ended")
+        self._release(order.id)
+        self._states.over(order.id)
+        if record is None or wants_files(order) or record.get("state") or logs.is_large(record):
+            course.over(None)
+            return
+        container = order.work.container  # type: ignore[union-attr]  # a mould is a command's
+        end = outcomes.main_outcome(order, record, container.name or "main", container.command[0], container.image)
+        staged = staging.StagedOut(result=record["result"] if order.wanted.result and "result" in record else None)
+        self._link.settle(order.id)
+        course.over(outcomes.outcome(record, end, staged, "", transient=False))
 
     async def launch(self, order: WorkOrder) -> Handle:
         """Start the attempt, or find it started. Waits for one of the machine's slots."""
@@ -131,6 +167,8 @@ class ProcessExecutor:
         except OSError as error:
             return outcomes.error(f"inputs cannot be brought in: {error}")
         self._plans[order.id] = plan
+        if self._fence is None and not self._user.other and not pod.supervised:
+            self._moulds.keep(order, request)
         faults.point("spawning")
         await self._link.spawn(request)
         faults.point("spawned")

@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -19,16 +19,25 @@ UPGRADE_SECONDS = 10.0
 LOST = "the launcher was killed"
 
 
+class Tell(Protocol):
+    """Who is told of an attempt."""
+
+    def __call__(self, record: Json | None, *, ended: bool) -> None:
+        """It runs; or it has ended, with this record, if there is one."""
+        ...
+
+
 class Waiting:
     """One attempt that somebody here asked for."""
 
-    __slots__ = ("ended", "known", "record", "running", "spawn", "stop")
+    __slots__ = ("ended", "known", "record", "running", "spawn", "stop", "tell")
 
     def __init__(self, spawn: Json | None) -> None:
         self.spawn = spawn
         self.stop: Json | None = None
         self.running = False
         self.record: Json | None = None
+        self.tell: Tell | None = None
         self.known = asyncio.Event()
         self.ended = asyncio.Event()
 
@@ -76,6 +85,16 @@ class Link:
         self._send(request)
         await waiting.known.wait()
         waiting.spawn = None
+
+    def begin(self, request: Json, tell: Tell) -> None:
+        """Start an attempt, and have its beginning and its end told, each once and in this order."""
+        waiting = self._attempts[request["id"]] = Waiting(request)
+        waiting.tell = tell
+        self._send(request)
+
+    def knows(self, order_id: str) -> bool:
+        """Whether the attempt is one that somebody here asked for."""
+        return order_id in self._attempts
 
     async def find(self, order_id: str) -> bool:
         """Whether the launcher knows this attempt."""
@@ -185,6 +204,7 @@ class Link:
         if told == "unknown" and waiting.spawn is not None:
             self._send(waiting.spawn)
             return
+        tell, was_known = waiting.tell, waiting.known.is_set()
         if told == "started":
             waiting.running = True
         elif told == "ended":
@@ -194,6 +214,14 @@ class Link:
             waiting.running = False
             waiting.ended.set()
         waiting.known.set()
+        if tell is None:
+            return
+        if not was_known:
+            waiting.spawn = None
+            tell(None, ended=False)
+        if waiting.ended.is_set():
+            waiting.tell = None
+            tell(waiting.record, ended=True)
 
     async def _connect(self) -> None:
         with anyio.move_on_after(2 * connection.CONNECT_SECONDS):  # a launcher that cannot be reached at all is said so before

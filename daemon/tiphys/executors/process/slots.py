@@ -12,6 +12,15 @@ class Slots:
         self._held: set[str] = set()
         self._waiting: deque[asyncio.Event] = deque()
 
+    @property
+    def is_free(self) -> bool:
+        """Whether there is one for whoever comes now."""
+        return len(self._held) < self._total and not self._waiting
+
+    def hold(self, who: str) -> None:
+        """Hold a free one."""
+        self._held.add(who)
+
     async def take(self, who: str) -> None:
         """Hold a slot; who holds one already keeps it."""
         while len(self._held) >= self._total and who not in self._held:

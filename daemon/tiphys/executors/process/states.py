@@ -40,6 +40,7 @@ class States:
         self._pods: dict[str, Watched] = {}
         self._ready: list[str] = []
         self._began = anyio.Event()
+        self._idle = False
 
     def began(self, order: WorkOrder, pod: Pod) -> None:
         """An attempt runs, or was found running."""
@@ -49,7 +50,13 @@ class States:
             self._pods[order.id] = watched
         elif order.daemon:
             self._ready.append(order.id)  # without a probe: as soon as it runs
-        if pod.supervised or order.daemon or len(self._live) == 1:  # plain steps need nobody to look sooner than he will
+        if pod.supervised or order.daemon or self._idle:  # plain steps need nobody to look sooner than he will
+            self._began.set()
+
+    def began_plain(self, order_id: str) -> None:
+        """An attempt runs of which nothing but progress may be heard: nobody need look at it sooner than at the others."""
+        self._live[order_id] = Watched(daemon=False, set_=False)
+        if self._idle:
             self._began.set()
 
     def over(self, order_id: str) -> None:
@@ -62,8 +69,9 @@ class States:
         progress_at = 0.0
         while True:
             if not self._live:
-                self._began = anyio.Event()
+                self._began, self._idle = anyio.Event(), True
                 await self._began.wait()
+                self._idle = False
             while self._ready:
                 yield self._ready.pop(0), Report(ready=True, ip=HERE)
             for order_id, watched in list(self._pods.items()):

@@ -1,0 +1,148 @@
+"""Requests to the launcher that differ from others of their template in names and texts alone: made once, and filled in for each.
+
+The first attempt of a template is prepared with all that may have to be looked for: its program, Secrets, volumes, its place. Where an
+attempt needed none of that but its program, its request serves as a mould for those that come after it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from tiphys.executors.process import command, places
+from tiphys.executors.process.connection import Json
+from tiphys.spec.containers import Container
+from tiphys.spec.work import Command, WorkOrder
+
+MOST = 256
+OWN = frozenset({"id", "key", "env", "argv", "home", "progress", "prepare", "delete", "deadline"})
+"""Fields of a request that are an attempt's own."""
+
+FACTS = frozenset({"ARGO_NODE_ID", "ARGO_POD_NAME", "ARGO_PROGRESS_FILE", "ARGO_DEADLINE", "TIPHYS_IDEMPOTENCY_KEY"})
+"""Variables of an attempt's own, which a template may set as it likes."""
+
+
+class Moulds:
+    """The moulds of the templates that run now, by run and name."""
+
+    def __init__(self, scratch: str) -> None:
+        self._scratch = scratch
+        self._made: dict[tuple[str, str], Mould] = {}
+
+    def keep(self, order: WorkOrder, request: Json) -> None:
+        """Keep a request without isolation as a mould, if it is one."""
+        work = order.work
+        if isinstance(work, Command) and "bytes_env" not in request and _needs_nothing(order, work.container):
+            if len(self._made) >= MOST:
+                self._made.clear()
+            self._made[order.workflow.uid, order.template_name] = Mould(order, work, request, self._scratch)
+
+    def fill(self, order: WorkOrder) -> Json | None:
+        """The request of an attempt, from the mould of its template; None: it must be prepared."""
+        mould = self._made.get((order.workflow.uid, order.template_name))
+        return None if mould is None else mould.fill(order)
+
+
+class Mould:
+    """What the attempts of one template in one run have in common."""
+
+    __slots__ = ("_argv", "_env", "_group", "_home", "_is_plain", "_order", "_own", "_prepare", "_request", "_scratch", "_shape")
+
+    def __init__(self, order: WorkOrder, work: Command, request: Json, scratch: str) -> None:
+        self._order = order
+        self._shape = _shape(work.container)
+        self._scratch = scratch
+        self._group: str = request["group"]
+        self._is_plain = places.PLAIN.fullmatch(self._group) is not None
+        self._home: tuple[Any, ...] | None = tuple(request["home"][1:]) if "home" in request else None
+        self._request = {name: value for name, value in request.items() if name not in OWN}
+        self._prepare = [entry for entry in request["prepare"] if entry[0] != "file"]
+        self._own = frozenset(variable.name for variable in work.container.env)
+        self._env: dict[str, str] = {name: text for name, text in request["env"].items() if name not in FACTS or name in self._own}
+        self._argv: list[str] = request["argv"][:-1] if work.source else request["argv"]
+
+    def fill(self, order: WorkOrder) -> Json | None:
+        """The request of an attempt; None: more than names and texts are its own."""
+        work = order.work
+        assert isinstance(work, Command)
+        argv, env, like = self._argv, self._env, self._order
+        if not (work is like.work and order.template is like.template and order.wanted is like.wanted):
+            found = self._varied(order, work)
+            if found is None:
+                return None
+            argv, env = found
+        key = self._key(order)
+        progress = f"{self._scratch}/{key}.progress"
+        env = {**self._facts(order, progress), **env, "TIPHYS_ATTEMPT": order.id}
+        request = {**self._request, "id": order.id, "key": key, "argv": argv, "env": env, "prepare": self._prepare, "progress": progress}
+        if work.source:
+            script = f"{self._scratch}/{key}.script"
+            request |= {
+                "argv": [*argv, script],
+                "prepare": [*self._prepare, ("file", script, 0o755, work.source)],
+                "delete": [script],
+            }
+        if self._home is not None:
+            request["home"] = (f"{self._scratch}/{key}.home", *self._home)
+        if order.deadline is not None:
+            request["deadline"] = order.deadline.timestamp()
+        return request
+
+    def _facts(self, order: WorkOrder, progress: str) -> dict[str, str]:
+        facts = {
+            "ARGO_NODE_ID": order.node_id,
+            "ARGO_POD_NAME": order.pod_name,
+            "ARGO_PROGRESS_FILE": progress,
+            "TIPHYS_IDEMPOTENCY_KEY": order.idempotency_key or order.node_id,
+        }
+        if order.deadline is not None:
+            facts["ARGO_DEADLINE"] = order.deadline.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return facts
+
+    def _varied(self, order: WorkOrder, work: Command) -> tuple[list[str], dict[str, str]] | None:
+        """Command line and environment of an attempt whose template was filled in differently; None: more than its texts differ."""
+        container = work.container
+        like = self._order
+        if order.wanted != like.wanted or bool(work.source) != bool(like.work.source) or not _needs_nothing(order, container):  # type: ignore[union-attr]
+            return None
+        words = [*container.command[1:], *container.args]
+        if _shape(container) != self._shape or any("$(" in word or "$$" in word for word in words):
+            return None
+        argv = [self._argv[0], *words]
+        text = msgspec.json.encode(order.template).decode()
+        env = self._env
+        if "ARGO_TEMPLATE" not in self._own:
+            env = {**env, "ARGO_TEMPLATE": text}
+            if len(text) >= command.LARGEST_TEMPLATE:
+                del env["ARGO_TEMPLATE"]
+        return (argv, env) if _surely_fit((*argv, env.get("ARGO_TEMPLATE", ""))) else None
+
+    def _key(self, order: WorkOrder) -> str:
+        name = f"{order.node_id}.{order.attempt}"
+        if self._is_plain and len(name) + len(self._group) < places.LONGEST_NAME and places.PLAIN.fullmatch(name):
+            return f"{self._group}.{name}"
+        return places.scratch_key(order.id)
+
+
+def _surely_fit(texts: Iterable[str]) -> bool:
+    """Whether no text comes near to what a command line or an environment cannot hold."""
+    return all(len(text) < command.SURELY_FITS and text.isascii() and "\0" not in text for text in texts)
+
+
+def _shape(container: Container) -> Container:
+    """What of a container decides how it is run, not what it is told."""
+    return structs.replace(container, command=container.command[:1], args=())
+
+
+def _needs_nothing(order: WorkOrder, container: Container) -> bool:
+    """Whether nothing has to be looked for that may have changed, or that an attempt has for itself."""
+    return not (
+        not container.command
+        or order.inputs
+        or order.daemon
+        or order.wanted.container_logs
+        or container.env_from
+        or container.volume_mounts
+        or any(variable.value_from is not None for variable in container.env)
+    )

@@ -1,0 +1,147 @@
+"""What is begun after the mould of an attempt before it is what would have been prepared, and ends as if it had been launched."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import pytest
+from msgspec import structs
+
+from tests.process.orders import RESULT, UID, opened, order, printed, processes, run, shell, unique_sleep, until
+from tiphys.executors.process import command, pods
+from tiphys.spec import work
+from tiphys.spec.containers import Container, EnvVar, EnvVarSource, VolumeMount
+from tiphys.spec.templates import Template
+from tiphys.spec.work import Handle, Outcome, OutcomeKind, WorkOrder
+
+
+@dataclasses.dataclass
+class Course:
+    """Remembers what it is told."""
+
+    handle: Handle | None = None
+    outcome: Outcome | None = None
+    told: list[str] = dataclasses.field(default_factory=list)
+    ended: anyio.Event = dataclasses.field(default_factory=anyio.Event)
+
+    def started(self, handle: Handle) -> None:
+        self.told.append("started")
+        self.handle = handle
+
+    def over(self, outcome: Outcome | None) -> None:
+        self.told.append("over")
+        self.outcome = outcome
+        self.ended.set()
+
+
+async def begun(executor, asked: WorkOrder) -> Outcome:
+    """Begin an attempt and see it to its end."""
+    course = Course()
+    assert executor.begin(asked, course)
+    with anyio.fail_after(20):
+        await course.ended.wait()
+    assert course.told == ["started", "over"]
+    assert course.handle is not None
+    return course.outcome or await executor.wait(asked, course.handle)
+
+
+async def prepared(executor, asked: WorkOrder) -> dict[str, object]:
+    """The request as it is made without a mould."""
+    pod = pods.pod_of(asked)
+    _, request = await executor._prepared(asked, pod, command.words(pod.main.container, executor._images))
+    return request
+
+
+def text(words: str) -> Template:
+    return Template(name="step", container=Container(image="a", command=("sh", "-c"), args=(words,)))
+
+
+VARIED = [
+    lambda: shell("exit 1"),
+    lambda: order("sh", "-c", "echo", "ä"),
+    lambda: shell("true", template=text("true")),
+    lambda: shell("true", template=text("x" * 99_000)),
+    lambda: shell("true", template=text("ä")),
+    lambda: shell("echo $(NAME)"),
+    lambda: shell("echo $$ $HOME"),
+    lambda: shell("x" * 200_000),
+    lambda: order("sh", args=("-c", "exit 1")),
+    lambda: shell("true", deadline=datetime(2099, 1, 1, 2, 3, 4, tzinfo=UTC)),
+    lambda: shell("true", idempotency_key="same"),
+    lambda: shell("true", node_id="wf-" + "n" * 170, id=f"{UID}/wf-" + "n" * 170 + "/0"),
+    lambda: shell("true", env=(EnvVar(name="A", value="b"),)),
+    lambda: shell("true", env=(EnvVar(name="ARGO_TEMPLATE", value="b"), EnvVar(name="HOME", value="/"))),
+    lambda: shell("true", working_dir="/tmp"),
+    lambda: shell("true", wanted=RESULT),
+    lambda: order("sh", source="exit 1"),
+    lambda: order("sh", source="exit 2", env=(EnvVar(name="ARGO_NODE_ID", value="mine"),)),
+]
+
+
+@pytest.mark.parametrize("first", VARIED)
+async def test_a_filled_mould_is_what_would_have_been_prepared(tmp_path, first):
+    async with opened(tmp_path, "none", writable=[str(tmp_path / "w")]) as executor:
+        cast = first()
+        try:
+            request = await prepared(executor, cast)
+        except command.CommandError:
+            return
+        executor._moulds.keep(cast, request)
+        filled = 0
+        for make in (*VARIED, first):
+            asked = structs.replace(make(), workflow=cast.workflow)
+            found = executor._moulds.fill(asked)
+            if found is not None:
+                filled += 1
+                assert found == await prepared(executor, asked)
+        same = structs.replace(cast, id=f"{cast.workflow.uid}/wf-9/2", node_id="wf-9", attempt=2, pod_name="p", idempotency_key="wf-9")
+        assert executor._moulds.fill(same) == await prepared(executor, same)
+        assert filled >= 1
+
+
+async def test_nothing_is_begun_before_one_like_it_was_launched(tmp_path):
+    async with opened(tmp_path, "none") as executor:
+        assert not executor.begin(shell("true"), Course())
+        await run(executor, shell("true"))
+        assert not executor.begin(shell("true", template_name="other"), Course())
+        assert not executor.begin(shell("true", env=(EnvVar(name="A", value_from=EnvVarSource(field_ref={"fieldPath": "x"})),)), Course())
+        assert not executor.begin(shell("true", volume_mounts=(VolumeMount(name="v", mount_path="/v"),)), Course())
+        assert not executor.begin(shell("true", deadline=datetime.now(UTC) - timedelta(seconds=1)), Course())
+        assert (await begun(executor, shell("true"))).kind is OutcomeKind.SUCCEEDED
+
+
+async def test_what_was_begun_ends_as_what_was_launched(tmp_path):
+    file = tmp_path / "out"
+    wanted = work.Wanted(parameters=(work.OutputParameter(name="p", path=str(file)),))
+    async with opened(tmp_path, "none") as executor:
+        await run(executor, shell("true"))
+        ended = await begun(executor, shell("echo hi; exit 3"))
+        assert (ended.kind, ended.exit_code, ended.message) == (OutcomeKind.FAILED, 3, "main: Error (exit code 3)")
+        assert ended.usage.peak_bytes
+        await run(executor, shell("true", wanted=RESULT))
+        assert (await begun(executor, shell("echo hi", wanted=RESULT))).result == "hi"
+        await run(executor, shell("true", wanted=wanted))
+        assert (await begun(executor, shell(f"echo -n 5 >{file}", wanted=wanted))).parameters == {"p": "5"}
+        await run(executor, order("sh", source="true", wanted=RESULT))
+        asked = order("sh", source="echo of a script", wanted=RESULT)
+        assert (await begun(executor, asked)).result == "of a script"
+        assert await printed(executor, asked) == "of a script\n"
+
+
+async def test_what_was_begun_can_be_stopped_and_takes_a_slot(tmp_path):
+    seconds = unique_sleep()
+    async with opened(tmp_path, "none", parallelism=1) as executor:
+        await run(executor, shell("true"))
+        course = Course()
+        assert executor.begin(shell(f"sleep {seconds}; true"), course)
+        assert not executor.begin(shell("true"), Course())
+        with anyio.fail_after(10):
+            while course.handle is None:
+                await anyio.sleep(0.01)
+        assert until(lambda: processes(seconds))
+        await executor.stop(course.handle, 5.0)
+        with anyio.fail_after(10):
+            await course.ended.wait()
+        assert course.outcome is not None
+        assert (course.outcome.kind, course.outcome.exit_code) == (OutcomeKind.STOPPED, 143)
+        assert executor.begin(shell("true"), Course())
