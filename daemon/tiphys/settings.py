@@ -81,6 +81,7 @@ class JournalSettings:
 
     synchronous: str = ""  # full, normal; "": full for the daemon, normal for `tiphys run`
     wal_limit_bytes: int = 64 * 1024 * 1024
+    remains_bytes: int = 256 * 1024 * 1024  # the rows of archived workflows, compressed, from which they can be retried; 0: none are kept
 
 
 @dataclass(frozen=True, kw_only=True)

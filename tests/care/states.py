@@ -16,7 +16,7 @@ from tiphys.journal.protocol import Entry, RunRows
 from tiphys.scheduler.decision import Archived, Change, Decision, ItemPut, ManifestPut, NodePut, RunPut
 from tiphys.scheduler.events import Exited, Submitted
 from tiphys.scheduler.items import Claim
-from tiphys.scheduler.records import Manifest, Node, Role, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Role, Run
 from tiphys.settings import JournalSettings
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.work import Outcome, OutcomeKind
@@ -61,7 +61,10 @@ def stepped(uid: str, message: str, at: datetime = AT) -> Entry:
 
 def archived(uid: str) -> Entry:
     meta = ObjectMeta(name=uid, namespace="default", uid=uid)
-    change = Archived(workflow=Workflow(api_version=ARGO_API_VERSION, metadata=meta))
+    run = Run(uid=uid, name=uid, namespace="default", created_at=AT, phase=Phase.FAILED)
+    manifest = Manifest(uid=uid, workflow=Workflow(api_version=ARGO_API_VERSION, metadata=meta))
+    left = Remains(manifest=manifest, run=run, nodes=tuple(node(uid, number, "0") for number in range(NODES)))
+    change = Archived(workflow=manifest.workflow, remains=left)
     return Entry(event=submitted(uid).event, answer=Decision(uid=uid, changes=(change,)))
 
 

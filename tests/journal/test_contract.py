@@ -28,7 +28,7 @@ from tiphys.scheduler.decision import (
 )
 from tiphys.scheduler.events import Asked, DaemonStarted, Defined, Delete, Exited, Resume, Started, Submitted, TimerFired
 from tiphys.scheduler.items import Claim, Cron, Definition, Outbox, Tick
-from tiphys.scheduler.records import Manifest, Node, Role, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Role, Run
 from tiphys.settings import JournalSettings
 from tiphys.spec.notices import Notice
 from tiphys.spec.status import NodeType, Phase, WorkflowStatus
@@ -355,9 +355,9 @@ def an_archived(uid: str, phase: Phase = Phase.SUCCEEDED) -> Workflow:
     )
 
 
-def archived(*workflows: Workflow) -> Entry:
+def archived(*workflows: Workflow, remains: Remains | None = None) -> Entry:
     uid = workflows[0].metadata.uid
-    changes = (*(Archived(workflow=workflow) for workflow in workflows), RunRemoved(uid=uid))
+    changes = (*(Archived(workflow=workflow, remains=remains) for workflow in workflows), RunRemoved(uid=uid))
     return Entry(event=Asked(at=AT, uid=uid, wish=Delete()), answer=Decision(uid=uid, changes=changes))
 
 
@@ -431,3 +431,39 @@ async def test_tidying_drops_what_was_archived_before_and_nothing_else(kind, tmp
             assert len(await journal.events("u0")) == 2
     assert [node.id for node in rows.runs[0].nodes] == ["n"]
     assert by_key(rows.items) == by_key(ITEMS)
+
+
+def some_remains(uid: str, nodes: int = 3) -> Remains:
+    made = tuple(a_node(f"n{number}", Phase.SUCCEEDED, outputs=Outputs(result=f"ü{number}")) for number in range(nodes))
+    return Remains(manifest=a_manifest(uid), run=a_run(uid, Phase.FAILED, "why"), nodes=made)
+
+
+@every_journal
+@pytest.mark.parametrize("nodes", [0, 1, 1234])
+async def test_the_rows_of_an_archived_run_come_back_as_they_were(kind, tmp_path, nodes):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([submitted("u1"), submitted("u2")])
+            await journal.record([archived(an_archived("u1"), remains=some_remains("u1", nodes)), archived(an_archived("u2"))])
+        async with open_() as journal:
+            assert await journal.remains("u1") == some_remains("u1", nodes)
+            assert await journal.remains("u2") is None
+            assert await journal.remains("never") is None
+            await journal.record([archived(an_archived("u1"), remains=some_remains("u1", 2))])
+            assert await journal.remains("u1") == some_remains("u1", 2)
+
+
+@every_journal
+async def test_the_rows_of_an_archived_run_go_with_its_record(kind, tmp_path):
+    async with kind(tmp_path) as open_:
+        async with open_() as journal:
+            await journal.record([archived(an_archived(uid), remains=some_remains(uid)) for uid in ("u1", "u2")])
+            await journal.forget_archived("u1")
+            assert await journal.remains("u1") is None
+            between = time.time()
+            while time.time() <= between:
+                pass
+            await journal.record([archived(an_archived("u3"), remains=some_remains("u3"))])
+            await journal.tidy(between, 1.0)
+        async with open_() as journal:
+            assert [uid for uid in ("u1", "u2", "u3") if await journal.remains(uid)] == ["u3"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from tiphys.journal import opening
 from tiphys.journal.sqlite import SQLiteJournal
 from tiphys.settings import JournalSettings
 from tiphys.spec.status import Phase
@@ -32,7 +33,7 @@ async def test_a_database_of_an_earlier_release_opens_and_loses_nothing(name, tm
     assert len(log) > 5
     assert log[0].event.manifest.workflow.metadata.name == "keeper"
     connection = apsw.Connection(str(path))
-    assert connection.pragma("user_version") == 2
+    assert connection.pragma("user_version") == opening.VERSION
     connection.close()
     async with SQLiteJournal(path, JournalSettings()) as journal:  # and again, now that it is of this release
         assert len((await journal.load()).runs) == 1

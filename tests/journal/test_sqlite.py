@@ -26,7 +26,7 @@ from tiphys.journal.sqlite import SQLiteJournal
 from tiphys.scheduler.decision import Archived, Change, Decision, ItemPut, ManifestPut, NodePut, RunPut
 from tiphys.scheduler.events import Defined, Exited, Submitted
 from tiphys.scheduler.items import Tick
-from tiphys.scheduler.records import Manifest, Node, Role, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Role, Run
 from tiphys.settings import JournalSettings
 from tiphys.spec.status import NodeType, Phase, WorkflowStatus
 from tiphys.spec.work import Outcome, OutcomeKind
@@ -43,8 +43,8 @@ def submitted(uid: str = "u") -> Entry:
     return Entry(event=event, answer=Decision(uid=uid, changes=(ManifestPut(manifest=manifest), RunPut(run=run))))
 
 
-def exited(node_id: str, message: str = "", uid: str = "u") -> Entry:
-    node = Node(
+def a_node(node_id: str, message: str = "") -> Node:
+    return Node(
         id=node_id,
         name=node_id,
         display_name=node_id,
@@ -54,6 +54,10 @@ def exited(node_id: str, message: str = "", uid: str = "u") -> Entry:
         message=message,
         started_at=AT,
     )
+
+
+def exited(node_id: str, message: str = "", uid: str = "u") -> Entry:
+    node = a_node(node_id, message)
     event = Exited(at=AT, uid=uid, node_id=node_id, attempt=0, outcome=Outcome(kind=OutcomeKind.FAILED, message=message))
     return Entry(event=event, answer=Decision(uid=uid, changes=(NodePut(uid=uid, node=node),)))
 
@@ -446,3 +450,67 @@ async def test_closing_leaves_one_file_with_everything_in_it(tmp_path):
         await journal.record([submitted(), exited("n")])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["journal.db", "journal.db.lock"]
     assert len((await everything(path))[1]) == 2
+
+
+# ------------------------------------------------------------------------------------------------- the rows of archived runs
+
+
+def some_remains(number: int, nodes: int = 20) -> Remains:
+    uid = f"old-{number}"
+    chance = random.Random(number)
+    made = tuple(a_node(f"n{one}", chance.randbytes(100).hex()) for one in range(nodes))
+    manifest = Manifest(uid=uid, workflow=an_archived(number))
+    return Remains(manifest=manifest, run=Run(uid=uid, name="wf", namespace="n", created_at=AT), nodes=made)
+
+
+def deleted(number: int, nodes: int = 20) -> Entry:
+    return told(Archived(workflow=an_archived(number), remains=some_remains(number, nodes)))
+
+
+async def test_the_rows_of_archived_runs_take_no_more_room_than_they_may(tmp_path):
+    path = tmp_path / "journal.db"
+    settings = JournalSettings(synchronous="normal", remains_bytes=10_000)
+    async with open_journal(path, settings) as journal:
+        for number in range(20):
+            await journal.record([deleted(number)])
+            kept = [one for one in range(number + 1) if await journal.remains(f"old-{one}")]
+            assert kept == list(range(number + 1))[-len(kept) :], "the newest"
+        assert 2 <= len(kept) < 8
+        await journal.record([deleted(20, nodes=200)])
+        assert await journal.remains("old-20") is None, "it is more than all that is kept"
+        assert len(await journal.archive()) == 21
+    async with open_journal(path, settings) as journal:
+        await journal.record([deleted(21), deleted(22)])
+        assert [one for one in range(23) if await journal.remains(f"old-{one}")] == [21, 22]
+    async with open_journal(path, JournalSettings(synchronous="normal", remains_bytes=0)) as journal:
+        await journal.record([deleted(23)])
+        assert await journal.remains("old-23") is None
+        await journal.tidy(0.0, 1.0)
+        assert not [one for one in range(24) if await journal.remains(f"old-{one}")]
+
+
+@pytest.mark.parametrize("damage", ["row = zeroblob(length(row))", "sum = 1", "uid = 'old-2'", "row = substr(row, 1, 20)"])
+async def test_damaged_rows_of_an_archived_run_are_refused(tmp_path, damage):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([deleted(1)])
+        connection = apsw.Connection(str(path))
+        connection.execute(f"UPDATE remains SET {damage}")
+        connection.close()
+        with pytest.raises(StateRefused, match="remains, old-"):
+            await journal.remains("old-2" if "uid" in damage else "old-1")
+
+
+async def test_a_database_of_version_2_has_an_archive_of_which_no_rows_are_left(tmp_path):
+    path = tmp_path / "journal.db"
+    async with open_journal(path, NORMAL) as journal:
+        await journal.record([deleted(1)])
+    connection = apsw.Connection(str(path))
+    connection.execute("DROP TABLE remains")
+    connection.pragma("user_version", 2)
+    connection.close()
+    async with open_journal(path, NORMAL) as journal:
+        assert [one.uid for one in await journal.archive()] == ["old-1"]
+        assert await journal.remains("old-1") is None
+        await journal.record([deleted(2)])
+        assert await journal.remains("old-2") == some_remains(2)

@@ -59,6 +59,7 @@ class Rows:
         self.nodes: dict[str, dict[str, records.Node]] = {}
         self.items: dict[tuple[str, str], items.Item] = {}
         self.archive: list[Workflow] = []
+        self.remains: dict[str, records.Remains] = {}
 
     def take(self, change: decision.Change) -> None:
         """Keep a change."""
@@ -78,8 +79,10 @@ class Rows:
                 self.items[type(item).__name__, item.key] = item
             case decision.ItemRemoved(kind=kind, key=key):
                 del self.items[kind, key]
-            case decision.Archived(workflow=shown):
+            case decision.Archived(workflow=shown, remains=remains):
                 self.archive.append(shown)
+                assert remains is not None
+                self.remains[shown.metadata.uid] = remains
 
     def loaded(self, rules: items.Rules) -> state.State:
         """A scheduler's memory made from the rows."""
@@ -157,6 +160,15 @@ class Hall:
         answer = self.tell(events.Submitted(at=at or self.now, uid=uid, seed=uid, manifest=manifest, key=key))
         assert isinstance(answer, decision.Decision), answer
         return uid
+
+    def revive(self, old: str, uid: str, wish: events.Retry | None = None) -> str:
+        """Somebody wants an archived run retried, which gets that uid; why not, "" if so."""
+        left = self.rows.remains[old]
+        fact = events.Revived(
+            at=self.now, uid=uid, manifest=left.manifest, run=left.run, nodes=left.nodes, wish=wish or events.Retry(), who="somebody"
+        )
+        answer = self.tell(fact)
+        return answer.reason if isinstance(answer, decision.Refusal) else ""
 
     def ask(self, uid: str, wish: events.Wish) -> str:
         """Somebody wants something of a run; why not, "" if so."""

@@ -129,6 +129,14 @@ class Machine(stateful.RuleBasedStateMachine):
         if uids:
             self.both(lambda hall: hall.ask(uids[place % len(uids)], wish))
 
+    @stateful.rule(place=places)
+    def an_archived_run_is_retried(self, place: int) -> None:
+        uids = list(self.steady.rows.remains)
+        if uids:
+            self.count += 1
+            said = {hall.revive(uids[place % len(uids)], f"again{self.count}") for hall in (self.crashing, self.steady)}
+            assert len(said) == 1
+
     @stateful.rule(place=places, error=st.sampled_from(["", "", "no access"]))
     def artifacts_are_deleted_or_not(self, place: int, error: str) -> None:
         uids = [uid for uid, run in self.steady.state.runs.items() if run.run.collecting]
@@ -158,6 +166,7 @@ class Machine(stateful.RuleBasedStateMachine):
             assert self.crashing.rows.runs == self.steady.rows.runs
             assert self.crashing.rows.nodes == self.steady.rows.nodes
             assert self.crashing.rows.archive == self.steady.rows.archive
+            assert self.crashing.rows.remains == self.steady.rows.remains
 
     def teardown(self) -> None:
         """Everything comes to its end: what waits is let in, what is suspended goes on."""

@@ -233,8 +233,14 @@ async def the_archive_is_found_run_again_and_forgotten(served):
         assert len(found["items"]) == count
     assert (await served.ask("GET", f"/archived-workflows/{uid}"))[1]["status"]["phase"] == "Succeeded"
     status, problem = await served.ask("PUT", f"/archived-workflows/{uid}/retry", {})
-    assert status == 409
-    assert "resubmit" in problem["message"]
+    assert (status, problem["message"].partition(",")[0]) == (409, "To retry a succeeded workflow")
+    again = {"restartSuccessful": True, "nodeFieldSelector": "phase=Succeeded"}
+    status, made = await served.ask("PUT", f"/archived-workflows/{uid}/retry", again)
+    assert (status, made["metadata"]["name"], made["metadata"]["labels"]["colour"]) == (200, "a", "red"), made
+    assert made["metadata"]["uid"] != uid
+    status, problem = await served.ask("PUT", f"/archived-workflows/{uid}/retry", again)
+    assert (status, problem["code"]) == (409, 6), "there is one of its name"
+    await served.until("/workflows/default/a", "Succeeded")
     status, made = await served.ask("PUT", f"/archived-workflows/{uid}/resubmit", {})
     assert status == 200, made
     assert made["metadata"]["labels"]["colour"] == "red"

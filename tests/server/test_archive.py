@@ -3,6 +3,9 @@
 import anyio
 
 from tests.server.serving import workflow
+from tests.server.test_resubmit import GIVES, STEPS, TAKES
+from tiphys.executors.scripted import Play, Script
+from tiphys.journal.memory import MemoryJournal
 
 
 async def deleted(served, *names):
@@ -58,3 +61,100 @@ async def test_the_archive_is_chosen_and_shortened(opened):
         assert await served.ask("DELETE", "/archived-workflows/b") == (200, {})
         assert await names() == (["c", "a"], None)
         assert (await served.ask("DELETE", "/archived-workflows/b"))[0] == 404
+
+
+def scripted():
+    """Steps of which `takes` fails the first time, and what was launched."""
+    launched: list[tuple[str, str]] = []
+
+    def play(order):
+        launched.append((order.workflow.uid, order.node_name.rpartition(".")[2]))
+        failed = order.node_name.endswith(".b") and len([1 for _, name in launched if name == "b"]) == 1
+        return Play(exit_code=1) if failed else Play(parameters={"p": "given"})
+
+    return Script({"gives": play, "takes": play}), launched
+
+
+async def failed_and_deleted(served, name="first"):
+    """The uid of a workflow of which `b` failed, which was deleted."""
+    await served.ask("POST", "/workflows/default", {"workflow": workflow(name, templates=[STEPS, GIVES, TAKES])})
+    uid = (await served.until(f"/workflows/default/{name}", "Failed"))["metadata"]["uid"]
+    await served.ask("DELETE", f"/workflows/default/{name}")
+    with anyio.fail_after(5):
+        while served.house.row(uid) is not None:
+            await anyio.sleep(0.01)
+    return uid
+
+
+async def test_what_is_only_in_the_archive_is_retried_with_what_succeeded_in_it(opened):
+    script, launched = scripted()
+    async with opened(script) as served:
+        uid = await failed_and_deleted(served)
+        before = len(launched)
+        status, made = await served.ask("PUT", "/archived-workflows/first/retry", {"namespace": "default", "name": "first"})
+        assert (status, made["metadata"]["name"], made["metadata"]["uid"] == uid) == (200, "first", False), made
+        ended = await served.until("/workflows/default/first", "Succeeded")
+        assert [name for _, name in launched[before:]] == ["b"]
+        assert {run for run, _ in launched[before:]} == {made["metadata"]["uid"]}
+        nodes = {node["displayName"]: node for node in ended["status"]["nodes"].values()}
+        assert (nodes["a"]["type"], nodes["a"]["phase"], nodes["a"]["outputs"]["parameters"][0]["value"]) == ("Pod", "Succeeded", "given")
+        assert nodes["b"]["inputs"]["parameters"][0]["value"] == "given"
+        assert (await served.ask("GET", f"/archived-workflows/{uid}"))[1]["status"]["phase"] == "Failed", "the record stays"
+        log = await served.house.log_of(made["metadata"]["uid"])
+        assert (log[0].event, log[0].who != "") == ("Revived", True)
+        assert f"out of the archive, where it has the uid {uid}: retry" in log[0].text
+
+
+async def test_two_who_retry_it_at_once_make_one_workflow(opened):
+    script, launched = scripted()
+    async with opened(script) as served:
+        uid = await failed_and_deleted(served)
+        answers = []
+
+        async def ask():
+            answers.append((await served.ask("PUT", f"/archived-workflows/{uid}/retry", {}))[0])
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(ask)
+        assert sorted(answers) == [200, 409, 409, 409, 409]
+        await served.until("/workflows/default/first", "Succeeded")
+        assert len(served.house.runs()) == 1
+        assert len([1 for _, name in launched if name == "b"]) == 2
+
+
+async def test_a_name_that_another_has_is_not_taken_from_it(opened):
+    script, _ = scripted()
+    async with opened(script) as served:
+        uid = await failed_and_deleted(served)
+        await served.ask("POST", "/workflows/default", {"workflow": workflow("first")})
+        status, problem = await served.ask("PUT", f"/archived-workflows/{uid}/retry", {})
+        assert (status, problem) == (409, {"code": 6, "message": "Workflow already exists on cluster, use argo retry first instead"})
+
+
+async def test_what_is_only_in_the_archive_is_resubmitted_with_what_succeeded_in_it(opened):
+    script, launched = scripted()
+    async with opened(script) as served:
+        uid = await failed_and_deleted(served)
+        before = len(launched)
+        status, made = await served.ask("PUT", f"/archived-workflows/{uid}/resubmit", {"memoized": True})
+        assert status == 200, made
+        await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
+        assert [name for _, name in launched[before:]] == ["b"]
+
+
+async def test_where_the_rows_are_gone_it_is_said_and_a_resubmit_does_it_all_again(opened):
+    script, launched = scripted()
+    journal = MemoryJournal()
+    async with opened(script, journal=journal) as served:
+        uid = await failed_and_deleted(served)
+        journal._remains.clear()  # as those of a record that an earlier release wrote
+        for body, verb in (({}, "retry"), ({"memoized": True}, "resubmit")):
+            status, problem = await served.ask("PUT", f"/archived-workflows/{uid}/{verb}", body)
+            assert status == 409
+            assert "no longer its rows" in problem["message"]
+        before = len(launched)
+        status, made = await served.ask("PUT", f"/archived-workflows/{uid}/resubmit", {})
+        assert status == 200, made
+        await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
+        assert [name for _, name in launched[before:]] == ["a", "each(0:1)", "each(1:2)", "b"]

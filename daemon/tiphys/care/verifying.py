@@ -18,7 +18,7 @@ import tiphys
 from tiphys.care import places
 from tiphys.care.finding import counted, size
 from tiphys.errors import StateRefused
-from tiphys.journal import opening, queries, rows
+from tiphys.journal import opening, queries, remains, rows
 from tiphys.scheduler.records import Node
 
 RUN_SHIFT = 32  # as in tiphys.journal.sqlite: the upper half of a row's number is its run's
@@ -207,6 +207,8 @@ class _Reading:
         steps = [lambda: self._shape(quick=quick), self._runs, self._events, self._orphans]
         if self._version >= 2:
             steps += [self._items, self._archive]
+        if self._version >= 3:
+            steps += [self._remains]
         for step in steps:
             try:
                 step()
@@ -327,6 +329,21 @@ class _Reading:
                     self._problem(f"archive, row {number}: it holds the workflow {workflow.metadata.uid}, not {uid}")
                 self._seen(datetime.fromtimestamp(archived_at, UTC))
             last = page[-1][0]
+
+    def _remains(self) -> None:
+        """The rows of archived runs, one run at a time: they are large."""
+        last, statement = -1, "SELECT number, uid, size, sum, row FROM remains WHERE number > ? ORDER BY number LIMIT 1"
+        while found := self._rows(statement, last):
+            [(last, uid, length, total, row)] = found
+            try:
+                remains.unpacked(uid, total, row)
+            except (rows.Damaged, TypeError, AttributeError) as error:  # a damaged cell may even be of another type
+                self._problem(f"remains, row {last}: {error}")
+            else:
+                if length != len(row):
+                    self._problem(f"remains, row {last}: it has {len(row)} bytes, not {length}")
+        for (uid,) in self._rows("SELECT uid FROM remains WHERE uid NOT IN (SELECT uid FROM archive) LIMIT 5"):
+            self._problem(f"remains, {uid}: the archive does not have it")
 
     def _checked(self, what: str, decoder: "rows.Decoder[Result]", total: int, *data: bytes) -> Result | None:
         try:

@@ -68,7 +68,7 @@ def _told(one: Logged, nodes: Mapping[str, Node], became: tuple[str, ...], comma
         number=one.number,
         at=event.at,
         event=type(event).__name__,
-        who=event.who if isinstance(event, events.Asked) else "",
+        who=event.who if isinstance(event, events.Asked | events.Revived) else "",
         text=text(event, nodes),
         became=became,
         commands=tuple(_command(command, nodes) for command in commands[:MOST_TOUCHED]),
@@ -99,6 +99,8 @@ def text(event: events.Event, nodes: Mapping[str, Node]) -> str:
     match event:
         case events.Submitted():
             return "it was submitted"
+        case events.Revived(run=old, wish=wish):
+            return f"it was taken out of the archive, where it has the uid {old.uid}: {' '.join(_wish(wish, nodes))}"
         case events.Started(node_id=node_id, attempt=attempt, handle=handle):
             return f"{_name(node_id, nodes)}, attempt {attempt}: it runs ({handle.executor})"
         case events.Reported(node_id=node_id, report=report):

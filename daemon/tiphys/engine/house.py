@@ -21,7 +21,7 @@ from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
 from tiphys.journal.protocol import ArchivedRun
 from tiphys.manifests import parameters as overriding
-from tiphys.scheduler import events, keeping
+from tiphys.scheduler import events, keeping, reviving
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.explaining import find as look_up
@@ -166,12 +166,11 @@ class House(Operations):
         self._judge(made)
         return made
 
-    async def resubmit(self, uid: str, documents: Sequence[Document], *, who: str = "") -> str:
+    async def resubmit(self, still: RunState, documents: Sequence[Document], *, who: str = "") -> str:
         """Start the one Workflow among the documents, which is that of a failed run again, and keep what succeeded there; its uid.
 
-        Raises NotThere, Refused, Rejected or Busy, starting nothing.
+        Raises Refused, Rejected or Busy, starting nothing.
         """
-        still = self.still(uid)
         if not still.run.phase.failed_or_error:
             raise Refused("workflow must be Failed/Error to resubmit in memoized mode")
         [workflow] = [document for document in documents if isinstance(document, Workflow)]
@@ -186,6 +185,24 @@ class House(Operations):
         except Refused as error:
             raise Rejected(str(error)) from error
         return made.uid
+
+    async def revive(self, ended: RunState, wish: events.Retry, *, who: str = "") -> str:
+        """Retry a run that is only in the archive, as a new one of its name; its uid. Raises Taken, Refused or Busy, starting nothing."""
+        run = ended.run
+        name = (run.namespace, run.name)
+        if name in self._promised or self._engine.named(*name) is not None:
+            raise Taken(reviving.taken(run.name))
+        if why := self.refuses():
+            raise Busy(why)
+        self._promised.add(name)
+        try:
+            uid = str(uuid.uuid4())
+            nodes = tuple(ended.nodes.values())
+            event = events.Revived(at=now(), uid=uid, manifest=ended.manifest, run=run, nodes=nodes, wish=wish, who=who)
+            await self._engine.tell(event)
+        finally:
+            self._promised.discard(name)
+        return uid
 
     def known(self, key: str) -> bool:
         """Whether a submission with this key was recorded and is not forgotten."""
@@ -356,6 +373,11 @@ class House(Operations):
         if (found := await self._engine.journal.archived(uid)) is None:
             raise NotThere(f'workflows.argoproj.io "{uid}" not found')
         return found
+
+    async def ended(self, uid: str) -> RunState | None:
+        """A run that is only in the archive as it had ended, to look at; None: its rows are not there (any more)."""
+        left = await self._engine.journal.remains(uid)
+        return None if left is None else await anyio.to_thread.run_sync(reviving.ended, left)
 
     async def forget_archived(self, uid: str) -> None:
         """Take a run out of the archive."""

@@ -20,7 +20,7 @@ from tiphys.scheduler.decision import (
     RunRemoved,
 )
 from tiphys.scheduler.items import Item
-from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Run
 from tiphys.spec.workflows import Workflow
 
 
@@ -39,13 +39,16 @@ class RunChanges:
 
 
 class OtherChanges:
-    """What a batch does to the rows that belong to no single run: each item's last state (None: it is gone), and what is archived."""
+    """What a batch does to the rows that belong to no single run: each item's last state (None: it is gone), and what is archived.
+
+    `archived` is each run's picture and the rows that it left.
+    """
 
     __slots__ = ("archived", "items")
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], Item | None] = {}
-        self.archived: list[Workflow] = []
+        self.archived: list[tuple[Workflow, Remains | None]] = []
 
 
 def folded(entries: Iterable[Entry]) -> tuple[dict[str, RunChanges], OtherChanges]:
@@ -90,7 +93,7 @@ def _fold(runs: dict[str, RunChanges], others: OtherChanges, change: Change, gon
             others.items[type(item).__name__, item.key] = item
         case ItemRemoved(kind=kind, key=key):
             others.items[kind, key] = None
-        case Archived(workflow=workflow):
-            others.archived.append(workflow)
+        case Archived(workflow=workflow, remains=remains):
+            others.archived.append((workflow, remains))
         case _:
             assert_never(change)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tiphys.journal.batch import RunChanges, folded
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, Rows, RunRows, archived_run, summary
 from tiphys.scheduler.items import Item
-from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Run
 from tiphys.spec.workflows import Workflow
 
 
@@ -36,6 +36,7 @@ class MemoryJournal:
         self._runs: dict[str, _Kept] = {}
         self._items: dict[tuple[str, str], Item] = {}
         self._archive: dict[str, tuple[float, Workflow]] = {}
+        self._remains: dict[str, Remains] = {}
 
     async def record(self, entries: Sequence[Entry]) -> None:
         """Keep a batch."""
@@ -45,8 +46,10 @@ class MemoryJournal:
                 self._items.pop(key, None)
             else:
                 self._items[key] = item
-        for workflow in others.archived:
+        for workflow, remains in others.archived:
             self._archive[workflow.metadata.uid] = (time.time(), workflow)
+            if remains is not None:
+                self._remains[workflow.metadata.uid] = remains
         for uid, changes in runs.items():
             if changes.anew:
                 self._runs.pop(uid, None)
@@ -73,14 +76,19 @@ class MemoryJournal:
         found = self._archive.get(uid)
         return None if found is None else found[1]
 
+    async def remains(self, uid: str) -> Remains | None:
+        """What one of it left."""
+        return self._remains.get(uid)
+
     async def forget_archived(self, uid: str) -> None:
         """Without one."""
         self._archive.pop(uid, None)
+        self._remains.pop(uid, None)
 
     async def tidy(self, archived_before: float, free_share: float) -> None:  # noqa: ARG002 - memory is not made smaller
         """Drop old archived runs."""
         for uid in [uid for uid, (at, _) in self._archive.items() if at < archived_before]:
-            del self._archive[uid]
+            await self.forget_archived(uid)
 
 
 def _rows(kept: _Kept) -> RunRows:

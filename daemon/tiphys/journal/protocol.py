@@ -9,7 +9,7 @@ from tiphys.errors import TiphysError
 from tiphys.scheduler.decision import Adopt, Command, Decision, Launch, NodePut, NodeRemoved, Refusal, RunPut, SetTimer, StopAttempt
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.items import Item
-from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Run
 from tiphys.spec.workflows import Workflow
 
 
@@ -118,6 +118,10 @@ class Journal(Protocol):
 
     async def archived(self, uid: str) -> Workflow | None:
         """One archived run, as it was shown last."""
+        ...
+
+    async def remains(self, uid: str) -> Remains | None:
+        """The rows that an archived run left; None: there are none (any more). Raises StateRefused if they are damaged."""
         ...
 
     async def forget_archived(self, uid: str) -> None:

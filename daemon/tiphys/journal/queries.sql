@@ -85,3 +85,25 @@ DELETE FROM archive WHERE uid = ?;
 
 -- name: prune_archive
 DELETE FROM archive WHERE archived_at < ?;
+
+-- name: put_remains
+INSERT INTO remains (uid, size, sum, row) VALUES (?, ?, ?, ?)
+ON CONFLICT (uid) DO UPDATE SET size = excluded.size, sum = excluded.sum, row = excluded.row;
+
+-- name: remains_of
+SELECT sum, row FROM remains WHERE uid = ?;
+
+-- name: remains_size
+SELECT coalesce(sum(size), 0) FROM remains;
+
+-- name: remove_remains
+DELETE FROM remains WHERE uid = ?;
+
+-- name: prune_remains
+-- The newest are kept, as many as there is room for.
+DELETE FROM remains WHERE number <= (
+    SELECT max(number) FROM (SELECT number, sum(size) OVER (ORDER BY number DESC) AS total FROM remains) WHERE total > ?
+);
+
+-- name: remove_lone_remains
+DELETE FROM remains WHERE uid NOT IN (SELECT uid FROM archive);

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from tiphys.journal.protocol import Entry, Summary, summary
 from tiphys.scheduler.decision import Decision, ManifestPut
-from tiphys.scheduler.events import Event, Submitted
+from tiphys.scheduler.events import Event, Revived, Submitted
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.spec.work import Handle
@@ -94,7 +94,7 @@ def logged(entry: Entry) -> tuple[bytes, bytes]:
 
 def _lean(entry: Entry) -> Event:
     fact, answer = entry.event, entry.answer
-    if isinstance(fact, Submitted) and isinstance(answer, Decision):
+    if isinstance(fact, Submitted | Revived) and isinstance(answer, Decision):
         puts = (change.manifest for change in answer.changes if isinstance(change, ManifestPut))
         if any(put is fact.manifest or put == fact.manifest for put in puts):
             return msgspec.structs.replace(fact, manifest=Manifest(uid=fact.uid, workflow=ELSEWHERE))
@@ -103,9 +103,9 @@ def _lean(entry: Entry) -> Event:
 
 def is_lean(fact: Event) -> bool:
     """Whether the event's workflow is kept in the definitions alone."""
-    return isinstance(fact, Submitted) and fact.manifest.workflow == ELSEWHERE
+    return isinstance(fact, Submitted | Revived) and fact.manifest.workflow == ELSEWHERE
 
 
 def whole(fact: Event, definitions: Manifest) -> Event:
     """A lean event as it was before `logged`."""
-    return msgspec.structs.replace(fact, manifest=definitions) if isinstance(fact, Submitted) else fact
+    return msgspec.structs.replace(fact, manifest=definitions) if isinstance(fact, Submitted | Revived) else fact

@@ -17,13 +17,13 @@ import anyio.to_thread
 import apsw
 
 from tiphys import faults
-from tiphys.journal import opening, queries, rows
+from tiphys.journal import opening, queries, remains, rows
 from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.items import Item
-from tiphys.scheduler.records import Manifest, Node
+from tiphys.scheduler.records import Manifest, Node, Remains
 from tiphys.settings import JournalSettings
 from tiphys.spec.workflows import Workflow
 
@@ -47,6 +47,7 @@ class SQLiteJournal:
         self._path = path
         self._synchronous = opening.SYNCHRONOUS[synchronous or settings.synchronous]
         self._wal_limit = settings.wal_limit_bytes
+        self._remains_limit = settings.remains_bytes
         self._opened = ExitStack()
         self._turn = anyio.Lock(fast_acquire=True)
         self._looking = anyio.Lock(fast_acquire=True)
@@ -101,6 +102,7 @@ class SQLiteJournal:
             self._many = self._connection.executemany
             try:
                 self._numbers: dict[str, int] = dict(cast("Iterable[tuple[str, int]]", self._execute(SQL["runs"])))
+                self._remains_bytes = cast("int", self._execute(SQL["remains_size"]).get)
             except (apsw.CorruptError, UnicodeDecodeError) as error:
                 raise opening.damaged(self._path, error) from error
             self._last: dict[int, tuple[int, int]] = {}  # by run: the last numbers given to a node and to an event
@@ -171,11 +173,25 @@ class SQLiteJournal:
             else:
                 data = rows.encode(item)
                 self._execute(SQL["put_item"], (kind, key, rows.checksum(data), data))
-        for workflow in others.archived:
+        for workflow, left in others.archived:
             line, data = archived_run(workflow), rows.encode(workflow)
             shown = (line.uid, line.name, line.namespace, line.phase, line.created_at, line.started_at, line.finished_at)
             at, labels = time.time(), json.dumps(line.labels)
             self._execute(SQL["put_archive"], (*shown, labels, at, _line(at, labels, *shown), rows.checksum(data), data))
+            if left is not None and self._remains_limit:
+                self._put_remains(line.uid, remains.packed(left))
+
+    def _put_remains(self, uid: str, data: bytes) -> None:
+        self._execute(SQL["put_remains"], (uid, len(data), remains.checksum(uid, data), data))
+        self._remains_bytes += len(data)
+        if self._remains_bytes > self._remains_limit:
+            self._prune_remains()
+
+    def _prune_remains(self) -> None:
+        """Drop what is too much, and what nothing in the archive belongs to."""
+        self._execute(SQL["prune_remains"], (self._remains_limit,)).fetchall()
+        self._execute(SQL["remove_lone_remains"]).fetchall()
+        self._remains_bytes = cast("int", self._execute(SQL["remains_size"]).get)
 
     def _remove(self, uid: str, run: int) -> None:
         first, last = _range(run)
@@ -260,15 +276,36 @@ class SQLiteJournal:
 
         return await self._look(read)
 
+    async def remains(self, uid: str) -> Remains | None:
+        """The rows that an archived run left."""
+
+        def read() -> Remains | None:
+            for total, row in cast("Iterable[tuple[int, bytes]]", self._reader.execute(SQL["remains_of"], (uid,))):
+                try:
+                    return remains.unpacked(uid, total, row)
+                except rows.Damaged as error:
+                    raise rows.Damaged(f"remains, {uid}: {error}") from error
+            return None
+
+        return await self._look(read)
+
     async def forget_archived(self, uid: str) -> None:
         """Take a run out of the archive."""
-        await self._write(lambda: self._execute(SQL["remove_archived"], (uid,)).fetchall())
+
+        def forget() -> None:
+            with self._connection:
+                self._execute(SQL["remove_archived"], (uid,)).fetchall()
+                self._execute(SQL["remove_remains"], (uid,)).fetchall()
+
+        await self._write(forget)
 
     async def tidy(self, archived_before: float, free_share: float) -> None:
         """Drop old archived runs; make the file smaller where much of it is free."""
 
         def tidy() -> None:
-            self._execute(SQL["prune_archive"], (archived_before,)).fetchall()
+            with self._connection:
+                self._execute(SQL["prune_archive"], (archived_before,)).fetchall()
+                self._prune_remains()
             free, pages = self._connection.pragma("freelist_count"), self._connection.pragma("page_count")
             if free > LEAST_FREE_PAGES and free > pages * free_share:
                 self._execute("VACUUM").fetchall()

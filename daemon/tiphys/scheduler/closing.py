@@ -2,13 +2,16 @@
 
 from tiphys.scheduler import crons, decision, notices, places, render, retention
 from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Remains
 
 
 def look(draft: Draft) -> None:
     """Tell who wants to know, and, where the run has ended, let others have its place and delete what is too much."""
     if draft.erased:
         if draft.state.shared.rules.archive and draft.run.phase.completed:
-            draft.also(decision.Archived(workflow=render.workflow(draft.state)))
+            state = draft.state
+            remains = Remains(manifest=state.manifest, run=state.run, nodes=tuple(state.nodes.values()))
+            draft.also(decision.Archived(workflow=render.workflow(state), remains=remains))
         return
     places.look(draft)
     before, now = draft.state.run, draft.run

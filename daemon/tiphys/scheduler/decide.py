@@ -20,6 +20,7 @@ from tiphys.scheduler import (
     recovery,
     redoing,
     retention,
+    reviving,
     room,
     starting,
     submitting,
@@ -48,6 +49,8 @@ def decide(state: State, event: events.Event) -> Decision | Refusal:
     match event:
         case events.Submitted():
             return _submitted(state, event)
+        case events.Revived():
+            return _revived(state, event)
         case events.Defined():
             return definitions.defined(state, event)
         case events.Ticked():
@@ -93,6 +96,15 @@ def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
     if event.key:
         draft.also(ItemPut(item=items.Claim(key=event.key, uid=event.uid, at=event.at)))
     return draft.decision(ManifestPut(manifest=manifest))
+
+
+def _revived(state: State, event: events.Revived) -> Decision | Refusal:
+    draft = reviving.revive(state, event)
+    if isinstance(draft, Refusal):
+        return draft
+    work(draft)
+    closing.look(draft)
+    return draft.decision(ManifestPut(manifest=draft.state.manifest))
 
 
 def _take(draft: Draft, event: OfRun) -> Refusal | None:

@@ -7,7 +7,7 @@ import msgspec
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.items import Item
-from tiphys.scheduler.records import Manifest, Node, Run
+from tiphys.scheduler.records import Manifest, Node, Remains, Run
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.workflows import Workflow
 
@@ -49,9 +49,10 @@ class RunRemoved(Words, frozen=True):
 
 
 class Archived(Words, frozen=True):
-    """A run's record goes into the archive, as Argo would show the run."""
+    """A run's record goes into the archive, as Argo would show the run, and its rows with it."""
 
     workflow: Workflow
+    remains: Remains | None = None
 
 
 class ItemPut(Words, frozen=True):

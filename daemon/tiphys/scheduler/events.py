@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from tiphys.scheduler.items import Definable
-from tiphys.scheduler.records import Manifest, Node
+from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.spec.status import Phase
 from tiphys.spec.work import Handle, Outcome, Report
 
@@ -26,6 +26,17 @@ class Submitted(Fact, frozen=True):
     manifest: Manifest
     key: str = ""
     nodes: tuple[Node, ...] = ()
+
+
+class Revived(Fact, frozen=True):
+    """Somebody wants an archived run retried: it goes on as a new run of its name. `manifest`, `run`, `nodes`: as it had ended."""
+
+    uid: str
+    manifest: Manifest
+    run: Run
+    nodes: tuple[Node, ...]
+    wish: "Retry"
+    who: str = ""
 
 
 class Started(Fact, frozen=True):
@@ -182,6 +193,7 @@ class Notified(Fact, frozen=True):
 
 Event = (
     Submitted
+    | Revived
     | Started
     | Reported
     | Exited

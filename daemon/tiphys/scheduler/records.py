@@ -169,3 +169,11 @@ class Run(Record, frozen=True, kw_only=True):
     keeps_artifacts: bool = False
     collecting: tuple[str, ...] = ()
     artifact_gc_error: str = ""
+
+
+class Remains(Record, frozen=True, kw_only=True):
+    """What a deleted run leaves in the archive beside its picture: its rows, from which it can be gone on with."""
+
+    manifest: Manifest
+    run: Run
+    nodes: tuple[Node, ...]

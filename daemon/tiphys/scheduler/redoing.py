@@ -10,7 +10,7 @@ from tiphys.scheduler import places, recovery, submitting
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Retry
-from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.scheduler.records import Node, Role, Run, Shutdown
 from tiphys.scheduler.state import RunState
 from tiphys.spec.status import NodeType, Phase
 
@@ -24,10 +24,8 @@ GROUPS = frozenset({NodeType.STEPS, NodeType.STEP_GROUP, NodeType.DAG, NodeType.
 def retry(draft: Draft, wish: Retry) -> Refusal | None:
     """Delete failed nodes and what followed them, set their ancestors Running, and go on."""
     run = draft.run
-    if run.phase is Phase.SUCCEEDED and not wish.restart:
-        return Refusal(reason="To retry a succeeded workflow, set the options restartSuccessful and nodeFieldSelector")
-    if not run.phase.failed_or_error and not (run.phase is Phase.SUCCEEDED and wish.restart):
-        return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
+    if (refusal := refused(run, wish)) is not None:
+        return refusal
     if run.deleting or run.collecting:
         return Refusal(reason=f"workflow {run.name} cannot be retried: it, or artifacts of it, are being deleted")
     doomed = _doomed(draft, wish.restart)
@@ -35,7 +33,22 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
     _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
     for node_id in doomed:
         draft.remove(node_id)
-    parameters = tuple(structs.replace(p, value=wish.parameters.get(p.name, p.value)) for p in run.parameters)
+    again(draft, wish, newest + 1)
+    return None
+
+
+def refused(run: Run, wish: Retry) -> Refusal | None:
+    """Why a run that ended so is not retried."""
+    if run.phase is Phase.SUCCEEDED and not wish.restart:
+        return Refusal(reason="To retry a succeeded workflow, set the options restartSuccessful and nodeFieldSelector")
+    if not run.phase.failed_or_error and run.phase is not Phase.SUCCEEDED:
+        return Refusal(reason=f"Cannot retry a workflow in phase {run.phase}")
+    return None
+
+
+def again(draft: Draft, wish: Retry, generation: int) -> None:
+    """Set the run going again, with the nodes that are left."""
+    parameters = tuple(structs.replace(p, value=wish.parameters.get(p.name, p.value)) for p in draft.run.parameters)
     draft.change_run(
         phase=Phase.UNKNOWN,
         message="",
@@ -45,7 +58,7 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         deadline_at=None,
         artifact_gc_error="",
         shutdown=Shutdown.NONE,
-        generation=newest + 1,
+        generation=generation,
         parameters=parameters,
     )
     try:
@@ -53,13 +66,12 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
             recovery.go_on(draft)
     except TiphysError as error:
         submitting.refuse(draft, f"Failed to acquire the synchronization lock. {error}")
-    return None
 
 
-def left(state: RunState, at: datetime) -> list[Node]:
+def left(state: RunState, at: datetime, restart: Iterable[str] = ()) -> list[Node]:
     """The nodes of a finished run as a retry at that time would leave them. The state is only read."""
     draft = Draft(state, at)
-    doomed = _doomed(draft)
+    doomed = _doomed(draft, restart)
     _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
     return [node for node in draft.all_nodes() if node.id not in doomed]
 

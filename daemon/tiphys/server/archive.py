@@ -17,7 +17,10 @@ from tiphys.spec.workflows import Workflow
 
 STARTED = re.compile(r"^spec\.startedAt(<=?|>=?)(.*)$")
 SIGNS = {"<": datetime.__lt__, "<=": datetime.__le__, ">": datetime.__gt__, ">=": datetime.__ge__}
-GONE = "the workflow is only in the archive, which keeps what it was but not how to go on with it: resubmit it"
+GONE = (
+    "the workflow is only in the archive, which keeps what it was, and no longer its rows from which it could go on "
+    "(the setting journal.remains_bytes says how many are kept): resubmit it"
+)
 log = structlog.get_logger()
 
 
@@ -62,12 +65,18 @@ async def deleted(request: web.Request) -> web.StreamResponse:
 
 
 async def retried(request: web.Request) -> web.StreamResponse:
-    """Retry in place what is still there; of what is only in the archive nothing is left to go on with."""
+    """Retry in place what is still there; what is only in the archive is made again under its name, with what succeeded in it."""
+    here = context.of(request)
     uid = request.match_info["uid"]
-    if context.of(request).house.row(uid) is None:
-        await _find(request)
+    if here.house.row(uid) is not None:
+        return await steering.retry_of(request, uid)
+    found = await _find(request)
+    body = await bodies.value(request)
+    ended = await here.house.ended(found.metadata.uid)
+    if ended is None:
         raise Problem(409, GONE)
-    return await steering.retry_of(request, uid)
+    wish = steering.retry_wish(body, lambda: ended)
+    return await workflows.shown(request, await here.house.revive(ended, wish, who=await here.peers.who(request)))
 
 
 async def resubmitted(request: web.Request) -> web.StreamResponse:
@@ -77,6 +86,8 @@ async def resubmitted(request: web.Request) -> web.StreamResponse:
     if here.house.row(uid) is not None:
         return await workflows.resubmit(request, uid)
     found = await _find(request)
+    if (ended := await here.house.ended(found.metadata.uid)) is not None:
+        return await workflows.again(request, ended)
     body = await bodies.value(request)
     if bodies.flag(body, "memoized"):
         raise Problem(409, GONE.replace("resubmit it", "resubmit it without memoized"))

@@ -1,5 +1,6 @@
 """What an operator wants of a workflow: suspend, resume, stop, terminate, retry, set. The engine decides, and records who asked."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ from aiohttp import web
 
 from tiphys.manifests.parameters import text_of
 from tiphys.scheduler import events
+from tiphys.scheduler.state import RunState
 from tiphys.server import bodies, context, queries, workflows
 from tiphys.server.problems import Problem
 from tiphys.spec.status import NodeType, Phase
@@ -57,16 +59,20 @@ async def retry(request: web.Request) -> web.StreamResponse:
 async def retry_of(request: web.Request, uid: str) -> web.StreamResponse:
     """Go on from what failed; with restartSuccessful also from the nodes that nodeFieldSelector means (semantics 2.14)."""
     body = await bodies.value(request)
+    return await _asked(request, uid, retry_wish(body, lambda: context.of(request).house.still(uid)))
+
+
+def retry_wish(body: Mapping[str, Any], still: Callable[[], RunState]) -> events.Retry:
+    """What a body wants retried of a run that is as `still` says. Raises Problem."""
     selector, restart = bodies.text(body, "nodeFieldSelector"), bodies.flag(body, "restartSuccessful")
     if restart and not selector:
         raise Problem(400, "restartSuccessful needs a nodeFieldSelector that says which nodes are run again")
     if selector and not restart:
         raise Problem(400, "nodeFieldSelector of a retry is for restartSuccessful")
-    nodes = queries.matching(selector, list(context.of(request).house.still(uid).nodes.values())) if selector else ()
+    nodes = queries.matching(selector, list(still().nodes.values())) if selector else ()
     if selector and not nodes:
         raise Problem(409, f"no nodes match nodeFieldSelector: {selector}")
-    wish = events.Retry(parameters=bodies.pairs(bodies.texts(body, "parameters")), restart=nodes)
-    return await _asked(request, uid, wish)
+    return events.Retry(parameters=bodies.pairs(bodies.texts(body, "parameters")), restart=nodes)
 
 
 async def set_(request: web.Request) -> web.StreamResponse:

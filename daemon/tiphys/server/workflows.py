@@ -10,6 +10,7 @@ from tiphys.engine.house import NotThere
 from tiphys.engine.inbox import now
 from tiphys.scheduler import events
 from tiphys.scheduler.records import Run
+from tiphys.scheduler.state import RunState
 from tiphys.server import answers, bodies, context, judging, making, naming, past, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
@@ -106,15 +107,19 @@ async def resubmitted(request: web.Request) -> web.StreamResponse:
 
 async def resubmit(request: web.Request, uid: str) -> web.StreamResponse:
     """The same work again, as a new workflow."""
+    return await again(request, context.of(request).house.still(uid))
+
+
+async def again(request: web.Request, still: RunState) -> web.StreamResponse:
+    """The work of a run as it is, or as it had ended, as a new workflow."""
     here = context.of(request)
     body = await bodies.value(request)
-    still = here.house.still(uid)
     made = making.again(still.run, still.manifest, bodies.pairs(bodies.texts(body, "parameters")))
     documents = [made, *making.brought(still.manifest, here.house.definitions())]
     if not bodies.flag(body, "memoized"):
         return await started(request, here, documents)
     await judging.judge(here, documents, made.metadata.namespace)
-    return await shown(request, await here.house.resubmit(uid, documents, who=await here.peers.who(request)))
+    return await shown(request, await here.house.resubmit(still, documents, who=await here.peers.who(request)))
 
 
 async def deleted(request: web.Request) -> web.StreamResponse:
