@@ -245,7 +245,7 @@ def archive_delete(daemon: "Remote", *, names: tuple[str, ...]) -> Exit:
 @beginning
 @asking
 def archive_retry(daemon: "Remote", **typed: Any) -> Exit:
-    """Go on from the failed nodes of those that are not deleted yet."""
+    """Make workflows again that were deleted, with what succeeded in them, and go on from their failed nodes."""
     from tiphys.cli import steering
 
     return steering.retry(daemon, kind="archived-workflows", **typed)

@@ -50,12 +50,15 @@ def data_start(fd: int) -> int:
 
 
 def packed(directories: Directories, order_id: str, record: Json) -> bytes:
-    """A small log, from its run's pack."""
+    """A small log, from its run's pack; nothing, where that was deleted."""
     if "log" not in record:
         return b""
     offset, length = record["log"]
-    with (directories.group(order_id) / "output").open("rb") as pack:
-        return os.pread(pack.fileno(), length, offset)
+    try:
+        with (directories.group(order_id) / "output").open("rb") as pack:
+            return os.pread(pack.fileno(), length, offset)
+    except FileNotFoundError:
+        return b""
 
 
 async def read(link: Link, order_id: str, *, follow: bool) -> AsyncIterator[bytes]:
