@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from tiphys.launching.captures import WRITE_LOG
@@ -23,13 +23,13 @@ to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 class Journals:
     """The journals below one folder, and which attempts ended.
 
-    `recent`: the records of the last that ended; `past`: the hashes of the ids of all that ended.
+    `recent`: the records of the last that ended; `past`: by run, the hashes of the ids of all that ended.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.recent: dict[str, bytes] = {}
-        self.past: set[int] = set()
+        self.past: dict[str, set[int]] = {}
         self.journals: dict[str, int] = {}
         self.packs: dict[str, int] = {}
         self.lines: dict[str, list[bytes]] = {}
@@ -48,18 +48,25 @@ class Journals:
         """Have the end of an attempt written down, and know it from now on."""
         self.add(group, line)
         self.recent[id_] = line
-        self.past.add(hash(id_))
+        self.past.setdefault(group, set()).add(hash(id_))
         if len(self.recent) > RECENT_ENDS:
             del self.recent[next(iter(self.recent))]
 
-    def ended(self, id_: str) -> bytes | None:
-        """The record of an attempt that ended, however long ago."""
-        if (record := self.recent.get(id_)) or hash(id_) not in self.past:
+    def has_ended(self, group: str, id_: str) -> bool:
+        """Whether an attempt of a run has ended, and was not forgotten."""
+        return hash(id_) in self.past.get(group, ())
+
+    def ended(self, id_: str, group: str = "") -> bytes | None:
+        """The record of an attempt that ended, however long ago; `group` "": whatever run it is of."""
+        if record := self.recent.get(id_):
             return record
+        groups = [one for one in ((group,) if group else tuple(self.past)) if self.has_ended(one, id_)]
+        if not groups:
+            return None
         found = None
         self.settle()
-        for group in os.listdir(self.root):
-            for told, other, line in scan(f"{self.root}/{group}/journal"):
+        for one in groups:
+            for told, other, line in scan(f"{self.root}/{one}/journal"):
                 if other == id_ and told in {"ended", "forgotten"}:
                     found = line if told == "ended" else None
         return found
@@ -67,21 +74,27 @@ class Journals:
     def forget(self, id_: str, group: str) -> None:
         """Nobody will ask for an ended attempt again; its id may even be used anew."""
         self.settle()
-        if hash(id_) not in self.past:
+        if not self.has_ended(group, id_):
             return
         self.recent.pop(id_, None)
-        self.past.discard(hash(id_))
+        self.unlearn(group, id_)
         path = f"{self.root}/{group}/journal"
         if os.path.exists(path):
             self.write(path, encode({"told": "forgotten", "id": id_}) + b"\n")
 
-    def forget_run(self, group: str, running: Container[str]) -> None:
-        """Nobody will ask for any attempt of a run again, and its folder goes."""
+    def unlearn(self, group: str, id_: str) -> None:
+        """Know no more that an attempt ended."""
+        known = self.past.get(group, set())
+        known.discard(hash(id_))
+        if not known:
+            self.past.pop(group, None)
+
+    def forget_run(self, group: str) -> None:
+        """Nobody will ask for any attempt of a run again. Its folder goes, or has gone, so that nothing is looked up there."""
         self.settle()
-        for told, id_, _ in scan(f"{self.root}/{group}/journal"):
-            if told == "ended" and id_ not in running:
-                self.past.discard(hash(id_))
-                self.recent.pop(id_, None)
+        self.past.pop(group, None)
+        for id_ in [id_ for id_ in self.recent if id_.startswith(f"{group}/")]:
+            del self.recent[id_]
         for kept, name in ((self.journals, "journal"), (self.packs, "output")):
             fd = kept.pop(f"{self.root}/{group}/{name}", -1)
             if fd >= 0:

@@ -29,9 +29,9 @@ def recover(launcher: Launcher) -> None:
                 continue
             unfinished.pop(id_, None)
             if told == "ended":
-                launcher.journals.past.add(hash(id_))
+                launcher.journals.past.setdefault(group, set()).add(hash(id_))
             else:
-                launcher.journals.past.discard(hash(id_))
+                launcher.journals.unlearn(group, id_)
         for row in map(json.loads, unfinished.values()):
             recover_one(launcher, {"request": {"group": group, "id": row["id"], "key": row.get("key", "")}} | row)
     roots = f"{launcher.options.root}/.roots"

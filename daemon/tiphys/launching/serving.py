@@ -129,7 +129,7 @@ def handle(launcher: Launcher, client: Client, request: Json) -> None:
     """Carry out one request."""
     op, id_ = request.get("op"), request.get("id", "")
     if op == "spawn":
-        if not (launcher.running.get(id_) or launcher.journals.ended(id_)):
+        if not (launcher.running.get(id_) or launcher.journals.ended(id_, request["group"])):
             starting.spawn(launcher, request)
         answer(launcher, client, id_)
     elif op == "find":
@@ -141,7 +141,7 @@ def handle(launcher: Launcher, client: Client, request: Json) -> None:
         if id_ not in launcher.running:
             launcher.journals.forget(id_, request["group"])
     elif op == "forget_run":
-        launcher.journals.forget_run(request["group"], launcher.running)
+        launcher.journals.forget_run(request["group"])
     elif op in ANSWERS:
         client.outbox.append(encode({"tag": request["tag"], **ANSWERS[op](launcher, request)}))
     elif op == "retire":

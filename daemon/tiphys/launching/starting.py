@@ -21,7 +21,9 @@ def begin(launcher: Launcher, requests: list[Json]) -> None:
     """Write down which attempts are about to be started, all of a batch at once: later it is known that they may have been."""
     groups: dict[str, list[bytes]] = {}
     for request in requests:
-        if request.get("op") == "spawn" and request["id"] not in launcher.running and hash(request["id"]) not in launcher.journals.past:
+        if request.get("op") != "spawn" or request["id"] in launcher.running:
+            continue
+        if not launcher.journals.has_ended(request["group"], request["id"]):
             line = f'{{"told":"begun","id":{to_json(request["id"])},"key":{to_json(request["key"])}}}\n'
             groups.setdefault(request["group"], []).append(line.encode())
     write, root = launcher.journals.write, launcher.journals.root
