@@ -12,6 +12,7 @@ workflow must come to the phase that its shape says, and none may take longer th
 was lost, got stuck, came to another phase, or was complained of by the daemon.
 """
 
+import http.client
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +43,7 @@ from tiphys.triggers import claims
 SAMPLE_SECONDS = 30.0
 TURN_SECONDS = 1.0
 STUCK_SECONDS = 400.0
+WATCH_SECONDS = 20.0
 DRAIN_SECONDS = 180.0
 KEPT_SECONDS = 600
 LEAST_SAMPLES = 20
@@ -105,7 +108,10 @@ class Soak:
 
     def _ask(self, method: str, path: str, allowed: set[int], body: bytes | None = None) -> None:
         self.requests += 1
-        status, said = self.ours.ask(method, f"/api/v1/workflows/default{path}", body)
+        try:
+            status, said = self.ours.ask(method, f"/api/v1/workflows/default{path}", body)
+        except (OSError, http.client.HTTPException) as error:
+            status, said = 0, repr(error).encode()
         if status not in allowed:
             self.blame(f"{method} {path or '(submit)'}: {status} {said[:300].decode()}")
 
@@ -175,12 +181,16 @@ class Soak:
             name = self.chance.choice(running)
             self._ask("GET", f"/{name}", {200, 404})
             self._ask("GET", f"/{name}/log?logOptions.container=main", {200, 404})
-        connection = subject.Connection(self.ours.daemon.socket)
-        connection.request("GET", "/api/v1/workflow-events/default")
-        connection.sock.settimeout(2.0)
-        connection.getresponse().read1(4096)
-        connection.close()
         self.requests += 1
+        connection = subject.Connection(self.ours.daemon.socket)
+        try:
+            connection.request("GET", "/api/v1/workflow-events/default")
+            connection.sock.settimeout(WATCH_SECONDS)
+            connection.getresponse().read1(4096)
+        except (OSError, http.client.HTTPException) as error:
+            self.blame(f"a watch was not told anything within {WATCH_SECONDS:g} s: {error!r}")
+        finally:
+            connection.close()
 
 
 @dataclass(kw_only=True)
@@ -237,8 +247,12 @@ def soak(top: Path, minutes: float, path: Path) -> Watch:
         load_.define()
         watch = Watch(soak=load_, path=path, launcher=ours.daemon.launcher())
         began = time.monotonic()
-        turn(watch, began + minutes * 60, feeding=True)
-        turn(watch, time.monotonic() + DRAIN_SECONDS, feeding=False)
+        try:
+            turn(watch, began + minutes * 60, feeding=True)
+            turn(watch, time.monotonic() + DRAIN_SECONDS, feeding=False)
+        except Exception as error:  # noqa: BLE001 - what was seen until then is told in any case
+            load_.blame(f"the soak itself failed: {error!r}")
+            traceback.print_exc()
         for text in [f"{name} was lost or is stuck" for name in load_.going] + complaints(ours.daemon):
             load_.blame(text)
         missing = int((time.monotonic() - began) / 60) - 1 - len(load_.crons)
