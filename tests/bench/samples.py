@@ -3,11 +3,14 @@
 A series levels off if it grows by less than its bound over the last half of the run: its slope there is the median of the slopes
 between all pairs of samples (Theil and Sen's, which a few outliers do not bend), its growth that slope times the length of the half,
 and the bound a share of the half's median, or `room` (in the series' own unit) where that is more, for counts that are small.
+
+    python -m tests.bench.samples soak.jsonl     judges a run that was cut off
 """
 
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +41,7 @@ class Series:
 MEGA = 1e6
 SERIES = (
     Series(name="daemon_rss", unit="MB", divisor=MEGA, share=0.03),
-    Series(name="daemon_pss", unit="MB", divisor=MEGA, share=0.03),
+    Series(name="daemon_pss", unit="MB", divisor=MEGA, judged=False),  # it grows when others that share its libraries end
     Series(name="daemon_anonymous", unit="MB", divisor=MEGA, share=0.03),
     Series(name="launcher_rss", unit="MB", divisor=MEGA, share=0.03, room=0.3e6),
     Series(name="daemon_fds", room=3),
@@ -55,7 +58,9 @@ SERIES = (
     Series(name="free_pages", judged=False),
     Series(name="live", room=10),
     Series(name="archived", room=20),
-    Series(name="items", room=5),
+    Series(name="items_claim", room=5),
+    Series(name="items_outbox", room=5),
+    Series(name="items_tick", judged=False),  # 500 are kept of each cron workflow: hours of one that comes each minute
     Series(name="state_files", room=20),
     Series(name="log", unit="kB", divisor=1e3, judged=False),
     Series(name="stalls", judged=False),
@@ -173,12 +178,13 @@ def judged(samples: Sequence[Sample]) -> list[Verdict]:
     length = half[-1]["at"] - half[0]["at"]
     verdicts = []
     for series in SERIES:
-        values = [sample[series.name] for sample in samples]
+        values = [sample.get(series.name, 0.0) for sample in samples]
         some = min(5, max(len(values) // 4, 1))
         spots = [(len(values) - some) * part // 3 for part in range(4)]
         shown = [statistics.median(values[spot : spot + some]) for spot in spots]
-        growth = slope([(sample["at"], sample[series.name]) for sample in half]) * length
-        bound = max(series.room, series.share * statistics.median(sample[series.name] for sample in half))
+        last = values[len(samples) // 2 :]
+        growth = slope([(sample["at"], value) for sample, value in zip(half, last, strict=True)]) * length
+        bound = max(series.room, series.share * statistics.median(last))
         verdicts.append(Verdict(series=series, shown=(shown[0], shown[1], shown[2], shown[3]), growth=growth, bound=bound))
     return verdicts
 
@@ -188,3 +194,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
     lines = [("series", "start", "1/3", "2/3", "end", "growth over the last half", ""), *(verdict.cells() for verdict in verdicts)]
     widths = [max(len(line[column]) for line in lines) for column in range(7)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+if __name__ == "__main__":
+    print(table(judged([json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()])))
