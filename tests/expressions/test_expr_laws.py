@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiphys.expressions import expr
 from tiphys.expressions.chance import Chance
 from tiphys.expressions.errors import ExpressionError
-from tiphys.expressions.expr import argo, grammar, limits, printer, sprig, tree
+from tiphys.expressions.expr import argo, builtins, grammar, limits, printer, sprig, tree
 from tiphys.expressions.expr.program import BUILTINS
 
 CHANCE = Chance(now=datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC), seed="seed")
@@ -403,3 +403,9 @@ def test_a_failed_compilation_fails_again() -> None:
     for _ in range(2):
         with pytest.raises(ExpressionError, match="unexpected token EOF"):
             expr.compile("1 +")
+
+
+def test_every_function_says_which_types_it_takes():
+    for table in (builtins.TABLE, argo.TABLE, sprig.TABLE):
+        for name in table:
+            table.get(name).learn()

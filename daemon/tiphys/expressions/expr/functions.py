@@ -36,9 +36,9 @@ def given_text(name: str, value: object) -> str:
 
 
 class Function:
-    """A callable of expressions; checks count and types of its arguments."""
+    """A callable of expressions; checks count and types of its arguments, which are learnt at its first call: there are hundreds."""
 
-    __slots__ = ("_body", "_checks", "_least", "_most", "_rest", "_wants_run", "name")
+    __slots__ = ("_body", "_checks", "_is_known", "_least", "_most", "_rest", "_wants_run", "name")
 
     def __init__(self, name: str, body: Callable[..., object]) -> None:
         self.name = name
@@ -46,23 +46,30 @@ class Function:
         self._checks: list[Check | None] = []
         self._rest: Check | None = None
         self._least, self._most, self._wants_run = 0, 0, False
-        for parameter in inspect.signature(body).parameters.values():
-            self._learn(parameter)
+        self._is_known = False
 
-    def _learn(self, parameter: inspect.Parameter) -> None:
-        if parameter.annotation is Run:
-            self._wants_run = True
-            return
-        check = _CHECKS[get_origin(parameter.annotation) or parameter.annotation]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            self._rest, self._most = check, 1 << 30
-            return
-        self._checks.append(check)
-        self._most += 1
-        self._least += parameter.default is parameter.empty
+    def learn(self) -> None:
+        """See what the arguments are. Several threads may do so at once: what they find is the same, and put in place whole."""
+        checks: list[Check | None] = []
+        least, most = 0, 0
+        for parameter in inspect.signature(self._body).parameters.values():
+            if parameter.annotation is Run:
+                self._wants_run = True
+                continue
+            check = _CHECKS[get_origin(parameter.annotation) or parameter.annotation]
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                self._rest, most = check, 1 << 30
+                continue
+            checks.append(check)
+            most += 1
+            least += parameter.default is parameter.empty
+        self._checks, self._least, self._most = checks, least, most
+        self._is_known = True
 
     def __call__(self, run: Run, arguments: Sequence[object]) -> object:
         """Calls it; raises Fault in expr's words."""
+        if not self._is_known:
+            self.learn()
         count = len(arguments)
         if count < self._least:
             raise Fault(f"not enough arguments to call {self.name}")
