@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tiphys import __version__
-from tiphys.cli import control, definitions, insight
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -42,7 +41,29 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda made, option: option(made), options, command)
 
 
-@click.group(context_settings=CONTEXT)
+class Commands(click.Group):
+    """What works without a daemon is here; the commands that ask one are made when the first of them, or all names, are asked for."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in self.commands:
+            self.complete()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all."""
+        self.complete()
+        return super().list_commands(ctx)
+
+    def complete(self) -> None:
+        """Have all commands."""
+        from tiphys.cli import control, definitions, insight
+
+        for command in (*control.COMMANDS, *definitions.COMMANDS, *insight.COMMANDS):
+            self.add_command(command)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", message="tiphys %(version)s")
 def tiphys() -> None:
     """Argo Workflows on one machine, without Kubernetes."""
@@ -96,7 +117,3 @@ def lint(wiring: "Callable[[], Wiring]", /, *, no_color: bool, offline: bool, st
 
     del strict  # that is how it always is
     return linting.main(linting.Request(colours=not no_color, offline=offline, **typed), wiring())
-
-
-for _command in (*control.COMMANDS, *definitions.COMMANDS, *insight.COMMANDS):
-    tiphys.add_command(_command)
