@@ -1,6 +1,5 @@
 """Times and durations as Argo's command line prints them. The present is an argument."""
 
-import email.utils
 from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -15,6 +14,8 @@ def parse(text: str | None) -> datetime | None:
 
 def moment(text: str) -> datetime | None:
     """A time that somebody typed: RFC 3339, RFC 1123, or a date (midnight, UTC); None where it is none of these."""
+    import email.utils  # a typed time is rare, and this takes as long as the rest of the command line's modules
+
     for read in (datetime.fromisoformat, email.utils.parsedate_to_datetime):
         try:
             found = read(text.strip())

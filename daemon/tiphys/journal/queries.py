@@ -1,7 +1,7 @@
 """SQL by name: the statements of `queries.sql`, and the scripts that make or change the tables."""
 
 import re
-from importlib import resources
+from pathlib import Path
 
 _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
@@ -9,7 +9,7 @@ _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 
 def script(name: str) -> str:
     """The text of `<name>.sql` in this package."""
-    return resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
 
 
 def named() -> dict[str, str]:
