@@ -1,9 +1,9 @@
-import dataclasses
 import itertools
 import re
 import typing
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -16,7 +16,7 @@ def named(struct: type, prefix: str = "") -> set[str]:
     """The dotted names of all settings under `struct`."""
     names = set()
     for name, hint in typing.get_type_hints(struct).items():
-        inner = hint if dataclasses.is_dataclass(hint) else next((a for a in typing.get_args(hint) if dataclasses.is_dataclass(a)), None)
+        inner = next((part for part in (hint, *typing.get_args(hint)) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
         if inner is None or typing.get_origin(hint) is dict:
             names.add(prefix + name)
         else:

@@ -3,10 +3,12 @@
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
 
 from tiphys import configuration
 from tiphys.cli.errors import BadInput
@@ -102,7 +104,7 @@ async def foreground(
 
     settings = loaded.settings
     async with AsyncExitStack() as stack:
-        kept = replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
+        kept = structs.replace(settings.journal, synchronous=settings.journal.synchronous or "normal")
         journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
         secrets = find_secrets(loaded, documents)
         made = await open_executors(stack, loaded, secrets, state, executor, launcher=launcher)
@@ -137,8 +139,7 @@ def chosen(settings: Settings, executor: str) -> "Settled":
     )
 
 
-@dataclass(frozen=True)
-class Executors:
+class Executors(msgspec.Struct, frozen=True):
     """The executors by name, those that keep folders people may look into, and what to tell people; `artifacts` where there are any."""
 
     executors: dict[str, Executor]

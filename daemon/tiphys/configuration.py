@@ -3,13 +3,13 @@
 Where the file is, and where state is kept, is decided here too (design section 5); the process's variables come in as a value.
 """
 
-import dataclasses
 import difflib
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from tiphys.errors import InvalidSettings
@@ -35,8 +35,7 @@ YAML_KINDS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """The settings, and the file they came from (None: no file, all defaults)."""
 
     settings: Settings
@@ -134,7 +133,7 @@ class _Reader:
             if node.tag == "tag:yaml.org,2002:null":
                 return None
             wanted = next(option for option in typing.get_args(wanted) if option is not types.NoneType)
-        if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
             return self.struct(node, wanted, path)
         origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
         if origin is dict:

@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import structlog
+from msgspec import structs
 
 import tiphys
 from tiphys import app, configuration
@@ -267,7 +268,7 @@ class Daemon:
         self._senders.configure(new.notifications)
         self._house.configure(app.chosen(new, new.executor), new.namespace, below)
         service_logging.configure(new.daemon.log_level, new.daemon.log_format, sys.stderr, self._place.environ)
-        waiting = [one.name for one in fields(new) if getattr(old, one.name) != getattr(new, one.name) and one.name not in RELOADED]
+        waiting = [name for name in new.__struct_fields__ if getattr(old, name) != getattr(new, name) and name not in RELOADED]
         waiting += [f"server.{name}" for name in FIXED if getattr(old.server, name) != getattr(new.server, name)]
         waiting += ["server.tls_certificate"] if bool(old.server.tls_certificate) != bool(new.server.tls_certificate) else []
         log.info("settings reloaded", waits_for_restart=waiting)
@@ -298,7 +299,7 @@ class Daemon:
     async def _renew(self, settings: ServerSettings) -> None:
         """Go by other limits and a renewed certificate; where that is no good the one before stays."""
         now = self._guard.settings
-        self._guard.configure(replace(settings, **{name: getattr(now, name) for name in FIXED}))
+        self._guard.configure(structs.replace(settings, **{name: getattr(now, name) for name in FIXED}))
         if self._guard.tls is None or not settings.tls_certificate:
             return
         try:

@@ -3,26 +3,24 @@
 Sizes are bytes, times are seconds.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageEntry:
+class ImageEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What an image would run by itself: the shape of Argo's controller setting `images`."""
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProcessSettings:
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The process executor."""
 
     isolation: str = "auto"  # auto (full where bubblewrap works), full, none
     parallelism: int = 0  # steps at once on this machine; 0: four for each core
     writable: tuple[str, ...] = ()  # host paths bound read-write; made if missing
     visible: tuple[str, ...] = ()  # host paths under /run or homes shown read-only
-    env: dict[str, str] = field(default_factory=dict)  # added to every step's environment
+    env: dict[str, str] = {}  # added to every step's environment
     env_from: tuple[str, ...] = ()  # names of the daemon's own variables handed on
     user: str = ""  # steps run as this user; "": the daemon's own
     grace_seconds: float = 30.0
@@ -30,8 +28,7 @@ class ProcessSettings:
     python: str = ""  # what `python` means where the host has none; "": python3
 
 
-@dataclass(frozen=True, kw_only=True)
-class PluginEntry:
+class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An executor plugin."""
 
     url: str = ""  # where it is asked, without /api/v1/…
@@ -39,8 +36,7 @@ class PluginEntry:
     timeout_seconds: float = 30.0  # of one question
 
 
-@dataclass(frozen=True, kw_only=True)
-class HTTPSettings:
+class HTTPSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The http executor."""
 
     parallelism: int = 50
@@ -48,8 +44,7 @@ class HTTPSettings:
     max_body_bytes: int = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class S3Repository:
+class S3Repository(msgspec.Struct, frozen=True, kw_only=True):
     """An S3 artifact repository; secrets are named, not given."""
 
     endpoint: str = ""
@@ -64,19 +59,17 @@ class S3Repository:
     addressing_style: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArtifactSettings:
+class ArtifactSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where artifacts without a place of their own are kept."""
 
     key_format: str = "{{workflow.name}}/{{pod.name}}"
     directory: str = ""  # "": artifacts/ in the state directory
     s3: S3Repository | None = None  # set: used in place of the directory
     archive_logs: bool = False
-    repositories: dict[str, object] = field(default_factory=dict)  # by name, each in the shape of Argo's artifact repositories
+    repositories: dict[str, object] = {}  # by name, each in the shape of Argo's artifact repositories
 
 
-@dataclass(frozen=True, kw_only=True)
-class JournalSettings:
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The checkpoint database."""
 
     synchronous: str = ""  # full, normal; "": full for the daemon, normal for `tiphys run`
@@ -84,8 +77,7 @@ class JournalSettings:
     remains_bytes: int = 256 * 1024 * 1024  # the rows of archived workflows, compressed, from which they can be retried; 0: none are kept
 
 
-@dataclass(frozen=True, kw_only=True)
-class LimitSettings:
+class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds on what a manifest may be."""
 
     file_bytes: int = 16 * 1024 * 1024
@@ -94,23 +86,21 @@ class LimitSettings:
     nodes: int = 3_000_000  # values in a file; a map or list counts 6
 
 
-@dataclass(frozen=True, kw_only=True)
-class DaemonSettings:
+class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`tiphysd` itself."""
 
     socket: str = ""  # "": $RUNTIME_DIRECTORY/api.sock, /run/tiphys/api.sock for root, $XDG_RUNTIME_DIR/tiphys/api.sock
     socket_group: str = "tiphys"  # the group that may use the socket, where there is such a group
     parallelism: int = 0  # workflows that run at once; 0: any number
     namespace_parallelism: int = 0  # the same, in each namespace
-    namespaces: dict[str, int] = field(default_factory=dict)  # the same, for single namespaces
+    namespaces: dict[str, int] = {}  # the same, for single namespaces
     timezone: str = ""  # of cron workflows that name none; "": the machine's
     low_disk_bytes: int = 256 * 1024 * 1024  # with less free space no new work is taken
     log_level: str = "info"  # debug, info, warning, error
     log_format: str = ""  # json, console; "": console on a terminal, else json; under systemd its journal's own fields
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The API: over the network besides its Unix socket, and what bounds a request."""
 
     listen: str = ""  # HOST:PORT, or several with commas between; "": the Unix socket alone
@@ -125,8 +115,7 @@ class ServerSettings:
     origins: tuple[str, ...] = ()  # web pages from elsewhere that may ask, as https://example.org
 
 
-@dataclass(frozen=True, kw_only=True)
-class DropSettings:
+class DropSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The drop folder."""
 
     directory: str = ""  # "": drop/ in the state directory
@@ -135,8 +124,7 @@ class DropSettings:
     owners: tuple[str, ...] = ()  # users whose files are taken besides root's and the daemon's own
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetentionSettings:
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What stays of finished workflows."""
 
     completed: int = 0  # the newest that succeeded are kept; 0: all
@@ -148,8 +136,7 @@ class RetentionSettings:
     vacuum_free_share: float = 0.5  # the database is made smaller when this share of it is free
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotificationEntry:
+class NotificationEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who is told of workflows' phases: exactly one of url, topic, queue, function, command."""
 
     url: str = ""  # a webhook: POST of JSON
@@ -169,25 +156,23 @@ class NotificationEntry:
     give_up_seconds: int = 7 * 24 * 3600  # a notification that could not be delivered for so long is dropped, and logged
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`tiphys run`."""
 
     keep_seconds: int = 7 * 24 * 3600  # finished foreground runs stay this long
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
     namespace: str = "default"
     state_directory: str = ""  # "": $STATE_DIRECTORY, /var/lib/tiphys for root, $XDG_STATE_HOME/tiphys
     secrets_directory: str = ""  # <name>/<key> files; "": secrets/ beside the settings file
     executor: str = "process"
-    images: dict[str, ImageEntry] = field(default_factory=dict)
-    workflow_defaults: dict[str, object] = field(default_factory=dict)  # metadata and spec below those of every workflow
-    plugins: dict[str, PluginEntry] = field(default_factory=dict)
-    semaphores: dict[str, int] = field(default_factory=dict)  # limits by name
+    images: dict[str, ImageEntry] = {}
+    workflow_defaults: dict[str, object] = {}  # metadata and spec below those of every workflow
+    plugins: dict[str, PluginEntry] = {}
+    semaphores: dict[str, int] = {}  # limits by name
     process: ProcessSettings = ProcessSettings()
     http: HTTPSettings = HTTPSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
@@ -198,4 +183,4 @@ class Settings:
     server: ServerSettings = ServerSettings()
     drop: DropSettings = DropSettings()
     retention: RetentionSettings = RetentionSettings()
-    notifications: dict[str, NotificationEntry] = field(default_factory=dict)
+    notifications: dict[str, NotificationEntry] = {}

@@ -9,12 +9,12 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec import structs
 
 from tests.bench import subject
 from tiphys import app, configuration, manifests
@@ -171,7 +171,7 @@ async def test_a_step_that_is_over_at_once_is_one_fact() -> None:
 @pytest.mark.parametrize("bound", [930])
 async def test_a_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path: Path, bound: int) -> None:
     settings = Settings(process=ProcessSettings(isolation="none", parallelism=4), journal=JournalSettings(synchronous="normal"))
-    loaded = replace(configuration.load(None, {}, tmp_path), settings=settings)
+    loaded = structs.replace(configuration.load(None, {}, tmp_path), settings=settings)
     async with AsyncExitStack() as stack:
         made = await app.open_executors(stack, loaded, app.find_secrets(loaded, ()), tmp_path, "process")
         engine = await stack.enter_async_context(open_engine(MemoryJournal(), made.executors, app.room(settings), rules=Rules()))

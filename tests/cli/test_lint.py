@@ -1,12 +1,12 @@
 """`tiphys lint` from its command line to its exit code."""
 
-import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.cli.played import Played, wired
 from tests.cli.test_run import CRON, MANIFEST, fine
@@ -19,7 +19,7 @@ BROKEN = MANIFEST.replace("entrypoint: main", "entrypoint: mian")
 def lint(tmp_path: Path, *arguments: object, supports=None) -> int:
     wiring = wired(Played(fine), tmp_path)
     if supports is not None:
-        wiring = dataclasses.replace(wiring, supports=lambda loaded, name: lambda template: supports(name, template))
+        wiring = structs.replace(wiring, supports=lambda loaded, name: lambda template: supports(name, template))
     return commands.main(["lint", *map(str, arguments)], lambda: wiring)
 
 

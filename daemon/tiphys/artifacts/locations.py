@@ -1,7 +1,6 @@
 """What the location of an artifact means: which place its bytes are in, and under which key. Pure."""
 
 import posixpath
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,8 +31,7 @@ UNBUILT = {
 KINDS = ("s3", "git", "http", "artifactory", "hdfs", "raw", "oss", "gcs", "azure", "plugin")
 
 
-@dataclass(frozen=True, kw_only=True)
-class InRepository:
+class InRepository(msgspec.Struct, frozen=True, kw_only=True):
     """The configured repository, whatever it is."""
 
     key: str

@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
+import msgspec
 
 from tiphys.artifacts.errors import ArtifactError
 
@@ -13,8 +13,7 @@ T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Backoff:
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     """`steps` tries in all; each wait is `factor` times the one before, lengthened by up to `jitter` of itself."""
 
     seconds: float = 1.0

@@ -8,9 +8,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
 
 from tiphys.artifacts.errors import ArtifactError
 
@@ -28,8 +29,7 @@ def unwatched() -> None:
     """The check of work that nobody can stop."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One file, folder or link below `parts == ()`, the root. `target` is a link's text, else ""."""
 
     path: Path

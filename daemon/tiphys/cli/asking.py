@@ -5,7 +5,6 @@ The read can be given up at any moment: the node may end by itself while somebod
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 import anyio
 import msgspec
@@ -18,8 +17,7 @@ YES = frozenset({"", "y", "yes", "r", "resume"})
 STOP = frozenset({"s", "stop"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A value to supply; `choices` are the only ones allowed, where there are any."""
 
     name: str
@@ -36,8 +34,7 @@ class Wanted:
         return f"  {self.name}{about}{choices}{default}: "
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Go on with these values, or (`stop`) end the workflow."""
 
     values: Mapping[str, str]

@@ -1,7 +1,8 @@
 """After a failure: which step it was, and why. Pure, up to `report`, which is handed the log's last lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tiphys.cli import tree
 from tiphys.spec import names
@@ -13,8 +14,7 @@ TAIL_LINES = 20
 GROUPS = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.STEP_GROUP, NodeType.TASK_GROUP, NodeType.RETRY})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a failed step on this machine; "" and () where there is nothing."""
 
     output: Sequence[str] = ()

@@ -1,7 +1,6 @@
 """Steps' output: followed as it grows, whole lines behind their node's name; or kept in a file after a failure."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -15,12 +14,12 @@ LONGEST_LINE = 1 << 16
 TAIL_BYTES = 1 << 16
 
 
-@dataclass
 class _Followed:
     """A node whose output is being shown; `done` is set when all of it was."""
 
-    name: str
-    done: anyio.Event = field(default_factory=anyio.Event)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.done = anyio.Event()
 
 
 class Follower:

@@ -3,7 +3,6 @@
 import sys
 import zoneinfo
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -28,8 +27,7 @@ WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTICE: 
 RUNNABLE = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What was typed."""
 
     paths: tuple[str, ...]

@@ -1,14 +1,14 @@
 """What was typed after `tiphys run`, and what it comes to when the files were read."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tiphys.manifests.reading import Located
 from tiphys.spec.workflows import Document, Workflow
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What was typed."""
 
     file: str
@@ -28,8 +28,7 @@ class Request:
     config: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
+class Work(msgspec.Struct, frozen=True, kw_only=True):
     """The workflows of a file, ready to run, and the documents that are there for them.
 
     `prefix` is the generateName of the first workflow, "" where its name is its own. `located`: all documents, with their places.

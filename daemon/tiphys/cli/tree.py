@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from tiphys.cli import times
 from tiphys.spec import names
 from tiphys.spec.status import NodeStatus, NodeType, Phase
@@ -53,16 +55,14 @@ COLUMNS = {
 """The columns of each output form; "" is the plain one, "live" our own for a terminal that is watched."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the tree: the lines that lead to it, and its node (None: the empty line before the exit handler's tree)."""
 
     prefix: str
     node: NodeStatus | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A line of text; its `sign` (the first place of that text in it) has a colour."""
 
     text: str

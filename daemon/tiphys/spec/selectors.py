@@ -8,8 +8,9 @@ the empty one; `!=` and `notin` hold for objects without the label.
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, assert_never
+
+import msgspec
 
 from tiphys.errors import TiphysError
 
@@ -54,8 +55,7 @@ _OPERATORS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     """One requirement; `=` and `!=` are `in` and `notin` with one value."""
 
     key: str
@@ -87,8 +87,7 @@ class Requirement:
         return number > limit if self.operator is Operator.GREATER else number < limit
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selector:
+class Selector(msgspec.Struct, frozen=True, kw_only=True):
     """A selector that was read; without requirements it matches everything."""
 
     requirements: tuple[Requirement, ...] = ()

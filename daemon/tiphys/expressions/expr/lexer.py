@@ -1,8 +1,9 @@
 """Source text to tokens."""
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from tiphys.expressions.expr import limits
 from tiphys.expressions.expr.faults import Fault
@@ -29,8 +30,7 @@ _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v"
 _SURROGATES = range(0xD800, 0xE000)
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """One word of the source; `text` of a String has its escapes resolved."""
 
     kind: Kind

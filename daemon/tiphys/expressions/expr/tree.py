@@ -1,178 +1,170 @@
 """The syntax tree of the expr language: frozen nodes. `at` is the place in the source and takes no part in comparing."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Nil:
+class Placed(msgspec.Struct, frozen=True, eq=False):
+    """A node, equal to another of its class that holds the same, wherever the two stand."""
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "at")
+
+    def __hash__(self) -> int:
+        return hash((self.__class__, *(getattr(self, name) for name in self.__struct_fields__ if name != "at")))
+
+
+class Nil(Placed, frozen=True, eq=False):
     """`nil`."""
 
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(Placed, frozen=True, eq=False):
     """`true` or `false`."""
 
     value: bool
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+class Integer(Placed, frozen=True, eq=False):
     """A whole number of 64 bits."""
 
     value: int
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Float:
+class Float(Placed, frozen=True, eq=False):
     """A number with a point or an exponent."""
 
     value: float
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(Placed, frozen=True, eq=False):
     """Text, its escapes resolved."""
 
     value: str
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Placed, frozen=True, eq=False):
     """A variable: bound by `let`, or of the environment."""
 
     name: str
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
+class Pointer(Placed, frozen=True, eq=False):
     """`#`, `#acc` or `#index` inside a predicate; `name` is what follows the `#`."""
 
     name: str
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Placed, frozen=True, eq=False):
     """`!x`, `-x`, `+x`."""
 
     operator: str
     operand: "Node"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Placed, frozen=True, eq=False):
     """`x + y` and its kin; `and`, `or`, `^` are stored as `&&`, `||`, `**`."""
 
     operator: str
     left: "Node"
     right: "Node"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Placed, frozen=True, eq=False):
     """`x.y`, `x[y]`, and with `optional` `x?.y`, `x?.[y]`."""
 
     target: "Node"
     key: "Node"
     optional: bool
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Placed, frozen=True, eq=False):
     """`x[a:b]`."""
 
     target: "Node"
     start: "Node | None"
     stop: "Node | None"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Placed, frozen=True, eq=False):
     """The reach of `?.`: nil on its left makes the whole chain nil."""
 
     body: "Node"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Placed, frozen=True, eq=False):
     """`f(x)` where f is no builtin: a function of the environment or a method."""
 
     callee: "Node"
     arguments: "tuple[Node, ...]"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Builtin:
+class Builtin(Placed, frozen=True, eq=False):
     """`len(x)`, `filter(x, # > 1)`; an argument may be a Predicate."""
 
     name: str
     arguments: "tuple[Node, ...]"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Predicate:
+class Predicate(Placed, frozen=True, eq=False):
     """An expression evaluated once for each element."""
 
     body: "Node"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(Placed, frozen=True, eq=False):
     """`test ? then : otherwise`."""
 
     test: "Node"
     then: "Node"
     otherwise: "Node"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Placed, frozen=True, eq=False):
     """`let name = value; body`."""
 
     name: str
     value: "Node"
     body: "Node"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Placed, frozen=True, eq=False):
     """`a; b; c`: the value of the last."""
 
     items: "tuple[Node, ...]"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(Placed, frozen=True, eq=False):
     """`[a, b]`."""
 
     items: "tuple[Node, ...]"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(Placed, frozen=True, eq=False):
     """`{a: 1, "b": 2, (c): 3}`; plain keys are stored as Strings."""
 
     pairs: "tuple[tuple[Node, Node], ...]"
-    at: int = field(default=0, compare=False)
+    at: int = 0
 
 
 Node = (
