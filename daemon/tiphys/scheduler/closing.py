@@ -13,8 +13,10 @@ def look(draft: Draft) -> None:
             remains = Remains(manifest=state.manifest, run=state.run, nodes=tuple(state.nodes.values()))
             draft.also(decision.Archived(workflow=render.workflow(state), remains=remains))
         return
-    places.look(draft)
     before, now = draft.state.run, draft.run
+    if now is before:
+        return
+    places.look(draft)
     again = now.generation != before.generation  # it may have ended again at once
     if before.phase is now.phase and not again:
         return

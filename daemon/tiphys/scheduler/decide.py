@@ -47,6 +47,8 @@ OfRun = (
 def decide(state: State, event: events.Event) -> Decision | Refusal:
     """What follows from `event`. The state is only read; `State.apply` takes the decision in."""
     match event:
+        case events.Exited():
+            return _of_run(state, event)
         case events.Submitted():
             return _submitted(state, event)
         case events.Revived():
@@ -109,12 +111,12 @@ def _revived(state: State, event: events.Revived) -> Decision | Refusal:
 
 def _take(draft: Draft, event: OfRun) -> Refusal | None:
     match event:
+        case events.Exited():
+            return attempts.exited(draft, event)
         case events.Started():
             return attempts.started(draft, event)
         case events.Reported():
             return attempts.reported(draft, event)
-        case events.Exited():
-            return attempts.exited(draft, event)
         case events.TimerFired(key=""):
             return controls.deadline(draft)
         case events.TimerFired(key=retention.TTL):

@@ -14,7 +14,7 @@ from tiphys.scheduler import decision
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.queues import Queue
 from tiphys.scheduler.records import Node, Role, Run
-from tiphys.scheduler.state import Key, RunState, counted, effects, run_effects
+from tiphys.scheduler.state import Key, RunState, counts_alike, effects, run_effects
 from tiphys.scheduler.todo import Todo
 from tiphys.spec import names
 from tiphys.spec.status import Phase
@@ -37,16 +37,17 @@ class Draft:
         "_owned",
         "_queues",
         "_removed",
-        "_run",
         "_todo",
         "at",
+        "run",
         "state",
     )
 
     def __init__(self, state: RunState, at: datetime) -> None:
         self.state = state
         self.at = at
-        self._run: Run | None = None
+        self.run = state.run
+        """The run's row."""
         self._nodes: dict[str, Node] = {}
         self._removed: dict[str, None] = {}
         self._ids: dict[str, str] = {}
@@ -63,11 +64,6 @@ class Draft:
 
     # the run
 
-    @property
-    def run(self) -> Run:
-        """The run's row."""
-        return self._run or self.state.run
-
     def change_run(self, **changes: object) -> None:
         """Change fields of the run's row."""
         old, new = self.run, structs.replace(self.run, **changes)
@@ -75,7 +71,7 @@ class Draft:
             self._effect(key, -amount)
         for key, amount in run_effects(new):
             self._effect(key, amount)
-        self._run = new
+        self.run = new
 
     def chance(self, name: str) -> Chance:
         """Time and chance for the expressions of the node called `name`: the same at every replay."""
@@ -133,7 +129,7 @@ class Draft:
     def put(self, node: Node) -> Node:
         """Add or change a node."""
         old = self.find(node.id)
-        if old is None or counted(old) != counted(node):
+        if old is None or not counts_alike(old, node):
             for key, amount in effects(old):
                 self._effect(key, -amount)
             for key, amount in effects(node):
@@ -203,6 +199,11 @@ class Draft:
         """How many calls wait in a queue."""
         return len(self.queue(name)) if name in self._queues or name in self.state.parked else 0
 
+    @property
+    def somebody_waits(self) -> bool:
+        """Whether anything waits for room or for locks, or did before this decision."""
+        return bool(self._queues or self.state.parked or self.count("waiting"))
+
     def queues(self) -> list[str]:
         """The queues that have calls in them, or had."""
         return list({**self.state.parked, **self._queues})
@@ -240,8 +241,9 @@ class Draft:
 
     def next(self) -> Todo | None:
         """The next item of the worklist; None at the fixed point."""
-        self._todo.extendleft(reversed(self._fresh))
-        self._fresh.clear()
+        if self._fresh:
+            self._todo.extendleft(reversed(self._fresh))
+            self._fresh.clear()
         return self._todo.popleft() if self._todo else None
 
     def decision(self, *first: decision.Change) -> decision.Decision:
@@ -252,17 +254,18 @@ class Draft:
             changes += [*self._items, decision.RunRemoved(uid=uid)]
             commands = (decision.Finish(uid=uid), decision.Erase(uid=uid))
             return decision.Decision(uid=uid, changes=tuple(changes), commands=commands, follows=tuple(self._follows))
-        if self._run is not None:
-            changes.append(decision.RunPut(run=self._run))
-        changes.extend(decision.NodeRemoved(uid=uid, node_id=node_id) for node_id in self._removed)
-        changes.extend(decision.NodePut(uid=uid, node=node) for node in self._nodes.values())
+        if self.run is not self.state.run or first:
+            changes.append(decision.RunPut(run=self.run))
+        if self._removed:
+            changes.extend(decision.NodeRemoved(uid=uid, node_id=node_id) for node_id in self._removed)
+        changes += [decision.NodePut(uid=uid, node=node) for node in self._nodes.values()]
         changes.extend(self._items)
         return decision.Decision(
             uid=uid,
             changes=tuple(changes),
             commands=tuple(self._commands),
-            bumps=tuple((key, amount) for key, amount in self._bumps.items() if amount),
-            parked=tuple((name, entry[2]) for name, queue in self._queues.items() for entry in queue.added),
-            unparked=tuple((name, queue.taken) for name, queue in self._queues.items() if queue.taken),
+            bumps=tuple([(key, amount) for key, amount in self._bumps.items() if amount]),
+            parked=tuple([(name, entry[2]) for name, queue in self._queues.items() for entry in queue.added]) if self._queues else (),
+            unparked=tuple([(name, queue.taken) for name, queue in self._queues.items() if queue.taken]) if self._queues else (),
             follows=tuple(self._follows),
         )

@@ -17,7 +17,7 @@ def over(draft: Draft, node: Node) -> None:
         retention.pod_over(draft, node)
     if node.role is Role.ATTEMPT:
         draft.later(todo.Settle(node.id))  # the next attempt comes before those that wait for this one's room
-    if node.type is not NodeType.STEP_GROUP:
+    if node.type is not NodeType.STEP_GROUP and (node.role is Role.ATTEMPT or draft.somebody_waits):
         draft.later(todo.Admit(node.boundary))
     if hooks.over(draft, node) == 0 and node.role is not Role.ATTEMPT:
         draft.later(todo.Settle(node.id))

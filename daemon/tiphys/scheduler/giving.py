@@ -72,7 +72,7 @@ def _artifact(draft: Draft, node: Node, artifact: Artifact, scope: Scope) -> Art
 
 def export(draft: Draft, node: Node) -> None:
     """Copy outputs with a globalName to the workflow's outputs; the last writer wins (semantics 2.16.1)."""
-    if node.outputs is None:
+    if node.outputs is None or not (node.outputs.parameters or node.outputs.artifacts):
         return
     parameters = {p.global_name: structs.replace(p, name=p.global_name, global_name="") for p in node.outputs.parameters if p.global_name}
     artifacts = {a.global_name: structs.replace(a, name=a.global_name, global_name="") for a in node.outputs.artifacts if a.global_name}

@@ -21,7 +21,7 @@ HOSTS = frozenset({Role.TASK, Role.STEP, Role.ITEM})
 
 def moved(draft: Draft, node: Node) -> None:
     """The node's phase has changed: fire the hooks whose expression is true now."""
-    if node.phase.fulfilled or node.settled:
+    if not draft.state.watched or node.phase.fulfilled or node.settled:
         return
     _fire(draft, node, (call for call in _of(draft, node) if not call.exit))
 
@@ -31,7 +31,7 @@ def over(draft: Draft, node: Node) -> int:
 
     A daemon that was settled when it was ready fires none: nobody would wait for them.
     """
-    if not _abandoned(draft, node) and not node.settled:
+    if draft.state.hooked and not _abandoned(draft, node) and not node.settled:
         node = _fire(draft, node, _of(draft, node))
     return _open(draft, node)
 

@@ -40,7 +40,8 @@ def create(draft: Draft, call: Call, type_: NodeType, phase: Phase, *, message: 
         estimated_seconds=estimates.of_node(draft, call.name),
     )
     draft.put(node)
-    draft.later(todo.Moved(node.id))
+    if draft.state.watched:
+        draft.later(todo.Moved(node.id))
     return node
 
 

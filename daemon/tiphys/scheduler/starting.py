@@ -33,15 +33,18 @@ def start(draft: Draft, call: Call) -> None:
     if isinstance(found, str):
         nodes.fail(draft, call, found)
         return
-    outer = ChainScope(FlatScope(bodies.own_names(draft, call.name, call.task, found)), GlobalScope(draft))
-    try:
-        inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.config_map, draft.chance(call.name))
-    except TiphysError as error:
-        nodes.fail(draft, call, str(error))
-        return
+    inputs = None
+    if found.template.inputs is not None:
+        outer = ChainScope(FlatScope(bodies.own_names(draft, call.name, call.task, found)), GlobalScope(draft))
+        try:
+            inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.config_map, draft.chance(call.name))
+        except TiphysError as error:
+            nodes.fail(draft, call, str(error))
+            return
     if room.refuses(draft, call):
         return
-    call = structs.replace(call, template=found.name)
+    if call.template != found.name:
+        call = structs.replace(call, template=found.name)
     _make(draft, call, found, inputs)
 
 

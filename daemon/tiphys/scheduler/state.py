@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
+from msgspec import structs
+
 from tiphys.scheduler import decision as words
 from tiphys.scheduler import queues
 from tiphys.scheduler.items import Item, Rules
@@ -94,32 +96,50 @@ ACTIVE_TYPES = frozenset({NodeType.POD, NodeType.STEPS, NodeType.DAG})
 ACTIVE_PHASES = frozenset({Phase.PENDING, Phase.RUNNING})
 
 
-def effects(node: Node | None) -> Iterable[tuple[Key, int]]:
+def effects(node: Node | None) -> Sequence[tuple[Key, int]]:
     """What one record adds to the counters that are sums over records (semantics 2.11)."""
     if node is None:
-        return
+        return ()
+    if node.holding or node.waiting_for or node.daemoned:
+        return (*_effects_of_locks(node), *_effects_of_daemon(node))
+    if node.type not in ACTIVE_TYPES:
+        return ()
+    if node.phase in ACTIVE_PHASES:
+        inside = ((("active", node.boundary), 1),) if node.boundary else ()
+        return (*inside, (("active",), 1)) if node.type is NodeType.POD else inside
+    if node.boundary and node.phase.failed_or_error:
+        return ((("failed", node.boundary), 1),)
+    return ()
+
+
+def _effects_of_locks(node: Node) -> Iterable[tuple[Key, int]]:
     for lock in node.holding:
         yield (LOCK, lock), 1
     if node.waiting_for:
         yield ("waiting",), 1
+
+
+def _effects_of_daemon(node: Node) -> Iterable[tuple[Key, int]]:
+    """Effects of a node that may be a daemon or wait for a lock."""
     if node.daemoned and not node.phase.fulfilled:
         yield ("daemons",), 1
         yield ("daemons", node.boundary), 1
         return
-    if node.type not in ACTIVE_TYPES:
-        return
-    if node.phase in ACTIVE_PHASES:
-        if node.type is NodeType.POD and not node.waiting_for:
-            yield ("active",), 1
-        if node.boundary:
-            yield ("active", node.boundary), 1
-    elif node.phase.failed_or_error and node.boundary:
-        yield ("failed", node.boundary), 1
+    for key, amount in effects(structs.replace(node, holding=(), waiting_for="", daemoned=False)):
+        if key != ("active",) or not node.waiting_for:
+            yield key, amount
 
 
-def counted(node: Node) -> tuple[object, ...]:
-    """All of a record that `effects` looks at: where it is the same, so are the effects."""
-    return node.phase, node.holding, node.waiting_for, node.daemoned, node.boundary, node.type
+def counts_alike(old: Node, new: Node) -> bool:
+    """Whether two records are the same in all that `effects` looks at."""
+    return (
+        old.phase is new.phase
+        and old.holding == new.holding
+        and old.waiting_for == new.waiting_for
+        and old.daemoned == new.daemoned
+        and old.boundary == new.boundary
+        and old.type is new.type
+    )
 
 
 def run_effects(run: Run) -> Iterable[tuple[Key, int]]:
@@ -155,6 +175,12 @@ def _watched(manifest: Manifest) -> bool:
     return False
 
 
+def _hooked(manifest: Manifest) -> bool:
+    """Whether anything may follow from a node's end by a hook of its own."""
+    templates = [template for spec in _specs(manifest) for template in (*spec.templates, spec.template_defaults) if template is not None]
+    return _watched(manifest) or any(host.on_exit for template in templates for host in _hosts(template))
+
+
 def _hosts(template: Template) -> Iterable[DAGTask | WorkflowStep]:
     yield from template.dag.tasks if template.dag is not None else ()
     for group in template.steps or ():
@@ -169,6 +195,7 @@ class RunState:
         "counters",
         "dirty",
         "globals",
+        "hooked",
         "ids",
         "manifest",
         "measured",
@@ -191,6 +218,7 @@ class RunState:
         self.manifest = manifest
         self.measured = _measured(manifest)
         self.watched = _watched(manifest)
+        self.hooked = _hooked(manifest)
         self.nodes: dict[str, Node] = {}
         self.ids: dict[str, str] = {}
         self.owned: dict[str, list[str]] = {}
@@ -212,20 +240,21 @@ class RunState:
     def put(self, node: Node) -> None:
         """Take a record in, new or changed."""
         old = self.nodes.get(node.id)
-        if old is None or counted(old) != counted(node):
+        if old is None or not counts_alike(old, node):
             for key, amount in effects(old):
                 self.bump(key, -amount)
             for key, amount in effects(node):
                 self.bump(key, amount)
         self.nodes[node.id] = node
-        self._queue(node.id, () if old is None else old.wanting, node.wanting)
-        if (remembered := self._memo_key(node)) and node.finished_at is not None:
+        if node.wanting or (old is not None and old.wanting):
+            self._queue(node.id, () if old is None else old.wanting, node.wanting)
+        if node.memo is not None and (remembered := self._memo_key(node)) and node.finished_at is not None:
             self.shared.memos.put(remembered, Memo(node.finished_at, self.run.uid, node.id, node.outputs))
         if old is None:
             self.ids[node.name] = node.id
             if node.owner:
                 self.owned.setdefault(node.owner, []).append(node.id)
-        if node.settled:
+        if node.settled and node.id in self.plans:
             self.plans.pop(node.id, None)
 
     def _memo_key(self, node: Node) -> tuple[str, str, str] | None:
@@ -371,8 +400,9 @@ def _arithmetic(run: RunState, decision: words.Decision) -> None:
             heapq.heappop(run.parked[queue])
     for queue, call in decision.parked:
         heapq.heappush(run.parked.setdefault(queue, []), queues.entry(call))
-    for queue in [queue for queue, waiting in run.parked.items() if not waiting]:
-        del run.parked[queue]
+    if decision.unparked:
+        for queue in [queue for queue, waiting in run.parked.items() if not waiting]:
+            del run.parked[queue]
 
 
 def nodes_of(run: RunState, owner: str) -> Sequence[str]:
