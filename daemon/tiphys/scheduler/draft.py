@@ -13,7 +13,7 @@ from tiphys.expressions.chance import Chance
 from tiphys.scheduler import decision
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.queues import Queue
-from tiphys.scheduler.records import Node, Role, Run
+from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import Key, RunState, counts_alike, effects, run_effects
 from tiphys.scheduler.todo import Todo
 from tiphys.spec import names
