@@ -556,5 +556,6 @@ async def open_process(
     for read_once in (pods.program, isolation.progress_file):
         await anyio.to_thread.run_sync(read_once)
     async with Link.opened(directories, mode, settings.grace_seconds, launcher) as link:
-        fence, notices = await opening.fence(settings, link, user, [*hidden, root, directories.runtime], visible)
+        hiding = [*hidden, root, directories.runtime]
+        fence, notices = await opening.fence(settings, link, user, hiding, visible, remembers=mode == "run")
         yield ProcessExecutor(settings, images, secrets, artifacts, link, fence, user, notices)

@@ -11,13 +11,15 @@ from pathlib import Path
 import anyio.to_thread
 
 from tiphys.errors import TiphysError
-from tiphys.executors.process import isolation
+from tiphys.executors.process import isolation, remembered
 from tiphys.executors.process.isolation import Fence, User
 from tiphys.executors.process.link import Link
 from tiphys.executors.process.places import Directories
 from tiphys.settings import ProcessSettings
 
 PASSED = ("PATH", "LANG", "TZ")
+NOTHING = ["/bin/true"]
+"""What to try where only the rest of the answer is wanted."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -26,15 +28,18 @@ class IsolationRefused(TiphysError):
 
 
 async def fence(
-    settings: ProcessSettings, link: Link, user: User, hidden: Sequence[Path], visible: Sequence[Path]
+    settings: ProcessSettings, link: Link, user: User, hidden: Sequence[Path], visible: Sequence[Path], *, remembers: bool = False
 ) -> tuple[Fence | None, list[str]]:
-    """How steps are isolated here (None: they are not), and what to tell people. IsolationRefused: wanted, and not possible."""
+    """How steps are isolated here (None: they are not), and what to tell people. IsolationRefused: wanted, and not possible.
+
+    `remembers`: what worked is not tried again until the next boot.
+    """
     if settings.isolation not in {"auto", "full", "none"}:
         raise IsolationRefused(f"process.isolation is auto, full or none, not {settings.isolation!r}")
     await anyio.to_thread.run_sync(_write_shims, link.directories, settings.python)
     made, why = None, "process.isolation is none"
     if settings.isolation != "none":
-        made, why = await _full(settings, link, user, hidden, visible)
+        made, why = await _full(settings, link, user, hidden, visible, remembers=remembers)
     if made is not None:
         return made, []
     if settings.isolation == "full":
@@ -45,7 +50,7 @@ async def fence(
 
 
 async def _full(
-    settings: ProcessSettings, link: Link, user: User, hidden: Sequence[Path], visible: Sequence[Path]
+    settings: ProcessSettings, link: Link, user: User, hidden: Sequence[Path], visible: Sequence[Path], *, remembers: bool
 ) -> tuple[Fence | None, str]:
     bwrap = await anyio.to_thread.run_sync(shutil.which, "bwrap")
     if bwrap is None:
@@ -54,9 +59,14 @@ async def _full(
     overlay, made = None, plain
     if os.geteuid() == 0:
         made, overlay = await _overlay(link, plain)
-    probed = await link.probe(plain.probe(), overlay)
+    argv = plain.probe()
+    asked = await anyio.to_thread.run_sync(remembered.question, argv) if remembers else ""
+    known = bool(asked) and await anyio.to_thread.run_sync(remembered.works, asked)
+    probed = await link.probe(NOTHING if known else argv, overlay)
     if probed["bwrap_error"]:
         return None, str(probed["bwrap_error"])
+    if asked and not known:
+        await anyio.to_thread.run_sync(remembered.remember, asked)
     return (made if overlay and not probed["overlay_error"] else plain), ""
 
 
