@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from tiphys.launching.captures import Capture
+from tiphys.launching.marks import Marks
 from tiphys.launching.processes import descendants, read_text
 from tiphys.launching.roots import Root
 
@@ -23,7 +24,7 @@ class Attempt:
 
     __slots__ = (
         "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "home",
-        "id", "isolated", "kill_at", "log", "out", "peak",
+        "id", "isolated", "kill_at", "log", "marks", "out", "peak",
         "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
     )  # fmt: skip
 
@@ -36,6 +37,7 @@ class Attempt:
         self.status = f"{scratch}/{request['key']}.status"
         self.log = Capture(f"{scratch}/{request['key']}.log", request.get("log_limit", 1 << 26))
         self.out = Capture(f"{scratch}/{request['key']}.out", RESULT_BYTES + 1) if self.split else None
+        self.marks: Marks | None = None
         self.pid = self.child = 0
         self.born = (0, 0)  # clock ticks since boot between which the process started
         self.pidfd = -1

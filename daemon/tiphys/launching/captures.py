@@ -11,11 +11,11 @@ WRITE_LOG = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 class Capture:
     """A file that keeps the last `limit` bytes written to it: what is over is punched out of its front, offsets stay."""
 
-    __slots__ = ("fd", "limit", "path", "size", "start")
+    __slots__ = ("fd", "limit", "lines", "path", "size", "start")
 
     def __init__(self, path: str, limit: int) -> None:
         self.path, self.limit, self.fd = path, limit, -1
-        self.size = self.start = 0
+        self.size = self.start = self.lines = 0
 
     def write(self, data: bytes) -> None:
         """Append; the file is made by the first write. A full disk loses output, never the step."""
@@ -27,6 +27,7 @@ class Capture:
             while view:
                 view = view[os.write(self.fd, view) :]
             self.size += len(data)
+            self.lines += data.count(b"\n")
         except OSError:
             return
         if self.size - self.start > self.limit + self.limit // 4:

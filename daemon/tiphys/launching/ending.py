@@ -107,10 +107,9 @@ def sweep(launcher: Launcher) -> bool:
 def finish(launcher: Launcher, attempt: Attempt, failure: str = "", *, missing: bool = False) -> None:
     """Collect what is left of an attempt, write its end down, report it."""
     launcher.unread.pop(attempt, None)
+    hearing.hear_out(launcher, attempt)
     for fd in list(attempt.pipes):
-        hearing.copy(launcher, attempt, fd, rounds=1 << 20)
-        if fd in attempt.pipes:
-            launcher.loop.unwatch(fd)
+        launcher.loop.unwatch(fd)
     attempt.pipes.clear()
     interrupted = ""
     if attempt.isolated and not failure and not attempt.stopped and attempt.exit_status() is None:
@@ -150,6 +149,10 @@ def conclude(launcher: Launcher, attempt: Attempt, record: Json) -> None:
     if attempt.log.size and attempt.log.size <= PACKED_BYTES:
         with contextlib.suppress(OSError):
             record["log"] = launcher.journals.pack(attempt.request["group"], attempt.log.tail(PACKED_BYTES))
+    if attempt.marks:
+        with contextlib.suppress(OSError):
+            record["marks"] = launcher.journals.pack(attempt.request["group"], attempt.marks.packed())
+        attempt.marks.close()
     attempt.log.close(remove="log" in record or not attempt.log.size)
     line = encode(record)
     launcher.over_with.append(attempt)

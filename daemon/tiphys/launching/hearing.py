@@ -2,10 +2,12 @@
 
 import functools
 import os
+import select
 import time
 
 from tiphys.launching.attempts import Attempt
 from tiphys.launching.launcher import Launcher
+from tiphys.launching.marks import YOUNG_SECONDS, Marks, path_beside
 
 READ_BYTES = 64 * 1024
 LISTEN_SECONDS = 0.004  # what a step prints is read at its end; of one that runs longer, as it comes
@@ -41,9 +43,20 @@ def listen(launcher: Launcher) -> None:
             launcher.loop.watch(fd, functools.partial(heard, launcher, attempt, fd))
 
 
-def heard(launcher: Launcher, attempt: Attempt, fd: int, _events: int) -> None:
+def heard(launcher: Launcher, attempt: Attempt, fd: int, events: int) -> None:
     """A step has printed something."""
+    if events & select.EPOLLIN:
+        mark(attempt, attempt.log.size, attempt.log.lines)
     copy(launcher, attempt, fd, rounds=4)
+
+
+def mark(attempt: Attempt, size: int, lines: int) -> None:
+    """What a step prints after so many bytes and lines comes now."""
+    if attempt.marks is None:
+        if time.time() - attempt.started_at < YOUNG_SECONDS:
+            return
+        attempt.marks = Marks(path_beside(attempt.log))
+    attempt.marks.note(size, lines)
 
 
 def copy(launcher: Launcher, attempt: Attempt, fd: int, *, rounds: int) -> None:
@@ -65,3 +78,12 @@ def copy(launcher: Launcher, attempt: Attempt, fd: int, *, rounds: int) -> None:
             attempt.out.write(data)
         if len(data) < READ_BYTES // 16:
             return
+
+
+def hear_out(launcher: Launcher, attempt: Attempt) -> None:
+    """Copy what a step that has ended still had printed."""
+    size, lines = attempt.log.size, attempt.log.lines
+    for fd in list(attempt.pipes):
+        copy(launcher, attempt, fd, rounds=1 << 20)
+    if attempt.log.size > size:
+        mark(attempt, size, lines)

@@ -1,6 +1,7 @@
 """After another launcher was killed: how its steps ended is learnt, those that live are followed, the rest is cleared away."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from tiphys.launching.attempts import RESULT_BYTES, Attempt
 from tiphys.launching.folders import delete_tree
 from tiphys.launching.journals import scan
 from tiphys.launching.launcher import Launcher
+from tiphys.launching.marks import taken_over
 from tiphys.launching.processes import marked, read_text, send_signal, start_time
 
 UNHEARD = b"[the launcher of steps was killed while this one ran: what was printed after this line may be lost]\n"
@@ -60,6 +62,7 @@ def recover_one(launcher: Launcher, line: Json) -> None:
     attempt.adopted, attempt.started_at = True, line["request"].get("at", 0.0)
     attempt.pid, attempt.born, attempt.borrowed = line.get("pid", 0), line.get("born", (0, 0)), line.get("borrowed", "")
     attempt.home = line.get("home", "")
+    attempt.marks = taken_over(attempt.log)
     here = line.get("boot", launcher.boot) == launcher.boot
     alive = here and attempt.pid > 0 and attempt.born[0] <= start_time(attempt.pid) <= attempt.born[1]
     launcher.running[attempt.id] = attempt
@@ -85,7 +88,7 @@ def follow(launcher: Launcher, attempt: Attempt) -> None:
             if stat.S_ISFIFO(os.stat(path).st_mode):
                 reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 attempt.pipes[reader] = attempt.split and number == 1
-                launcher.loop.watch(reader, lambda _events, fd=reader: hearing.copy(launcher, attempt, fd, rounds=4))  # type: ignore[misc]
+                launcher.loop.watch(reader, functools.partial(hearing.heard, launcher, attempt, reader))
     attempt.unheard = len(attempt.pipes) < len(wanted)  # it has ended meanwhile, or closed what it prints to
     launcher.loop.watch(attempt.pidfd, lambda _events: followed(launcher, attempt))
     if deadline := attempt.request.get("deadline"):
@@ -94,8 +97,7 @@ def follow(launcher: Launcher, attempt: Attempt) -> None:
 
 def followed(launcher: Launcher, attempt: Attempt) -> None:
     """A step that another launcher started has ended; the kernel (since 6.15) or bwrap tells its exit code."""
-    for fd in list(attempt.pipes):
-        hearing.copy(launcher, attempt, fd, rounds=1 << 20)
+    hearing.hear_out(launcher, attempt)
     code = kernel.exit_code_of(attempt.pid, attempt.born, attempt.pidfd) if not attempt.isolated else attempt.exit_status()
     launcher.loop.unwatch(attempt.pidfd)
     clear(attempt)

@@ -7,7 +7,7 @@ Secret values are not in an order: it names Secret keys, and the executor resolv
 import enum
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import Protocol, dataclass_transform, runtime_checkable
+from typing import NamedTuple, Protocol, dataclass_transform, runtime_checkable
 
 import msgspec
 
@@ -213,6 +213,13 @@ class Handle(Words):
     executor: str
     text: str
     host: str = ""
+
+
+class Moment(NamedTuple):
+    """So many lines of an attempt's output had come before this time (UTC), and the next one came then or later."""
+
+    lines: int
+    at: datetime
 
 
 class Severity(enum.StrEnum):

@@ -20,7 +20,7 @@ import msgspec
 from tiphys import faults
 from tiphys.artifacts.store import Artifacts
 from tiphys.executors import staging
-from tiphys.executors.process import command, findings, isolation, logs, moulds, opening, outcomes, places, pods, volumes
+from tiphys.executors.process import command, findings, isolation, logs, moments, moulds, opening, outcomes, places, pods, volumes
 from tiphys.executors.process import view as views
 from tiphys.executors.process.command import CommandError, Environment
 from tiphys.executors.process.connection import Json
@@ -36,7 +36,7 @@ from tiphys.secrets import Secrets
 from tiphys.settings import ImageEntry, ProcessSettings
 from tiphys.spec.containers import Container
 from tiphys.spec.templates import Template
-from tiphys.spec.work import Course, Finding, Handle, Outcome, OutcomeKind, Report, WorkOrder
+from tiphys.spec.work import Course, Finding, Handle, Moment, Outcome, OutcomeKind, Report, WorkOrder
 
 NAME = "process"
 PER_CORE = 4
@@ -434,6 +434,12 @@ class ProcessExecutor:
         order_ids = [order_id_of(handle) for handle in handles]
         found = await anyio.to_thread.run_sync(self._packs.printed, order_ids)
         return [found.get(order_id) for order_id in order_ids]
+
+    async def timed(self, handles: Sequence[Handle]) -> Sequence[Sequence[Moment]]:
+        """When attempts, running or ended, printed what they did; nothing of those that did so soon after their start alone."""
+        order_ids = [order_id_of(handle) for handle in handles]
+        found = await anyio.to_thread.run_sync(moments.found, self._directories, self._packs, order_ids)
+        return [found.get(order_id, ()) for order_id in order_ids]
 
     async def release(self, workflow_uid: str) -> None:
         """Delete the folders of the run's claims."""
