@@ -2,7 +2,9 @@
 of their own."""
 
 import functools
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from tests.bench.works import Bench
 
 INSTALLED = ("doit", "luigi")
+PATIENCE_SECONDS = 300.0
 DOIT = """
 def task_each():
     for number in range({count}):
@@ -71,13 +74,28 @@ def system_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
 
     def run(argv: list[str], given: bytes | None) -> None:
         (folder / ".ninja_log").unlink(missing_ok=True)
-        subprocess.run(argv, input=given, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        patiently(argv, folder, given)
 
     return {
         name: (lambda argv=argv, given=given: run(argv, given))  # type: ignore[misc] # bound names
         for name, (argv, given) in commands.items()
         if shutil.which(argv[0])
     }
+
+
+def patiently(argv: list[str], folder: Path, given: bytes | None = None) -> None:
+    """Have a tool do its work; one that takes too long ends with all that it started. Raises subprocess.SubprocessError."""
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE if given else quiet, stdout=quiet, stderr=quiet, cwd=folder, start_new_session=True
+    ) as made:
+        try:
+            made.communicate(given, timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(made.pid, signal.SIGKILL)
+            raise
+    if made.returncode:
+        raise subprocess.CalledProcessError(made.returncode, argv)
 
 
 def python_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
@@ -106,7 +124,7 @@ def doit(home: Path, folder: Path, count: int) -> Callable[[], object]:
     def run() -> None:
         (folder / ".doit.db").unlink(missing_ok=True)
         argv = [str(home / "bin/doit"), "-n8", "-P", "thread", "-f", "dodo.py", "--db-file", ".doit.db"]
-        subprocess.run(argv, cwd=folder, check=True, capture_output=True)
+        patiently(argv, folder)
 
     return run
 
@@ -119,6 +137,6 @@ def luigi(home: Path, folder: Path, count: int) -> Callable[[], object]:
     def run() -> None:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        subprocess.run([str(home / "bin/python"), "many.py"], cwd=folder, check=True, capture_output=True)
+        patiently([str(home / "bin/python"), "many.py"], folder)
 
     return run
