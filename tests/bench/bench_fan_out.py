@@ -14,8 +14,9 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from tests.scheduler import going
 from tiphys import manifests
-from tiphys.scheduler import decide, decision, events, orders, records, state
+from tiphys.scheduler import decision, events, orders, records, state
 from tiphys.settings import LimitSettings
 from tiphys.spec import work
 
@@ -51,13 +52,10 @@ def submission(items: int) -> events.Submitted:
     return events.Submitted(at=datetime.now(UTC), uid=UID, seed="0", manifest=records.Manifest(uid=UID, workflow=workflow))
 
 
-def take(runs: state.State, event: events.Event) -> tuple[decision.Decision, float]:
-    """Decide and apply one event; the decision, and the seconds it took."""
+def take(runs: state.State, event: events.Event) -> tuple[list[decision.Command], float]:
+    """Decide and apply one event; what is commanded, and the seconds it took."""
     began = time.perf_counter()
-    made = decide.decide(runs, event)
-    if isinstance(made, decision.Refusal):
-        raise SystemExit(made.reason)
-    runs.apply(made)
+    made = going.commands(runs, event)
     return made, time.perf_counter() - began
 
 
@@ -67,7 +65,7 @@ def measure(items: int) -> None:
     runs = state.State()
     made, seconds = take(runs, submission(items))
     print(f"{items:,} items: expansion {seconds:.2f} s, {seconds / items * 1e6:.1f} us a node")
-    launches = [command for command in made.commands if isinstance(command, decision.Launch)]
+    launches = [command for command in made if isinstance(command, decision.Launch)]
     gc.collect()
     gc.freeze()
     handle = work.Handle(executor="bench", text="x")

@@ -16,12 +16,11 @@ import anyio
 import apsw
 
 from tests.daemon.running import Tiphysd, until
+from tests.scheduler import going
 from tiphys import manifests
 from tiphys.journal import rows
 from tiphys.journal.protocol import Entry
 from tiphys.journal.sqlite import SQLiteJournal
-from tiphys.scheduler.decide import decide
-from tiphys.scheduler.decision import Decision
 from tiphys.scheduler.events import Submitted
 from tiphys.scheduler.records import Manifest
 from tiphys.scheduler.state import State
@@ -47,11 +46,9 @@ async def fill(state: Path) -> None:
     """Record the workflow as if the daemon had been killed right after its expansion."""
     document = manifests.parse(WORKFLOW.encode(), "wide.yaml", LimitSettings()).documents[0].document
     event = Submitted(at=datetime.now(UTC), uid="wide", seed="s", manifest=Manifest(uid="wide", workflow=document))
-    made = decide(State(), event)
-    assert isinstance(made, Decision)
     state.mkdir(parents=True)
     async with SQLiteJournal(state / "journal.db", JournalSettings()) as journal:
-        await journal.record([Entry(event=event, answer=made)])
+        await journal.record([Entry(event=fact, answer=made) for fact, made in going.entries(State(), event)])
 
 
 def limit(state: Path) -> float:

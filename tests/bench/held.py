@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 
 from tests.daemon.running import Tiphysd
+from tests.scheduler import going
 from tiphys import manifests
 from tiphys.journal import rows
 from tiphys.journal.protocol import Entry
@@ -42,10 +43,10 @@ async def fill(state: Path, nodes: int) -> None:
     runs = State()
     state.mkdir(parents=True)
     async with SQLiteJournal(state / "journal.db", JournalSettings(), synchronous="normal") as journal:
-        first = take(runs, submitted)
-        assert isinstance(first.answer, decision.Decision)
-        await journal.record([first])
-        launches = [command for command in first.answer.commands if isinstance(command, decision.Launch)]
+        launches: list[decision.Launch] = []
+        for fact, made in going.entries(runs, submitted):
+            await journal.record([Entry(event=fact, answer=made)])
+            launches += [command for command in made.commands if isinstance(command, decision.Launch)]
         handle = work.Handle(executor="process", text="gone", host="gone")
         outcome = work.Outcome(kind=work.OutcomeKind.SUCCEEDED, exit_code=0, started_at=datetime.now(UTC), ended_at=datetime.now(UTC))
         batch: list[Entry] = []

@@ -17,6 +17,7 @@ import pytest
 from msgspec import structs
 
 from tests.bench import subject
+from tests.scheduler import going
 from tiphys import app, configuration, manifests
 from tiphys.engine.engine import open_engine
 from tiphys.engine.operations import Operations
@@ -48,10 +49,8 @@ def submitted(count: int) -> tuple[State, list[decision.Launch]]:
     """A state that holds such a workflow, and what is to be launched."""
     runs = State()
     manifest = Manifest(uid=UID, workflow=loop(count), chosen=Settled())
-    made = decide(runs, events.Submitted(at=NOW, uid=UID, seed="s", manifest=manifest))
-    assert isinstance(made, decision.Decision)
-    runs.apply(made)
-    return runs, [command for command in made.commands if isinstance(command, decision.Launch)]
+    made = going.commands(runs, events.Submitted(at=NOW, uid=UID, seed="s", manifest=manifest))
+    return runs, [command for command in made if isinstance(command, decision.Launch)]
 
 
 def calls(work_: Callable[[], object]) -> int:

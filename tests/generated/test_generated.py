@@ -11,6 +11,7 @@ import pytest
 
 from tests.generated import workflows
 from tests.generated.world import World
+from tiphys.scheduler import room
 
 SEEDS = 240
 PARTS = 8
@@ -36,10 +37,41 @@ def faults(seed: int) -> list[str]:
     return []
 
 
+def cut(seed: int) -> tuple[list[str], int]:
+    """What is wrong with the workflow of a seed whose decisions are cut wherever they can be; and how often they were.
+
+    Where something fails fast, tasks that would have been omitted a moment later may have no node: that much may differ.
+    """
+    workflow = workflows.workflow(random.Random(seed))
+    plain, cut_ = World(workflow, seed), World(workflow, seed, slice_=1)
+    crashed = World(workflow, seed, slice_=1, crash=0.25)
+    ended = [world.play() for world in (plain, cut_, crashed)]
+    broken = [*cut_.broken, *crashed.broken]
+    if not all(ended):
+        broken.append(f"not all end: {ended}")
+    if cut_.end()[:2] != plain.end()[:2] or (cut_.end() != plain.end() and room.FAIL_FAST not in repr(plain.end())):
+        broken.append(f"cut, it ends otherwise: {cut_.end()} instead of {plain.end()}")
+    if crashed.end() != cut_.end():
+        broken.append(f"cut and crashed, it ends otherwise: {crashed.end()} instead of {cut_.end()}")
+    if crashed.replayed() != crashed.run.nodes:
+        broken.append("its events, decided again, give other rows")
+    return broken, cut_.slices + crashed.slices
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_generated_workflows_end_keep_the_laws_and_do_not_mind_crashes(part: int) -> None:
     for seed in range(part, SEEDS, PARTS):
         assert not faults(seed), f"seed {seed}"
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_decision_may_be_cut_into_slices_and_the_daemon_be_killed_between_them(part: int) -> None:
+    slices = 0
+    for seed in range(part, SEEDS, PARTS):
+        broken, made = cut(seed)
+        assert not broken, f"seed {seed}"
+        slices += made
+    assert slices > 100
 
 
 @pytest.mark.skipif("TIPHYS_FUZZ_SECONDS" not in os.environ, reason="set TIPHYS_FUZZ_SECONDS for a long search")

@@ -7,7 +7,7 @@ crashes can be held against the same run without.
 import random
 from datetime import UTC, datetime, timedelta
 
-from tiphys.scheduler import decide, decision, events, laws, records, state
+from tiphys.scheduler import decide, decision, events, items, laws, records, state
 from tiphys.spec import work
 from tiphys.spec.workflows import Workflow
 
@@ -20,10 +20,14 @@ Key = tuple[str, int]
 
 
 class World:
-    """One run of one workflow. `crash`: the chance of a crash before each event; `mischief`: of a forged or repeated report."""
+    """One run of one workflow. `crash`: the chance of a crash before each event; `mischief`: of a forged or repeated report. `slice_`: how
+    much a decision does at most, where it can be cut.
+    """
 
-    def __init__(self, workflow: Workflow, seed: int, *, crash: float = 0.0, mischief: float = 0.1) -> None:
+    def __init__(self, workflow: Workflow, seed: int, *, crash: float = 0.0, mischief: float = 0.1, slice_: int = 300) -> None:
         self._seed = seed
+        self._rules = items.Rules(slice=slice_)
+        self.slices = 0
         self._crash = crash
         self._mischief = mischief
         self._chance = random.Random(f"{seed}/{crash}")
@@ -35,7 +39,7 @@ class World:
         self._launched: set[Key] = set()
         self._timers: dict[str, datetime] = {}
         self.now = BEGAN
-        self.state = state.State()
+        self.state = self._fresh()
         self.log: list[events.Event] = []
         self.broken: list[str] = []
         self._take(events.Submitted(at=self.now, uid=UID, seed="s", manifest=records.Manifest(uid=UID, workflow=workflow)))
@@ -63,18 +67,33 @@ class World:
 
     def replayed(self) -> dict[str, records.Node]:
         """The rows that the log of events gives when it is decided again from nothing."""
-        fresh = state.State()
+        fresh = self._fresh()
         for event in self.log:
             if isinstance(event, events.DaemonStarted):
                 old = fresh.runs[UID]
-                fresh = state.State()
+                fresh = self._fresh()
                 fresh.load(old.manifest, old.run, old.nodes.values())
             answer = decide.decide(fresh, event)
             if isinstance(answer, decision.Decision):
                 fresh.apply(answer)
         return fresh.runs[UID].nodes
 
+    def _fresh(self) -> state.State:
+        made = state.State()
+        made.shared.rules = self._rules
+        return made
+
     def _take(self, event: events.Event) -> None:
+        """Tell a fact, and let the run go on as long as it has more to do of it; between two slices it may crash."""
+        self._tell(event)
+        while self.run.rest:
+            self.slices += 1
+            if self._chance.random() < self._crash / 4:
+                self._restart()
+                return
+            self._tell(events.Continued(at=self.now, uid=UID))
+
+    def _tell(self, event: events.Event) -> None:
         before = laws.snapshot(self.state, event.uid)
         answer = decide.decide(self.state, event)
         self.log.append(event)
@@ -119,6 +138,9 @@ class World:
                 self._timers[key] = at
             case decision.Finish():
                 self._timers.clear()
+            case decision.Continue():
+                if not self.run.rest:
+                    self.broken.append("more is to be done, and nothing is left")
             case decision.Wake():
                 self.broken.append("there is no other run to wake")
 
@@ -182,6 +204,6 @@ class World:
         assert self._run is not None
         assert self._manifest is not None
         self._timers.clear()
-        self.state = state.State()
+        self.state = self._fresh()
         self.state.load(self._manifest, self._run, self._rows.values())
         self._take(events.DaemonStarted(at=self.now, uid=UID))

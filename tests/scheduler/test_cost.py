@@ -13,8 +13,9 @@ from typing import Any, Self
 
 import pytest
 
+from tests.scheduler import going
 from tiphys import manifests
-from tiphys.scheduler import decide, decision, events, orders, records, state
+from tiphys.scheduler import decision, events, orders, records, state
 from tiphys.settings import LimitSettings
 from tiphys.spec import work
 
@@ -73,10 +74,7 @@ def cost(shape: str, items: int) -> float:
     waiting: deque[decision.Launch] = deque()
 
     def take(event: events.Event) -> None:
-        made = decide.decide(runs, event)
-        assert isinstance(made, decision.Decision)
-        runs.apply(made)
-        waiting.extend(command for command in made.commands if isinstance(command, decision.Launch))
+        waiting.extend(command for command in going.commands(runs, event) if isinstance(command, decision.Launch))
 
     take(events.Submitted(at=NOW, uid=UID, seed="0", manifest=manifest))
     costs: list[int] = []

@@ -68,6 +68,7 @@ class Engine:
         self.recovered = anyio.Event()
         """Set when everything that was cut off is going on again."""
         self._inbox = Inbox()
+        self._kept_back: dict[str, deque[tuple[events.Event, Receipt | None]]] = {}
         self._timers = Timers(self._inbox.post)
         self._watchers = Watchers(self._state)
         self._launcher = Launcher(self._state, executors, room, self._inbox.post, group)
@@ -183,7 +184,8 @@ class Engine:
             if any(isinstance(event, events.Ticked) for event, _, _ in answers):
                 faults.point("tick-decided")
             faults.point("before-record")
-            await self.journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
+            if answers:
+                await self.journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
             faults.point("after-record")
             self._kept, landed, self._landed = self._decided, self._landed, anyio.Event()
             landed.set()
@@ -192,24 +194,39 @@ class Engine:
                     self._perform(answer)
                 if receipt is not None:
                     receipt.settle(answer)
-            if self._inbox.is_empty and not self.recovered.is_set():
+            if self._inbox.is_empty and not self._kept_back and not self.recovered.is_set():
                 self.recovered.set()
 
     def _decide(
         self, batch: Iterable[tuple[events.Event, Receipt | None]]
     ) -> list[tuple[events.Event, Decision | Refusal, Receipt | None]]:
         answers: list[tuple[events.Event, Decision | Refusal, Receipt | None]] = []
-        todo = deque(batch)
-        while todo:
-            event, receipt = todo.popleft()
-            answer = decide(self._state, event)
-            if isinstance(answer, Decision):
-                self._state.apply(answer)
-                todo.extendleft((follow, None) for follow in reversed(answer.follows))
-            elif receipt is None and not isinstance(event, events.TimerFired):
-                log.debug("refused", event_type=type(event).__name__, uid=event.uid, reason=answer.reason)
+        for event, receipt in batch:
+            if event.uid in self._kept_back and not isinstance(event, events.Continued):
+                self._kept_back[event.uid].append((event, receipt))
+                continue
+            answer = self._take(event)
             answers.append((event, answer, receipt))
+            follows = deque(answer.follows if isinstance(answer, Decision) else ())
+            if isinstance(answer, Refusal) and receipt is None and not isinstance(event, events.TimerFired):
+                log.debug("refused", event_type=type(event).__name__, uid=event.uid, reason=answer.reason)
+            while follows:
+                follow = follows.popleft()
+                answer = self._take(follow)
+                answers.append((follow, answer, None))
+                follows.extendleft(reversed(answer.follows if isinstance(answer, Decision) else ()))
         return answers
+
+    def _take(self, event: events.Event) -> Decision | Refusal:
+        """Decide and apply. A run that has more to do of its last fact is told no other until it has: those are kept back meanwhile."""
+        answer = decide(self._state, event)
+        if isinstance(answer, Decision):
+            self._state.apply(answer)
+            if answer.rest:
+                self._kept_back.setdefault(answer.uid, deque())
+            elif (facts := self._kept_back.pop(answer.uid, None)) is not None:
+                self._inbox.put_back(facts)
+        return answer
 
     def _perform(self, made: Decision) -> None:
         for command in made.commands:
@@ -228,6 +245,9 @@ class Engine:
                 self._timers.set(uid, key, at)
             case decision.Wake(uid=uid):
                 self._inbox.post(events.Woken(at=now(), uid=uid))
+            case decision.Continue(uid=uid):
+                faults.point("between-slices")
+                self._inbox.post(events.Continued(at=now(), uid=uid))
             case decision.ReleaseClaims(uid=uid):
                 self._launcher.release(uid)
             case decision.Measure(samples=samples):

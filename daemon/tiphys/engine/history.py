@@ -122,6 +122,8 @@ def text(event: events.Event, nodes: Mapping[str, Node]) -> str:
             return "the daemon has started again"
         case events.Woken():
             return "a lock or a place that it waits for may be free"
+        case events.Continued():
+            return "there was more to do"
         case events.ArtifactsDeleted(error=error):
             return f"artifacts could not be deleted: {error}" if error else "artifacts are deleted"
         case _:

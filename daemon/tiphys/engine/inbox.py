@@ -1,15 +1,19 @@
 """Facts, in the order they came. Whoever posts one may wait until it is decided and recorded."""
 
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 
 import anyio
+import anyio.lowlevel
 
 from tiphys.scheduler.decision import Decision, Refusal
 from tiphys.scheduler.events import Event
 
 LARGEST_BATCH = 2000
+LONGEST_BATCH_SECONDS = 0.003
+"""How long deciding may take; to record a batch and to act upon it takes about as long again."""
 
 
 def now() -> datetime:
@@ -62,10 +66,25 @@ class Inbox:
         """Whether nothing waits to be decided."""
         return not self._facts
 
-    async def batches(self) -> AsyncIterator[list[tuple[Event, Receipt | None]]]:
-        """Everything that has come since the last batch, again and again."""
+    def put_back(self, facts: Iterable[tuple[Event, Receipt | None]]) -> None:
+        """Put facts first that were taken out before, and were kept back."""
+        self._facts.extendleft(reversed(list(facts)))
+        if self._facts:
+            self._arrived.set()
+
+    async def batches(self) -> AsyncIterator[Iterator[tuple[Event, Receipt | None]]]:
+        """Everything that has come since the last batch, again and again; each batch only as long as it does not hold the loop up."""
         while True:
             if not self._facts:
                 self._arrived = anyio.Event()
                 await self._arrived.wait()
-            yield [self._facts.popleft() for _ in range(min(len(self._facts), LARGEST_BATCH))]
+            yield self._batch()
+            if self._facts:
+                await anyio.lowlevel.checkpoint()  # others have their turn
+
+    def _batch(self) -> Iterator[tuple[Event, Receipt | None]]:
+        enough = time.thread_time() + LONGEST_BATCH_SECONDS
+        for _ in range(min(len(self._facts), LARGEST_BATCH)):
+            yield self._facts.popleft()
+            if time.thread_time() > enough:
+                return

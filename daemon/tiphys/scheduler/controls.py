@@ -2,7 +2,8 @@
 
 from msgspec import structs
 
-from tiphys.scheduler import attempts, decision, nodes, retention, todo
+from tiphys.scheduler import attempts, decision, expanding, nodes, retention, todo
+from tiphys.scheduler.calls import Call
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Delete, Resume, SetNode
@@ -23,12 +24,30 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
     if run.wanting or run.postponed:
         _give_up(draft, strategy)
         return None
-    for node in list(draft.all_nodes()):
-        if node.phase.fulfilled or (node.in_exit and strategy is Shutdown.STOP):
-            continue
-        _end(draft, node, f"workflow shutdown with strategy:  {strategy}", f"Stopped with strategy '{strategy}'")
-    _release(draft)
+    ids = tuple(node.id for node in draft.all_nodes() if not (node.phase.fulfilled or (node.in_exit and strategy is Shutdown.STOP)))
+    end_all(draft, todo.EndAll(ids, 0, *_words(strategy)))
     return None
+
+
+def _words(strategy: Shutdown) -> tuple[str, str]:
+    """What a running node, and one that only waits, is told when the run is shut down."""
+    return f"workflow shutdown with strategy:  {strategy}", f"Stopped with strategy '{strategy}'"
+
+
+def go_on(draft: Draft) -> None:
+    """After a restart: end what was to be ended and was not told so yet."""
+    run = draft.run
+    if run.shutdown is Shutdown.NONE and not run.deadline_passed:
+        return
+    spared = run.shutdown is not Shutdown.TERMINATE
+    left = tuple(node.id for node in draft.all_nodes() if not (node.phase.fulfilled or (node.in_exit and spared)) and _goes_on(node))
+    if left:
+        words = (DEADLINE_PASSED, DEADLINE_PASSED) if run.shutdown is Shutdown.NONE else _words(run.shutdown)
+        end_all(draft, todo.EndAll(left, 0, *words))
+
+
+def _goes_on(node: Node) -> bool:
+    return node.type is NodeType.SUSPEND or bool(node.waiting_for) or (attempts.is_attempt(node) and not node.ending)
 
 
 def _give_up(draft: Draft, strategy: Shutdown) -> None:
@@ -63,11 +82,22 @@ def deadline(draft: Draft) -> Refusal | None:
         draft.command(decision.SetTimer(uid=run.uid, key="", at=run.deadline_at))
         return None
     draft.change_run(deadline_passed=True)
-    for node in list(draft.all_nodes()):
-        if not node.phase.fulfilled and not node.in_exit:
-            _end(draft, node, DEADLINE_PASSED, DEADLINE_PASSED)
-    _release(draft)
+    ids = tuple(node.id for node in draft.all_nodes() if not node.phase.fulfilled and not node.in_exit)
+    end_all(draft, todo.EndAll(ids, 0, DEADLINE_PASSED, DEADLINE_PASSED))
     return None
+
+
+def end_all(draft: Draft, item: todo.EndAll) -> None:
+    """End nodes, from the one at `index` on; then let go what waits for room."""
+    end = item.index + expanding.spend(draft)
+    for node_id in item.nodes[item.index : end]:
+        node = draft.node(node_id)
+        if not node.phase.fulfilled:
+            _end(draft, node, item.running, item.idle)
+    if end < len(item.nodes):
+        draft.later(structs.replace(item, index=end))
+    else:
+        _release(draft)
 
 
 def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
@@ -89,8 +119,16 @@ def _end(draft: Draft, node: Node, running: str, idle: str) -> None:
 def _release(draft: Draft) -> None:
     """Let everything that waits for room try again, in the order of the walk: now there may be room for all of it."""
     calls = [draft.queue(queue).pop() for queue in list(draft.queues()) for _ in range(draft.waiting(queue))]
-    for call in sorted(calls, key=lambda call: (call.turn, call.name)):
+    release(draft, tuple(sorted(calls, key=lambda call: (call.turn, call.name))), 0)
+
+
+def release(draft: Draft, calls: tuple[Call, ...], index: int) -> None:
+    """Let calls try again, from the one at `index` on."""
+    end = index + expanding.many(draft)
+    for call in calls[index:end]:
         draft.later(todo.NextAttempt(call.owner) if call.role is Role.ATTEMPT else todo.Start(call))
+    if end < len(calls):
+        draft.later(todo.Release(calls, end))
 
 
 def suspend(draft: Draft) -> Refusal | None:

@@ -1,13 +1,13 @@
 """Dag: tasks when what they depend on is over (semantics 2.8). Dependencies are counted, never scanned again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions.depends import TaskResult
 from tiphys.expressions.scope import ChainScope
-from tiphys.scheduler import giving, nodes, plans, resolving, room, todo, variables
+from tiphys.scheduler import expanding, giving, nodes, plans, resolving, room, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.plans import DagPlan
@@ -24,16 +24,37 @@ def begin(draft: Draft, node: Node) -> None:
     except TiphysError as error:
         nodes.error(draft, node, str(error))
         return
-    there = {name: draft.named(f"{node.name}.{name}") for name in plan.order}
-    settled = {name for name, task in there.items() if task is not None and task.settled}
+    there = {task.task: task for task in draft.owned(node.id) if task.role is Role.TASK}
+    settled = {name for name, task in there.items() if task.settled}
     draft.set_count(len(plan.order) - len(settled), "open", node.id)
-    draft.set_count(sum(1 for task in there.values() if task is not None and not task.settled), "live", node.id)
+    draft.set_count(len(there) - len(settled), "live", node.id)
+    ready: list[str] = []
     for name in plan.order:
-        waits_for = set(plan.depends[name].tasks)
-        draft.set_count(len(waits_for & settled), "deps", node.id, name)
-        if there[name] is None and waits_for <= settled:
-            _try(draft, node, plan, name)
-    _look(draft, node, plan)
+        waits_for = plan.depends[name].tasks
+        over = sum(1 for other in waits_for if other in settled) if settled else 0
+        if there or draft.run.generation:
+            draft.set_count(over, "deps", node.id, name)
+        if name not in there and over == len(waits_for):
+            ready.append(name)
+    walk(draft, node, tuple(ready), 0)
+
+
+def walk(draft: Draft, node: Node, tasks: tuple[str, ...], index: int) -> None:
+    """Start tasks that are ready, from the one at `index` on; then see whether the dag is over."""
+    if node.phase.fulfilled:
+        return
+    plan = _plan(draft, node)
+    end = index + expanding.many(draft)
+    for place, name in enumerate(tasks[index:end], index):
+        if (group := _ungathered(draft, node, plan.depends[name].tasks)) is not None:  # after a restart
+            draft.later(todo.Gather(group.id, 0))
+            draft.later(todo.Walk(node.id, tasks, place))
+            return
+        _try(draft, node, name)
+    if end < len(tasks):
+        draft.later(todo.Walk(node.id, tasks, end))
+    else:
+        _look(draft, node, plan)
 
 
 def _plan(draft: Draft, node: Node) -> DagPlan:
@@ -49,10 +70,8 @@ def task_settled(draft: Draft, node: Node, task: Node) -> None:
     if node.phase.fulfilled:
         return
     plan = _plan(draft, node)
-    for name in plan.dependents[task.task]:
-        if draft.bump(1, "deps", node.id, name) == len(plan.depends[name].tasks):
-            _try(draft, node, plan, name)
-    _look(draft, node, plan)
+    ready = [name for name in plan.dependents[task.task] if draft.bump(1, "deps", node.id, name) == len(plan.depends[name].tasks)]
+    walk(draft, node, tuple(ready), 0)
 
 
 def _stopped(draft: Draft, node: Node) -> bool:
@@ -60,11 +79,22 @@ def _stopped(draft: Draft, node: Node) -> bool:
     return shutdown is Shutdown.TERMINATE or (shutdown is Shutdown.STOP and not node.in_exit)
 
 
-def _try(draft: Draft, node: Node, plan: DagPlan, name: str) -> None:
+def _try(draft: Draft, node: Node, name: str) -> None:
     """Start a task whose dependencies are all over."""
     if _stopped(draft, node):
         return
     draft.bump(1, "live", node.id)
+    resolve(draft, node, name, 0)
+
+
+def resolve(draft: Draft, node: Node, name: str, upto: int) -> None:
+    """Resolve the calls of a task whose dependencies are all over (`upto`: so many are), and start them when that is done."""
+    if node.phase.fulfilled:
+        return
+    if (group := draft.named(f"{node.name}.{name}")) is not None:
+        begin_loop(draft, group, upto)
+        return
+    plan = _plan(draft, node)
     task = plan.tasks[name]
     upstream = tuple(draft.node(_task_id(draft, node, other)).id for other in plan.depends[name].tasks)
     base = Call(
@@ -80,20 +110,36 @@ def _try(draft: Draft, node: Node, plan: DagPlan, name: str) -> None:
         in_exit=node.in_exit,
     )
     try:
-        if not plan.depends[name].evaluate(lambda other: _result(draft, node, other)):
+        if not upto and not plan.depends[name].evaluate(lambda other: _result(draft, node, other)):
             omitted = _with_template(base, plan, name)
             nodes.end(draft, nodes.create(draft, omitted, NodeType.SKIPPED, Phase.PENDING), Phase.OMITTED, OMITTED)
             return
         _aggregate(draft, (draft.node(other) for other in upstream))
-        scope = ChainScope(variables.TaskScope(draft, node, plan, lambda other: plan.sees(name, other)), plans.outer(draft, plan))
-        calls = resolving.calls(draft, node, plan, task, scope)
+        if not task.looped:
+            (call,) = _calls(draft, node, plan, name)
+            draft.later(todo.Start(_at(call, base)))
+            return
+        found = expanding.of(draft, node.id, name, lambda: _calls(draft, node, plan, name))
+        upto += expanding.spend(draft)
+        if not found.reach(upto):
+            draft.later(todo.Resolve(node.id, name, upto))
+            return
     except TiphysError as error:
         nodes.end(draft, nodes.create(draft, base, NodeType.SKIPPED, Phase.PENDING), Phase.ERROR, str(error))
         return
-    if task.looped and not (len(calls) == 1 and calls[0].skipped == resolving.EMPTY_LOOP and calls[0].name == name):
-        _loop(draft, base, calls)
-    else:
+    calls = found.calls
+    if len(calls) == 1 and calls[0].skipped == resolving.EMPTY_LOOP and calls[0].name == name:
         draft.later(todo.Start(_at(calls[0], base)))
+    else:
+        _loop(draft, base, calls)
+
+
+def _calls(draft: Draft, node: Node, plan: DagPlan, name: str) -> Iterator[Call]:
+    return resolving.calls(draft, node, plan, plan.tasks[name], _visible(draft, node, plan, name))
+
+
+def _visible(draft: Draft, node: Node, plan: DagPlan, name: str) -> ChainScope:
+    return ChainScope(variables.TaskScope(draft, node, plan, lambda other: plan.sees(name, other)), plans.outer(draft, plan))
 
 
 def _with_template(call: Call, plan: DagPlan, name: str) -> Call:
@@ -120,35 +166,56 @@ def _loop(draft: Draft, base: Call, calls: list[Call]) -> None:
     group = nodes.create(
         draft, structs.replace(base, template=calls[0].template, reference=calls[0].reference), NodeType.TASK_GROUP, Phase.RUNNING
     )
-    _start_items(draft, group, calls)
+    draft.set_count(len(calls), "open", group.id)
+    expand(draft, group, 0)
 
 
-def _start_items(draft: Draft, group: Node, calls: list[Call]) -> None:
-    open_ = 0
+def expand(draft: Draft, group: Node, index: int) -> None:
+    """Start the items of a loop from the one at `index` on; they are all counted as open."""
+    if group.phase.fulfilled:
+        return
+    node = draft.node(group.boundary)
+    calls = expanding.of(draft, node.id, group.task, lambda: _calls(draft, node, _plan(draft, node), group.task)).all()
+    end = index + expanding.many(draft)
+    settled = 0
     prefix = group.name[: len(group.name) - len(group.task)]
-    for call in calls:
+    for call in calls[index:end]:
         name = prefix + call.name
         there = draft.named(name)
         if there is None:
             placed = structs.replace(call, name=name, role=Role.ITEM, owner=group.id, boundary=group.boundary, parents=(group.id,))
             draft.later(todo.Start(placed))
-        open_ += there is None or not there.settled
-    draft.set_count(open_, "open", group.id)
-    if not open_:
+        settled += there is not None and there.settled
+    if end < len(calls):
+        draft.later(todo.Expand(group.id, end))
+    if settled and draft.bump(-settled, "open", group.id) == 0:
         _end_loop(draft, group)
 
 
-def begin_loop(draft: Draft, group: Node) -> None:
-    """Expand a loop again after a restart and start what is missing."""
+def begin_loop(draft: Draft, group: Node, upto: int = 0) -> None:
+    """Go on with a loop after a restart: start what is missing (`upto`: so many calls are resolved again, where anything is)."""
     node = draft.node(group.boundary)
     plan = _plan(draft, node)
-    scope = ChainScope(variables.TaskScope(draft, node, plan, lambda other: plan.sees(group.task, other)), plans.outer(draft, plan))
     try:
-        calls = resolving.calls(draft, node, plan, plan.tasks[group.task], scope)
+        if not upto and not draft.run.generation:
+            there = [item for item in draft.owned(group.id) if item.role is Role.ITEM]
+            task = plan.tasks[group.task]
+            if there and len(there) == resolving.count(draft, node, plan, task, _visible(draft, node, plan, group.task)):
+                open_ = sum(1 for item in there if not item.settled)
+                draft.set_count(open_, "open", group.id)
+                if not open_:
+                    _end_loop(draft, group)
+                return
+        found = expanding.of(draft, node.id, group.task, lambda: _calls(draft, node, plan, group.task))
+        upto += expanding.spend(draft)
+        if not found.reach(upto):
+            draft.later(todo.Resolve(node.id, group.task, upto))
+            return
     except TiphysError as error:
         nodes.error(draft, group, str(error))
         return
-    _start_items(draft, group, calls)
+    draft.set_count(len(found.calls), "open", group.id)
+    expand(draft, group, 0)
 
 
 def item_settled(draft: Draft, group: Node) -> None:
@@ -158,11 +225,28 @@ def item_settled(draft: Draft, group: Node) -> None:
 
 
 def _end_loop(draft: Draft, group: Node) -> None:
+    if variables.ungathered(draft, group):
+        draft.later(todo.Gather(group.id, 0))
+    else:
+        close(draft, group)
+
+
+def close(draft: Draft, group: Node) -> None:
+    """End a loop whose items are all over."""
     phase = Phase.SUCCEEDED
     for child in draft.owned(group.id):
-        if child.role is Role.ITEM and child.phase.failed_or_error:
+        if (child.phase is Phase.FAILED or child.phase is Phase.ERROR) and child.role is Role.ITEM:
             phase = child.phase
     nodes.end(draft, group, phase)
+
+
+def _ungathered(draft: Draft, node: Node, tasks: Iterable[str]) -> Node | None:
+    """The first of these tasks that is a loop whose outputs are still to be put together slice by slice."""
+    for name in tasks:
+        task = draft.named(f"{node.name}.{name}")
+        if task is not None and task.type is NodeType.TASK_GROUP and variables.ungathered(draft, task):
+            return task
+    return None
 
 
 def _aggregate(draft: Draft, tasks: Iterable[Node]) -> None:
@@ -178,7 +262,7 @@ def _result(draft: Draft, node: Node, name: str) -> TaskResult:
     any_succeeded = all_failed = False
     if task.type is NodeType.TASK_GROUP:
         children = [child.phase for child in draft.owned(task.id) if child.role is Role.ITEM]
-        any_succeeded = Phase.SUCCEEDED in children
+        any_succeeded = any(phase is Phase.SUCCEEDED for phase in children)
         all_failed = bool(children) and all(phase is Phase.FAILED for phase in children)
     return TaskResult(
         succeeded=task.phase is Phase.SUCCEEDED,
@@ -206,6 +290,10 @@ def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
         return
     if draft.count("open", node.id):
         return
+    if (group := _ungathered(draft, node, plan.order)) is not None:  # after a restart
+        draft.later(todo.Gather(group.id, 0))
+        draft.later(todo.Look(node.id))
+        return
     if plan.template.fail_fast and draft.count("failed", node.id):
         nodes.end(draft, node, Phase.FAILED, room.FAIL_FAST)
         return
@@ -225,6 +313,8 @@ def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
 
 def assess(draft: Draft, node: Node, plan: DagPlan) -> Phase:
     """The phase of a dag whose tasks are all over: that of the first target branch that failed and may not (semantics 2.8)."""
+    if all(task.phase is Phase.SUCCEEDED for task in draft.owned(node.id)):
+        return Phase.SUCCEEDED
     branches: dict[str, Phase] = {}
     for name in plan.order:
         task = draft.node(_task_id(draft, node, name))

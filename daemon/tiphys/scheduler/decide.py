@@ -22,6 +22,7 @@ from tiphys.scheduler import (
     retention,
     reviving,
     room,
+    slicing,
     starting,
     submitting,
     todo,
@@ -39,6 +40,7 @@ OfRun = (
     | events.Asked
     | events.DaemonStarted
     | events.Woken
+    | events.Continued
     | events.ArtifactsDeleted
 )
 """Facts about a run that is there."""
@@ -76,6 +78,8 @@ def _of_run(state: State, event: OfRun) -> Decision | Refusal:
     if run is None:
         return Refusal(reason=f"no workflow has the uid {event.uid}")
     draft = Draft(run, event.at)
+    if run.rest and not isinstance(event, events.Continued):
+        work(draft, whole=True)  # whoever asks keeps a run's facts back until it has continued; this is for those who do not
     refusal = _take(draft, event)
     if refusal is not None:
         return refusal
@@ -93,6 +97,7 @@ def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
     for node in event.nodes:
         draft.put(node)
     manifest = submitting.submitted(draft)
+    draft.spent = draft.state.shared.rules.slice  # the first slice ends it: to the caches of slices belongs a run that is there
     work(draft)
     closing.look(draft)
     if event.key:
@@ -129,6 +134,8 @@ def _take(draft: Draft, event: OfRun) -> Refusal | None:
         case events.Woken():
             entering.look(draft)
             return None
+        case events.Continued():
+            return None if draft.state.rest else Refusal(reason="nothing is left to be done")
         case events.DaemonStarted():
             recovery.go_on(draft)
             return None
@@ -158,10 +165,16 @@ def _asked(draft: Draft, wish: events.Wish) -> Refusal | None:
             assert_never(wish)
 
 
-def work(draft: Draft) -> None:
-    """Work the draft's list off to its fixed point."""
+def work(draft: Draft, *, whole: bool = False) -> None:
+    """Work the draft's list off to its fixed point; where that is much, and not the `whole` of it is wanted, end in between."""
+    enough = draft.state.shared.rules.slice
     while (item := draft.next()) is not None:
         _do(draft, item)
+        draft.spent += 1
+        if draft.spent >= enough and not whole and draft.before_slice():
+            if draft.may_end():
+                return
+            enough = 2 * draft.spent  # to look again and again would cost more than it saves
 
 
 def _do(draft: Draft, item: todo.Todo) -> None:
@@ -191,4 +204,4 @@ def _do(draft: Draft, item: todo.Todo) -> None:
         case todo.Conclude():
             concluding.conclude(draft)
         case _:
-            assert_never(item)
+            slicing.go_on(draft, item)

@@ -8,6 +8,7 @@ from tiphys.scheduler.calls import Call
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Remains, Run
+from tiphys.scheduler.todo import Todo
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.workflows import Workflow
 
@@ -174,8 +175,27 @@ class Deliver(Words, frozen=True):
     """There are new notifications to deliver."""
 
 
+class Continue(Words, frozen=True):
+    """More follows from the same fact: ask again with `Continued(uid)`, before the run is told anything else."""
+
+    uid: str
+
+
 Command = (
-    Launch | Adopt | StopAttempt | SetTimer | Wake | Measure | ReleaseClaims | Finish | Clean | DeleteArtifacts | Erase | Refresh | Deliver
+    Launch
+    | Adopt
+    | StopAttempt
+    | SetTimer
+    | Wake
+    | Measure
+    | ReleaseClaims
+    | Finish
+    | Clean
+    | DeleteArtifacts
+    | Erase
+    | Refresh
+    | Deliver
+    | Continue
 )
 
 
@@ -183,6 +203,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`changes` are persisted and applied, `commands` performed after that. The rest only moves memory's own arithmetic, which
     recovery derives from the rows: `bumps` move counters by key, `unparked` takes so many calls from the fronts of queues, `parked`
     adds calls to them. `follows` are facts that this one brings about in other runs: they are decided next, and recorded together with it.
+    `rest` is what is left to do of a decision that would have been too large; `Continue` is among its commands then.
     """
 
     uid: str = ""
@@ -192,6 +213,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parked: tuple[tuple[str, Call], ...] = ()
     unparked: tuple[tuple[str, int], ...] = ()
     follows: tuple[Event, ...] = ()
+    rest: tuple[Todo, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

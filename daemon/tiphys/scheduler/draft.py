@@ -4,7 +4,7 @@ A decision's cascade is a worklist: `later` adds to it, `decide` works it off to
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from msgspec import structs
@@ -15,14 +15,16 @@ from tiphys.scheduler.events import Event
 from tiphys.scheduler.queues import Queue
 from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import Key, RunState, counts_alike, effects, run_effects
-from tiphys.scheduler.todo import Todo
+from tiphys.scheduler.todo import FOUND_AGAIN, Slice, Todo
 from tiphys.spec import names
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Outputs
 
 
 class Draft:
-    """One run as it will be. `at` is the event's time; no other clock exists here."""
+    """One run as it will be. `at` is the event's time; no other clock exists here. `spent`: how much work the decision was, in items of the
+    worklist.
+    """
 
     __slots__ = (
         "_bumps",
@@ -40,12 +42,14 @@ class Draft:
         "_todo",
         "at",
         "run",
+        "spent",
         "state",
     )
 
     def __init__(self, state: RunState, at: datetime) -> None:
         self.state = state
         self.at = at
+        self.spent = 0
         self.run = state.run
         """The run's row."""
         self._nodes: dict[str, Node] = {}
@@ -59,7 +63,7 @@ class Draft:
         self._items: list[decision.Change] = []
         self._follows: list[Event] = []
         self._erased = False
-        self._todo: deque[Todo] = deque()
+        self._todo: deque[Todo] = deque(state.rest)
         self._fresh: list[Todo] = []
 
     # the run
@@ -110,8 +114,26 @@ class Draft:
 
     def owned(self, owner: str) -> list[Node]:
         """The nodes that `owner` waits for, in the order they were made."""
-        old = [self.node(node_id) for node_id in self.state.owned.get(owner, ()) if node_id not in self._removed]
-        return old + [self._nodes[node_id] for node_id in self._owned.get(owner, ())]
+        state, changed = self.state.nodes, self._nodes.get
+        ids: Iterable[str] = self.state.owned.get(owner, ())
+        if self._removed:
+            ids = [node_id for node_id in ids if node_id not in self._removed]
+        old = [changed(node_id) or state[node_id] for node_id in ids] if self._nodes else [state[node_id] for node_id in ids]
+        return old + [self._nodes[node_id] for node_id in self._owned[owner]] if owner in self._owned else old
+
+    def owned_count(self, owner: str) -> int:
+        """How many nodes `owner` waits for, those a retry of the workflow is about to take away included."""
+        return len(self.state.owned.get(owner, ())) + len(self._owned.get(owner, ()))
+
+    def owned_slice(self, owner: str, start: int, end: int) -> list[Node]:
+        """Some of the nodes that `owner` waits for."""
+        old = self.state.owned.get(owner, [])
+        fresh = self._owned.get(owner, [])[max(0, start - len(old)) : max(0, end - len(old))]
+        return [self.node(node_id) for node_id in (*old[start:end], *fresh)]
+
+    def owns(self, owner: str) -> bool:
+        """Whether a node waits for any other."""
+        return owner in self._owned or (owner in self.state.owned and bool(self.owned(owner)))
 
     def last_owned(self, owner: str, role: Role) -> Node | None:
         """The newest node that `owner` waits for and that is this to it."""
@@ -246,6 +268,14 @@ class Draft:
             self._fresh.clear()
         return self._todo.popleft() if self._todo else None
 
+    def before_slice(self) -> bool:
+        """Whether a slice of something large is next."""
+        return isinstance((self._fresh or self._todo or (None,))[0], Slice)
+
+    def may_end(self) -> bool:
+        """Whether recovery would find all that is left to do, so that the decision may end here."""
+        return all(isinstance(item, FOUND_AGAIN) for item in (*self._fresh, *self._todo))
+
     def decision(self, *first: decision.Change) -> decision.Decision:
         """What differs now; `first` goes before the rest."""
         uid = self.run.uid
@@ -260,12 +290,14 @@ class Draft:
             changes.extend(decision.NodeRemoved(uid=uid, node_id=node_id) for node_id in self._removed)
         changes += [decision.NodePut(uid=uid, node=node) for node in self._nodes.values()]
         changes.extend(self._items)
+        rest = (*self._fresh, *self._todo)
         return decision.Decision(
             uid=uid,
             changes=tuple(changes),
-            commands=tuple(self._commands),
+            commands=(*self._commands, decision.Continue(uid=uid)) if rest else tuple(self._commands),
             bumps=tuple([(key, amount) for key, amount in self._bumps.items() if amount]),
             parked=tuple([(name, entry[2]) for name, queue in self._queues.items() for entry in queue.added]) if self._queues else (),
             unparked=tuple([(name, queue.taken) for name, queue in self._queues.items() if queue.taken]) if self._queues else (),
             follows=tuple(self._follows),
+            rest=rest,
         )

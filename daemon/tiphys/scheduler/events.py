@@ -140,6 +140,12 @@ class Woken(Fact, frozen=True):
     uid: str
 
 
+class Continued(Fact, frozen=True):
+    """The decision before left something to do: now is the time."""
+
+    uid: str
+
+
 class ArtifactsDeleted(Fact, frozen=True):
     """What a run's artifactGC had to delete is deleted, or (`error`) could not be."""
 
@@ -201,6 +207,7 @@ Event = (
     | Asked
     | DaemonStarted
     | Woken
+    | Continued
     | ArtifactsDeleted
     | Defined
     | Ticked

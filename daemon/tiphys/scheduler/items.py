@@ -121,6 +121,7 @@ class Rules(Record, frozen=True, kw_only=True):
     `errored`: how many of the newest that ended so are kept.
     """
 
+    slice: int = 300
     parallelism: int = 0
     namespace_parallelism: int = 0
     namespaces: dict[str, int] = msgspec.field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Going on from rows: after a restart, and after a retry of the whole workflow. Recovery is an event, not a second code path."""
 
-from tiphys.scheduler import attempts, decision, hooks, retention, submitting, todo
+from tiphys.scheduler import attempts, controls, decision, expanding, hooks, retention, submitting, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType, Phase
@@ -21,11 +21,20 @@ def go_on(draft: Draft) -> None:
         submitting.set_out(draft)
     if draft.run.deadline_at is not None and not run.deadline_passed:
         draft.command(decision.SetTimer(uid=run.uid, key="", at=draft.run.deadline_at))
-    for node in list(draft.all_nodes()):
-        if not node.settled or (node.daemoned and not node.phase.fulfilled):
-            _take_up(draft, node)
+    take_up(draft, tuple(node for node in draft.all_nodes() if not node.settled or (node.daemoned and not node.phase.fulfilled)), 0)
+
+
+def take_up(draft: Draft, found: tuple[Node, ...], index: int) -> None:
+    """Take up nodes as they were found, from the one at `index` on; then what concerns the run as a whole."""
+    end = index + expanding.spend(draft)
+    for node in found[index:end]:
+        _take_up(draft, node)
+    if end < len(found):
+        draft.later(todo.TakeUp(found, end))
+        return
+    controls.go_on(draft)
     retention.clean_again(draft)
-    entry = draft.find(run.name)
+    entry = draft.find(draft.run.name)
     if entry is None:
         submitting.begin(draft)
     elif entry.settled:
@@ -46,7 +55,8 @@ def _take_up(draft: Draft, node: Node) -> None:
         if hooks.settled(draft, node) == 0:
             draft.later(todo.Settle(node.id))
     elif node.waiting_for:
-        draft.later(todo.Enter(node.id))
+        if draft.node(node.id).waiting_for:  # else it was let in meanwhile
+            draft.later(todo.Enter(node.id))
     elif node.type in COMPOSITE:
         if node.wake_at is not None:
             draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))

@@ -27,39 +27,44 @@ class ResolveError(TiphysError):
     """A step or task cannot be resolved; the text is for its node."""
 
 
-def calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> list[Call]:
+def calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> Iterator[Call]:
     """The calls of a step or task: one, or one for each item of its loop; a call with `skipped` becomes a Skipped node.
 
-    Names are the tasks' expanded ones; the caller completes names, roles, owners and edges. Raises a TiphysError whose text is
-    for the node.
+    Names are the tasks' expanded ones; the caller completes names, roles, owners and edges. Going on raises a TiphysError whose text
+    is for the node.
     """
-    return list(_calls(draft, boundary, plan, task, scope))
-
-
-def _calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> Iterator[Call]:
     chance = draft.chance(f"{boundary.name}.{task.name}")
     base = Call(name=task.name, role="task", task=task.name, scope=plan.source.scope, depth=boundary.depth + 1, in_exit=boundary.in_exit)  # type: ignore[arg-type] # the caller sets the role
     condition = tags.render_plain(task.when, scope, Unresolved.WAIT, chance) if task.when else ""
-    if not task.looped:
+    found = _looped(plan, task, condition, scope, chance)
+    if found is None:
         yield _single(base, task, condition, scope, chance)
-        return
+    elif found:
+        yield from _expanded(base, task, condition, found, scope, chance)
+    else:
+        yield _named(structs.replace(base, skipped=EMPTY_LOOP), task, scope, chance)
+
+
+def count(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> int:
+    """How many calls there are. Raises a TiphysError."""
+    chance = draft.chance(f"{boundary.name}.{task.name}")
+    condition = tags.render_plain(task.when, scope, Unresolved.WAIT, chance) if task.when else ""
+    return len(_looped(plan, task, condition, scope, chance) or (None,))
+
+
+def _looped(plan: Plan, task: TaskPlan, condition: str, scope: Scope, chance: Chance) -> list[JSON] | None:
+    """The items of a loop; None where it is none."""
+    if not task.looped:
+        return None
     wanted = "{{" in condition or not condition or conditions.evaluate(condition)
-    no_loop = False
     try:
-        # a step whose withParam turns out to be the empty text is no loop
-        no_loop = isinstance(plan, StepsPlan) and bool(task.param) and not tags.render_plain(task.param, scope, Unresolved.WAIT, chance)
-        found = [] if no_loop else items(task, scope, chance)
+        if isinstance(plan, StepsPlan) and task.param and not tags.render_plain(task.param, scope, Unresolved.WAIT, chance):
+            return None  # a step whose withParam turns out to be the empty text is no loop
+        return items(task, scope, chance)
     except TiphysError:
         if wanted:
             raise
-        found = []
-    if no_loop:
-        yield _single(base, task, condition, scope, chance)
-        return
-    if not found:
-        yield _named(structs.replace(base, skipped=EMPTY_LOOP), task, scope, chance)
-        return
-    yield from _expanded(base, task, condition, found, scope, chance)
+        return []
 
 
 def _single(base: Call, task: TaskPlan, condition: str, scope: Scope, chance: Chance) -> Call:

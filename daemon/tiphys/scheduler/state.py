@@ -16,13 +16,16 @@ from tiphys.scheduler import queues
 from tiphys.scheduler.items import Item, Rules
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.scheduler.registry import Crowd, Memo, Memos, Registry
+from tiphys.scheduler.todo import Todo
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import DAGTask, Template, WorkflowStep
 from tiphys.spec.workflows import ConfigMap, WorkflowSpec
 
 if TYPE_CHECKING:
+    from tiphys.scheduler.expanding import Expansion
     from tiphys.scheduler.plans import Plan
     from tiphys.scheduler.sources import Source
+    from tiphys.scheduler.variables import Piece
     from tiphys.spec.work import WorkOrder
 
 Key = tuple[str, ...]
@@ -188,12 +191,15 @@ def _hosts(template: Template) -> Iterable[DAGTask | WorkflowStep]:
 
 
 class RunState:
-    """One run in memory. `sources`, `plans`, `moulds` and `aggregates` are caches of pure functions of the records."""
+    """One run in memory. `sources`, `plans`, `moulds`, `aggregates`, `expansions` and `gathered` are caches of pure functions of the
+    records, the last two for as long as there is a `rest`: what the last decision left to do.
+    """
 
     __slots__ = (
         "aggregates",
         "counters",
-        "dirty",
+        "expansions",
+        "gathered",
         "globals",
         "hooked",
         "ids",
@@ -205,6 +211,7 @@ class RunState:
         "parked",
         "plans",
         "rank",
+        "rest",
         "run",
         "shared",
         "sources",
@@ -229,6 +236,9 @@ class RunState:
         self.moulds: dict[tuple[str, str, bool], WorkOrder] = {}
         self.aggregates: dict[tuple[str, str, int], dict[str, object] | str] = {}
         self.globals: dict[str, str] | None = None
+        self.expansions: dict[tuple[str, str, int], Expansion] = {}
+        self.gathered: dict[tuple[str, int], list[Piece | None]] = {}
+        self.rest: tuple[Todo, ...] = ()
 
     def config_map(self, name: str, namespace: str = "") -> ConfigMap | None:
         """A ConfigMap by its name: one that came with the submission, else one in force in the namespace (the run's own)."""
@@ -393,6 +403,10 @@ class State:
 
 
 def _arithmetic(run: RunState, decision: words.Decision) -> None:
+    run.rest = decision.rest
+    if not run.rest:
+        run.expansions.clear()
+        run.gathered.clear()
     for key, amount in decision.bumps:
         run.bump(key, amount)
     for queue, amount in decision.unparked:

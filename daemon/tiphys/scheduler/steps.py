@@ -7,7 +7,7 @@ from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions.scope import ChainScope
-from tiphys.scheduler import giving, nodes, plans, resolving, room, todo, variables
+from tiphys.scheduler import expanding, giving, nodes, plans, resolving, room, todo, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.plans import StepsPlan
@@ -41,7 +41,7 @@ def _next_group(draft: Draft, node: Node, index: int) -> None:
         _succeed(draft, node, plan)
         return
     before = draft.named(f"{node.name}[{index - 1}]") if index else None
-    empty = before is not None and not draft.owned(before.id)
+    empty = before is not None and not draft.owns(before.id)
     group = nodes.create(
         draft,
         Call(
@@ -67,30 +67,67 @@ def _plan(draft: Draft, node: Node) -> StepsPlan:
     return plan
 
 
-def begin_group(draft: Draft, group: Node) -> None:
-    """Resolve all steps of the group before any of them starts; steps that are there already (after a restart) are kept."""
+def begin_group(draft: Draft, group: Node, upto: int = 0) -> None:
+    """Resolve all steps of the group (`upto`: so many calls are) before any of them starts; steps that are there already (after a restart)
+    are kept.
+    """
     node = draft.node(group.owner)
     plan = _plan(draft, node)
     index = int(group.name[len(node.name) + 1 : -1])
     if draft.run.generation and any(not draft.node(i).settled for i in _earlier(draft, node, group)):
         return  # a daemon of an earlier group is started again first
-    scope = visible_before(draft, node, plan, index)
-    calls: list[Call] = []
-    for step in plan.groups[index]:
-        try:
-            calls.extend(resolving.calls(draft, node, plan, step, scope))
-        except TiphysError as error:
-            nodes.end(draft, draft.change(group, execution_error=True), Phase.ERROR, f"failed to resolve references: {error}")
+    try:
+        if not upto and _complete(draft, node, plan, index, group):
+            open_ = sum(1 for step in draft.owned(group.id) if not step.settled)
+            draft.set_count(open_, "open", group.id)
+            if not open_:
+                _end_group(draft, group)
             return
-    calls = [_placed(call, node, group) for call in calls]
-    open_ = 0
-    for call in calls:
-        there = draft.named(call.name)
+        found = _expansion(draft, node, plan, index, group)
+        upto += expanding.spend(draft)
+        if not found.reach(upto):
+            draft.later(todo.Resolve(group.id, "", upto))
+            return
+    except TiphysError as error:
+        nodes.end(draft, draft.change(group, execution_error=True), Phase.ERROR, f"failed to resolve references: {error}")
+        return
+    draft.set_count(len(found.calls), "open", group.id)
+    expand(draft, group, 0)
+
+
+def _complete(draft: Draft, node: Node, plan: StepsPlan, index: int, group: Node) -> bool:
+    """Whether all steps of a group are there: then there is nothing to resolve again. A retry of the workflow may have taken some away."""
+    there = len(draft.owned(group.id))
+    if not there or draft.run.generation:
+        return False
+    scope = visible_before(draft, node, plan, index)
+    return there == sum(resolving.count(draft, node, plan, step, scope) for step in plan.groups[index])
+
+
+def _expansion(draft: Draft, node: Node, plan: StepsPlan, index: int, group: Node) -> expanding.Expansion:
+    def make() -> Iterator[Call]:
+        scope = visible_before(draft, node, plan, index)
+        return itertools.chain.from_iterable(resolving.calls(draft, node, plan, step, scope) for step in plan.groups[index])
+
+    return expanding.of(draft, group.id, "", make)
+
+
+def expand(draft: Draft, group: Node, index: int) -> None:
+    """Start the calls of a group from the one at `index` on; they are all counted as open."""
+    if group.phase.fulfilled:
+        return
+    node = draft.node(group.owner)
+    calls = _expansion(draft, node, _plan(draft, node), int(group.name[len(node.name) + 1 : -1]), group).all()
+    end = index + expanding.many(draft)
+    settled = 0
+    for call in calls[index:end]:
+        there = draft.named(f"{group.name}.{call.name}")
         if there is None:
-            draft.later(todo.Start(call))
-        open_ += there is None or not there.settled
-    draft.set_count(open_, "open", group.id)
-    if not open_:
+            draft.later(todo.Start(_placed(call, node, group)))
+        settled += there is not None and there.settled
+    if end < len(calls):
+        draft.later(todo.Expand(group.id, end))
+    if not calls or (settled and draft.bump(-settled, "open", group.id) == 0):
         _end_group(draft, group)
 
 
@@ -116,8 +153,16 @@ def step_settled(draft: Draft, group: Node) -> None:
 
 
 def _end_group(draft: Draft, group: Node) -> None:
+    if variables.ungathered(draft, group):
+        draft.later(todo.Gather(group.id, 0))
+    else:
+        close(draft, group)
+
+
+def close(draft: Draft, group: Node) -> None:
+    """End a group whose steps are all over."""
     plan = _plan(draft, draft.node(group.owner))
-    children = [child for child in draft.owned(group.id) if child.role is Role.STEP]
+    children = [child for child in draft.owned(group.id) if child.phase is Phase.ERROR or child.phase is Phase.FAILED]
     if plan.template.fail_fast and draft.count("failed", group.owner):
         nodes.end(draft, group, Phase.FAILED, room.FAIL_FAST)
         return
@@ -127,7 +172,7 @@ def _end_group(draft: Draft, group: Node) -> None:
             nodes.end(draft, group, Phase.ERROR, message)
             return
     for child in children:
-        if child.phase.failed_or_error and not _tolerated(plan, child):
+        if not _tolerated(plan, child):
             nodes.end(draft, group, Phase.FAILED, f"child '{child.id}' failed")
             return
     nodes.end(draft, group, Phase.SUCCEEDED)
@@ -144,6 +189,10 @@ def group_settled(draft: Draft, node: Node, group: Node) -> None:
         return
     if group.phase.failed_or_error:
         nodes.end(draft, node, Phase.FAILED, group.message)
+        return
+    if variables.ungathered(draft, group):  # after a restart
+        draft.later(todo.Gather(group.id, 0))
+        draft.later(todo.Begin(node.id))
         return
     index = int(group.name[len(node.name) + 1 : -1])
     try:

@@ -1,13 +1,15 @@
 """The steps.* and tasks.* variables: what finished nodes show to those after them (argo-variables 3, semantics 2.16.3)."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import NamedTuple
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import gojson
 from tiphys.expressions.scope import ABSENT, MISSING
 from tiphys.scheduler import sources
 from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.expanding import many, spend
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.plans import DagPlan, StepsPlan, base
 from tiphys.scheduler.records import Node, Role
@@ -19,75 +21,126 @@ class AggregationError(TiphysError):
     """The outputs of a loop cannot be put together; the text is Argo's."""
 
 
-def aggregate(children: list[Node]) -> dict[str, object]:
-    """The aggregates of a loop over its Succeeded children with outputs, in index order: flat keys below `outputs.`.
+class Piece(NamedTuple):
+    """What one Succeeded node of a loop gives to its aggregates, as JSON text. `place`: its index. `values`: each parameter with its
+    text, and with its JSON where that is a list or an object. `error`: its captured result is not JSON.
+    """
+
+    task: str
+    place: int
+    result: str | None
+    row: str
+    values: tuple[tuple[str, str, str | None], ...]
+    error: str
+
+
+def piece(child: Node) -> Piece | None:
+    """A node's part in the aggregates of its loop; None: it has none."""
+    outputs = child.outputs
+    if child.phase is not Phase.SUCCEEDED or outputs is None:
+        return None
+    result, error = None, ""
+    if outputs.result is not None:
+        try:
+            result = gojson.compact(gojson.parse(outputs.result))
+        except gojson.InvalidJSON as wrong:
+            error = str(wrong)
+    row = {p.name: p.value for p in outputs.parameters if p.value is not None}
+    values = tuple((name, gojson.compact(value), _nested(value)) for name, value in row.items())
+    return Piece(base(child.task), loop_index(child.task), result, gojson.compact(row) if row else "", values, error)
+
+
+def _nested(text: str) -> str | None:
+    try:
+        value = gojson.parse(text)
+    except gojson.InvalidJSON:
+        return None
+    return gojson.compact(value) if isinstance(value, dict | list) else None
+
+
+def aggregate(pieces: Iterable[Piece]) -> dict[str, object]:
+    """The aggregates of a loop over its Succeeded nodes with outputs, in index order: flat keys below `outputs.`.
 
     Raises AggregationError where a captured result is not JSON.
     """
-    done = [child.outputs for child in children if child.phase is Phase.SUCCEEDED and child.outputs is not None]
-    results = [_json_value(outputs.result) for outputs in done if outputs.result is not None]
-    values: dict[str, list[str]] = {}
-    rows: list[dict[str, str]] = []
-    for outputs in done:
-        row = {p.name: p.value for p in outputs.parameters if p.value is not None}
-        if row:
-            rows.append(row)
-        for name, value in row.items():
-            values.setdefault(name, []).append(value)
-    found: dict[str, object] = {"outputs.result": gojson.compact(results), "outputs.parameters": gojson.compact(rows)}
+    done = sorted(pieces, key=attrgetter("place"))
+    values: dict[str, list[tuple[str, str | None]]] = {}
+    for one in done:
+        if one.error:
+            raise AggregationError(one.error)
+        for name, text, nested in one.values:
+            values.setdefault(name, []).append((text, nested))
+    found: dict[str, object] = {
+        "outputs.result": _listed(one.result for one in done if one.result is not None),
+        "outputs.parameters": _listed(one.row for one in done if one.row),
+    }
     for name, texts in values.items():
-        found[f"outputs.parameters.{name}"] = gojson.compact(_nested(texts))
+        nested_ = [nested for _, nested in texts if nested is not None]
+        found[f"outputs.parameters.{name}"] = _listed(nested_ if len(nested_) == len(texts) else (text for text, _ in texts))
     return found
 
 
-def _json_value(text: str) -> object:
-    try:
-        return gojson.parse(text)
-    except gojson.InvalidJSON as error:
-        raise AggregationError(str(error)) from error
+def _listed(texts: Iterable[str]) -> str:
+    return f"[{','.join(texts)}]"
 
 
-def _nested(texts: list[str]) -> list[object]:
-    parsed: list[object] = []
-    for text in texts:
-        try:
-            value = gojson.parse(text)
-        except gojson.InvalidJSON:
-            return list(texts)
-        if not isinstance(value, dict | list):
-            return list(texts)
-        parsed.append(value)
-    return parsed
-
-
-def loop_children(draft: Draft, owner: Node, task: str) -> list[Node]:
-    """The expanded nodes of a loop, by index."""
-    if owner.type is NodeType.TASK_GROUP:
-        found = [node for node in draft.owned(owner.id) if node.role is Role.ITEM]
-    else:
-        found = [node for node in draft.owned(owner.id) if node.role is Role.STEP and base(node.task) == task]
-    return sorted(found, key=lambda node: loop_index(node.task))
+def all_skipped(draft: Draft, group: Node, task: str) -> bool:
+    """Whether all nodes of a step's loop were skipped."""
+    return all(node.phase is Phase.SKIPPED or base(node.task) != task for node in draft.owned(group.id))
 
 
 def loop_index(task: str) -> int:
     """The index of an expanded step or task: 2 of `a(2:x)`."""
-    match = re.match(r"[^(]*\((\d+):", task)
-    return int(match[1]) if match else 0
+    number = task.partition("(")[2].partition(":")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def ungathered(draft: Draft, owner: Node) -> bool:
+    """Whether what the nodes of a step group or of a task's loop gave is so much that it is put together by slices, and was not yet."""
+    return draft.owned_count(owner.id) > many(draft) and _gathered(draft, owner) not in draft.state.aggregates
+
+
+def _gathered(draft: Draft, owner: Node) -> tuple[str, str, int]:
+    return owner.id, "", draft.run.generation
+
+
+def gather(draft: Draft, owner: Node, index: int) -> bool:
+    """Put together what the nodes from `index` on gave; whether those were the last."""
+    pieces = draft.state.gathered.setdefault((owner.id, draft.run.generation), [])
+    end = index + spend(draft)
+    if len(pieces) < end:
+        pieces.extend(map(piece, draft.owned_slice(owner.id, len(pieces), end)))
+    if end < draft.owned_count(owner.id):
+        return False
+    tasks: dict[str, list[Piece]] = {}
+    for one in pieces:
+        if one is not None:
+            tasks.setdefault(one.task, []).append(one)
+    for task, of in tasks.items():
+        _remember(draft, owner, task, of)
+    draft.state.aggregates[_gathered(draft, owner)] = {}
+    return True
 
 
 def aggregated(draft: Draft, owner: Node, task: str) -> dict[str, object]:
-    """`aggregate`, remembered: a finished loop's children do not change. Raises AggregationError."""
-    cache = draft.state.aggregates
-    key = (owner.id, task, draft.run.generation)
-    found = cache.get(key)
+    """The aggregates of a loop, remembered: a finished loop's children do not change. Raises AggregationError."""
+    found = draft.state.aggregates.get((owner.id, task, draft.run.generation))
     if found is None:
-        try:
-            found = aggregate(loop_children(draft, owner, task))
-        except AggregationError as error:
-            found = str(error)
-        cache[key] = found
+        gathered = _gathered(draft, owner) in draft.state.aggregates  # then nothing of this task was there
+        pieces = [] if gathered else [one for node in draft.owned(owner.id) if (one := piece(node)) is not None and one.task == task]
+        found = _remember(draft, owner, task, pieces)
     if isinstance(found, str):
         raise AggregationError(found)
+    return found
+
+
+def _remember(draft: Draft, owner: Node, task: str, pieces: Iterable[Piece]) -> dict[str, object] | str:
+    found: dict[str, object] | str
+    try:
+        found = aggregate(pieces)
+    except AggregationError as error:
+        found = str(error)
+    draft.state.aggregates[owner.id, task, draft.run.generation] = found
     return found
 
 
@@ -191,7 +244,7 @@ class TaskScope:
         if looped and rest.startswith("outputs."):
             if not node.phase.fulfilled:
                 return MISSING
-            if isinstance(self._plan, StepsPlan) and all(c.phase is Phase.SKIPPED for c in loop_children(self._draft, node, name)):
+            if isinstance(self._plan, StepsPlan) and all_skipped(self._draft, node, name):
                 return ABSENT
             return aggregated(self._draft, node, name).get(rest, MISSING)
         return node_value(self._draft, node, rest)
