@@ -109,6 +109,7 @@ def _revived(state: State, event: events.Revived) -> Decision | Refusal:
     draft = reviving.revive(state, event)
     if isinstance(draft, Refusal):
         return draft
+    draft.spent = draft.state.shared.rules.slice  # as above
     work(draft)
     closing.look(draft)
     return draft.decision(ManifestPut(manifest=draft.state.manifest))

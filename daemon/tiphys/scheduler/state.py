@@ -282,7 +282,7 @@ class RunState:
                 owned.setdefault(node.owner, []).append(node.id)
             if node.phase in QUIET:
                 continue
-            if last is not None and node.phase is last.phase and node.type is last.type and counted(node) == counted(last):
+            if last is not None and counts_alike(last, node):
                 alike += 1
                 continue
             self._count(last, alike)
