@@ -166,7 +166,9 @@ class Daemon:
             runtime=Path(runtime) if runtime else None,
         )
         self._artifacts = made.artifacts
-        self._printed = {name: one.printed for name, one in made.executors.items() if isinstance(one, ProcessExecutor)}
+        hosts = {name: one for name, one in made.executors.items() if isinstance(one, ProcessExecutor)}
+        self._printed = {name: one.printed for name, one in hosts.items()}
+        self._timed = {name: one.timed for name, one in hosts.items()}
         self._senders = await stack.enter_async_context(Senders(settings.notifications, secrets, self._place.environ))
         self._notifier.status("reading what there is")
         self._notifier.extend(300)
@@ -236,6 +238,7 @@ class Daemon:
                     guard=self._guard,
                     stalls=lambda: asdict(self._turns.stalls),
                     printed=self._printed,
+                    timed=self._timed,
                 )
             )
             await self._engine.recovered.wait()

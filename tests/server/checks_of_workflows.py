@@ -1,6 +1,7 @@
 """Checks of workflows, their streams, the archive and artifacts."""
 
 import json
+import re
 from pathlib import Path
 
 import anyio
@@ -156,10 +157,26 @@ async def logs_are_streamed(served):
     assert await lines(**{"logOptions.limitBytes": "3"}) == ["one"]
     assert await lines(**{"logOptions.container": "main"}) == ["one", "two"]
     assert await lines(**{"logOptions.previous": "true"}) == []
-    for name, value in (("timestamps", "true"), ("sinceSeconds", "5"), ("sinceTime", "2026-01-01T00:00:00Z")):
-        status, problem = await served.ask("GET", "/workflows/default/a/log", **{f"logOptions.{name}": value})
+    for since in ({"sinceSeconds": "500"}, {"sinceTime": "2026-01-01T00:00:00Z"}, {"sinceTime.seconds": "1", "sinceTime.nanos": "5"}):
+        assert await lines(**{f"logOptions.{name}": value for name, value in since.items()}) == ["one", "two"]
+    for since in ({"sinceTime": "2999-01-01T00:00:00Z"}, {"sinceTime.seconds": "9999999999"}):
+        assert await lines(**{f"logOptions.{name}": value for name, value in since.items()}) == []
+        assert await lines(**{f"logOptions.{name}": value for name, value in since.items()}, **{"logOptions.follow": "true"}) == []
+    for follow in ("true", "false"):
+        stamped = await lines(**{"logOptions.timestamps": "true", "logOptions.follow": follow})
+        assert [line.split()[1] for line in stamped] == ["one", "two"]
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", line.split()[0]) for line in stamped)
+    for wrong in (
+        {"sinceSeconds": "-5"},
+        {"sinceTime": "soon"},
+        {"sinceTime.seconds": "x"},
+        {"sinceSeconds": "5", "sinceTime.seconds": "5"},
+    ):
+        status, problem = await served.ask(
+            "GET", "/workflows/default/a/log", **{f"logOptions.{name}": value for name, value in wrong.items()}
+        )
         assert (status, problem["code"]) == (400, 3)
-        assert name in problem["message"]
+        assert next(iter(wrong)) in problem["message"]
     await raw(served, "/api/v1/workflows/default/a/log", podName="absent", status=404)
 
 

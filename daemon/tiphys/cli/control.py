@@ -184,9 +184,9 @@ def get(daemon: "Remote", *, names: tuple[str, ...], output: str, **typed: Any) 
 @click.option("--grep", default="", metavar="REGEX", help="Only lines that match.")
 @click.option("-c", "--container", default="", metavar="NAME", help="Of this container; main otherwise.")
 @click.option("-l", "--selector", default="", metavar="SELECTOR", help="Only of steps whose labels match.")
-@click.option("--since", default="", metavar="AGE", hidden=True)
-@click.option("--since-time", default="", metavar="TIME", hidden=True)
-@click.option("--timestamps", is_flag=True, hidden=True)
+@click.option("--since", default="", metavar="AGE", help="Only what was printed since then, as 10m.")
+@click.option("--since-time", default="", metavar="TIME", help="Only what was printed since then, as 2006-01-02T15:04:05Z.")
+@click.option("--timestamps", is_flag=True, help="Say when each line was printed.")
 @asking
 def logs(daemon: "Remote", *, name: str, node: str, **typed: Any) -> Exit:
     """Show what steps printed: of a whole workflow, or of a node and what is below it."""

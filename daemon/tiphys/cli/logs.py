@@ -1,5 +1,6 @@
 """`tiphys logs`: what steps printed, each line behind its pod's name; `-f` goes on over restarts of the daemon."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,9 +8,12 @@ import msgspec
 
 from tiphys.cli import listing
 from tiphys.cli.client import Unreachable
+from tiphys.cli.errors import BadInput
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import Remote
 from tiphys.cli.waiting import STOPPING, Patience
+
+SINCE = "logOptions.sinceSeconds"
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -29,7 +33,7 @@ class _Line(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """Which lines. The daemon says which of these it does not know."""
+    """Which lines."""
 
     follow: bool = False
     tail: int | None = None
@@ -42,14 +46,16 @@ class Wish:
 
 
 def main(remote: Remote, given: str, node: str, wish: Wish) -> Exit:
-    """Print the lines."""
+    """Print the lines. Raises BadInput."""
+    if wish.since and wish.since_time:
+        raise BadInput("at most one of --since and --since-time may be given")
     name = remote.name(given)
     wanted = {
         "podName": node,
         "logOptions.follow": "true" if wish.follow else "",
         "logOptions.tailLines": "" if wish.tail is None else str(wish.tail),
         "logOptions.container": wish.container,
-        "logOptions.sinceSeconds": str(int(listing.age(wish.since, "--since").total_seconds())) if wish.since else "",
+        SINCE: str(int(listing.age(wish.since, "--since").total_seconds())) if wish.since else "",
         "logOptions.sinceTime": wish.since_time,
         "logOptions.timestamps": "true" if wish.timestamps else "",
         "grep": wish.grep,
@@ -76,15 +82,13 @@ def _once(remote: Remote, name: str, query: Mapping[str, str], printed: dict[str
 
 
 def _followed(remote: Remote, name: str, query: Mapping[str, str]) -> Exit:
-    patience = Patience(remote)
+    patience, began = Patience(remote), time.monotonic()
     printed: dict[str, int] = {}
     remote.workflow(name, "apiVersion,kind,metadata.name")  # a daemon that was never there is not waited for
     while True:
         before = dict(printed)
         try:
-            code = _once(
-                remote, name, {key: value for key, value in query.items() if not printed or key != "logOptions.tailLines"}, printed
-            )
+            code = _once(remote, name, _again(query, time.monotonic() - began, tail=not printed), printed)
             status = remote.workflow(name, "apiVersion,kind,metadata.name,status.phase").status
             if code is not Exit.SUCCEEDED or (status is not None and status.phase.completed):
                 return code
@@ -93,3 +97,11 @@ def _followed(remote: Remote, name: str, query: Mapping[str, str]) -> Exit:
             if printed != before:
                 patience.renew()
             patience.wait(error)
+
+
+def _again(query: Mapping[str, str], seconds: float, *, tail: bool) -> dict[str, str]:
+    """What is asked for so long after the beginning: since the same moment, and `tail` only if nothing was printed yet."""
+    made = {key: value for key, value in query.items() if tail or key != "logOptions.tailLines"}
+    if SINCE in made:
+        made[SINCE] = str(int(made[SINCE]) + int(seconds))
+    return made

@@ -12,7 +12,7 @@ from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
 from tiphys.server.peers import Peers
 from tiphys.settings import LimitSettings
-from tiphys.spec.work import Handle
+from tiphys.spec.work import Handle, Moment
 from tiphys.spec.workflows import CronWorkflow, Document
 
 
@@ -30,12 +30,15 @@ def unknown(cron: CronWorkflow) -> datetime | None:
 Printed = Callable[[Sequence[Handle]], Awaitable[Sequence[bytes | None]]]
 """What finished attempts of one executor printed, of many at once; None: not found this way."""
 
+Timed = Callable[[Sequence[Handle]], Awaitable[Sequence[Sequence[Moment]]]]
+"""When attempts of one executor, running or ended, printed what they did."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The house that is served, and what belongs to serving it. `adjust` gives a document as it will be with the settings' defaults below
     it, `next_run` when a schedule comes next. `stalls`: how often the event loop was held up. `printed`, by executor, are short ways to
-    what many attempts printed. `stopping` is set when streams must end.
+    what many attempts printed, `timed` to when they did. `stopping` is set when streams must end.
     """
 
     house: House
@@ -46,6 +49,7 @@ class Context:
     next_run: Callable[[CronWorkflow], datetime | None] = unknown
     stalls: Callable[[], dict[str, float]] = dict
     printed: Mapping[str, Printed] = field(default_factory=dict)
+    timed: Mapping[str, Timed] = field(default_factory=dict)
     peers: Peers = field(default_factory=Peers)
     guard: Guard = field(default_factory=Guard)
     stopping: anyio.Event = field(default_factory=anyio.Event)

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio.lowlevel
@@ -14,7 +14,8 @@ from aiohttp import web
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
-from tiphys.server import context, fetching, framing, past, queries, reels, streams, workflows
+from tiphys.server import clocks, context, fetching, framing, past, queries, reels, streams, workflows
+from tiphys.server.clocks import Clock, Clocks, Timing
 from tiphys.server.problems import Problem
 from tiphys.server.reels import PRINTING, Line, Piece, Reel, Span, entries, pod_name, whole_lines
 from tiphys.server.streams import Stream
@@ -30,14 +31,13 @@ SMALL = 1000
 """Nodes up to which a workflow is looked through on the loop."""
 
 LABELS = "workflows.argoproj.io/"
-UNKNOWN_TIMES = ("timestamps", "sinceSeconds", "sinceTime")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """What is wanted. `tail`: only so many of the last lines of each node; None: all. `keep` says whether a line is shown (as `grep` says).
     `limit`: only so many bytes of each node, up to the end of a line. `pods`: only those with such labels. `nothing`: of a container that
-    prints nothing here.
+    prints nothing here. `timing`: which lines by the time that they came, and whether that is said.
     """
 
     node: str
@@ -48,11 +48,13 @@ class Wish:
     pods: Selector = field(default_factory=Selector)
     nothing: bool = False
     grep: str = ""
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def everything(self) -> bool:
         """Whether every line of every node is wanted."""
-        return not (self.node or self.grep or self.nothing or self.pods.requirements) and self.tail is None and self.limit is None
+        less = self.node or self.grep or self.nothing or self.pods.requirements or self.timing
+        return not less and self.tail is None and self.limit is None
 
 
 async def logged(request: web.Request) -> web.StreamResponse:
@@ -71,10 +73,14 @@ async def logged(request: web.Request) -> web.StreamResponse:
     async def speak(stream: Stream) -> None:
         if wish.follow:
             async with context.of(request).hub.watched(), request.app[reels.REELS].shared(still.run) as reel:
-                await Follower(house, wish, reel, stream).run()
+                await Follower(house, wish, reel, stream, Clocks(context.of(request), uid)).run()
             return
-        for node in nodes:
-            async for lines in _lines(house, uid, node, wish):
+        times = Clocks(context.of(request), uid)
+        meant = [node for node in nodes if not wish.timing.misses(node)]
+        if wish.timing:
+            await times.learn(meant)
+        for node in meant:
+            async for lines in _lines(house, times, uid, node, wish):
                 await stream.send(entries(lines, pod_name(still.run, node)))
             await anyio.lowlevel.checkpoint()  # many nodes that printed nothing
 
@@ -82,9 +88,6 @@ async def logged(request: web.Request) -> web.StreamResponse:
 
 
 def _wish(query: Mapping[str, str], pod: str) -> Wish:
-    for name in UNKNOWN_TIMES:
-        if query.get(f"logOptions.{name}", "") not in {"", "0", "false"}:
-            raise Problem(400, f"logOptions.{name} is not there: what a step prints is kept as it is, without the time of each line")
     container = query.get("logOptions.container", "")
     if container not in {"", "main", "init", "wait"}:
         raise Problem(400, f"logOptions.container {container!r}: what the containers of a pod print is kept together; ask without it")
@@ -98,6 +101,7 @@ def _wish(query: Mapping[str, str], pod: str) -> Wish:
         limit=limit,
         pods=queries.selector(query.get("selector", "")),
         nothing=container in {"init", "wait"} or query.get("logOptions.previous", "").lower() in {"1", "true"},
+        timing=clocks.wanted(query),
     )
 
 
@@ -169,7 +173,8 @@ async def _archived(request: web.Request, house: House, wish: Wish) -> web.Strea
     async def speak(stream: Stream) -> None:
         for node in sorted(meant, key=lambda node: (node.started_at or "", node.name)):
             artifacts = node.outputs.artifacts if node.outputs is not None else ()
-            async for lines in _read(functools.partial(fetching.logs, house, artifacts, found.metadata.namespace), wish):
+            pieces = functools.partial(fetching.logs, house, artifacts, found.metadata.namespace)
+            async for lines in _read(pieces, wish, functools.partial(clocks.of_archived, node)):
                 await stream.send(entries(lines, _shown_pod(found, node)))
 
     return await streams.answered(request, speak)
@@ -180,15 +185,16 @@ def _shown_pod(workflow: Workflow, node: NodeStatus) -> str:
     return names.pod_name(workflow.metadata.name, node.name, template)
 
 
-def _lines(house: House, uid: str, node: Node, wish: Wish) -> AsyncIterator[list[Line]]:
+def _lines(house: House, times: Clocks, uid: str, node: Node, wish: Wish) -> AsyncIterator[list[Line]]:
     """A node's lines as they are, some at a time."""
-    return _read(functools.partial(reels.output, house, uid, node.id), wish)
+    return _read(functools.partial(reels.output, house, uid, node.id), wish, functools.partial(times.of, node.id))
 
 
-async def _read(pieces: Callable[[], AsyncIterator[bytes]], wish: Wish) -> AsyncIterator[list[Line]]:
-    """The lines of an output that are wanted. `pieces` gives it."""
+async def _read(pieces: Callable[[], AsyncIterator[bytes]], wish: Wish, clock: Callable[[], Awaitable[Clock]]) -> AsyncIterator[list[Line]]:
+    """The lines of an output that are wanted. `pieces` gives it, `clock` says when they came."""
     left = wish.limit
-    async for lines in _wanted(pieces, wish):
+    async for found in _wanted(pieces, wish):
+        lines = wish.timing.shown(found, await clock()) if wish.timing else found
         if left is None:
             yield lines
             continue
@@ -232,13 +238,14 @@ async def _last(pieces: AsyncIterator[bytes], wish: Wish) -> tuple[list[Line], i
 class Follower:
     """One who follows a run's output: how far it is on the reel, and what it is shown of that."""
 
-    def __init__(self, house: House, wish: Wish, reel: Reel, stream: Stream) -> None:
+    def __init__(self, house: House, wish: Wish, reel: Reel, stream: Stream, times: Clocks) -> None:
         self._house = house
         self._uid = reel.run.uid
         self._wish = wish
         self._reel = reel
         self._stream = stream
         self._next = 0
+        self._times = times
         self._meant: dict[str, bool] = {}
         self._shown: dict[str, int] = {}
         self._left: dict[str, int] = {}
@@ -285,7 +292,7 @@ class Follower:
         async for piece in whole_lines(self._output(span.node_id)):
             if piece[-1][0] >= span.first:
                 lines = [line for line in piece if span.first <= line[0] <= span.last]
-                await self._stream.send(entries(self._fresh(span.node_id, lines), span.pod))
+                await self._stream.send(entries(await self._fresh(span.node_id, lines), span.pod))
             if piece[-1][0] >= span.last:
                 return
 
@@ -295,7 +302,7 @@ class Follower:
         for piece in pieces:
             if self._is_meant(piece.node_id):
                 chosen += entries(await self._first(piece.node_id), piece.pod)
-                chosen += entries(self._fresh(piece.node_id, piece.lines), piece.pod)
+                chosen += entries(await self._fresh(piece.node_id, piece.lines), piece.pod)
         return framing.framed(chosen, events=self._stream.events)
 
     async def _come_late(self) -> None:
@@ -314,13 +321,15 @@ class Follower:
         if node_id in self._shown or (wish.tail is None and not wish.pods.requirements):
             return []
         lines, self._shown[node_id] = await _last(self._output(node_id), wish)
-        return self._limited(node_id, lines)
+        return await self._limited(node_id, lines)
 
-    def _fresh(self, node_id: str, lines: Sequence[Line]) -> list[Line]:
+    async def _fresh(self, node_id: str, lines: Sequence[Line]) -> list[Line]:
         shown, keep = self._shown.get(node_id, 0), self._wish.keep
-        return self._limited(node_id, [line for line in lines if line[0] > shown and keep(line[1])])
+        return await self._limited(node_id, [line for line in lines if line[0] > shown and keep(line[1])])
 
-    def _limited(self, node_id: str, lines: list[Line]) -> list[Line]:
+    async def _limited(self, node_id: str, lines: list[Line]) -> list[Line]:
+        if self._wish.timing and lines:
+            lines = self._wish.timing.shown(lines, await self._times.of(node_id))
         if self._wish.limit is None:
             return lines
         kept, self._left[node_id] = _within(lines, self._left.get(node_id, self._wish.limit))

@@ -50,6 +50,8 @@ LOGGED = (
     "logOptions.previous",
     "logOptions.sinceSeconds",
     "logOptions.sinceTime",
+    "logOptions.sinceTime.seconds",
+    "logOptions.sinceTime.nanos",
     "logOptions.timestamps",
     "logOptions.tailLines",
     "logOptions.limitBytes",

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tiphys.engine.house import House
 from tiphys.server import admission, context, eventlog, problems, reels, routes
-from tiphys.server.context import Context, Printed
+from tiphys.server.context import Context, Printed, Timed
 from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
 from tiphys.server.reels import Reels
@@ -121,12 +121,13 @@ async def serve(
     guard: Guard | None = None,
     stalls: Callable[[], dict[str, float]] = dict,
     printed: Mapping[str, Printed] = MappingProxyType({}),
+    timed: Mapping[str, Timed] = MappingProxyType({}),
 ) -> None:
     """Serve until cancelled. `ready` is called when requests are answered.
 
     `limits` bound what is sent in; `adjust` gives a document as it will be with the settings' defaults below it; `next_run` says when a
     schedule comes next (asked on a thread); `guard` says who is let in; `stalls`: how often the loop was held up; `printed` are short
-    ways to what many attempts printed.
+    ways to what many attempts printed, `timed` to when they did.
     """
     here = Context(
         house=house,
@@ -137,6 +138,7 @@ async def serve(
         next_run=next_run,
         stalls=stalls,
         printed=printed,
+        timed=timed,
         guard=guard or Guard(),
     )
     async with serving(here, sockets):
