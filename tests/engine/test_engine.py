@@ -151,7 +151,7 @@ async def test_what_was_cut_off_goes_on_and_nothing_completed_runs_again() -> No
 
 async def test_attempts_wait_for_room_with_their_executor() -> None:
     loop = CHAIN.replace("{name: one, template: work}", "{name: one, template: work, withSequence: {count: 20}}")
-    executor = ScriptedExecutor(Script({"*one*": Play(seconds=0.02)}))
+    executor = ScriptedExecutor(Script({"*one*": Play(seconds=0.2)}))
     most = 0
     async with engine(MemoryJournal(), executor, room=3) as opened:
         await opened.submit(manifest(loop))

@@ -71,7 +71,7 @@ class Engine:
         self._kept_back: dict[str, deque[tuple[events.Event, Receipt | None]]] = {}
         self._timers = Timers(self._inbox.post)
         self._watchers = Watchers(self._state)
-        self._launcher = Launcher(self._state, executors, room, self._inbox.post, group)
+        self._launcher = Launcher(self._state, executors, room, self._inbox.post, self._inbox.post_soon, group)
 
     # what may be asked
 

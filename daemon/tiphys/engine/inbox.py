@@ -1,5 +1,6 @@
 """Facts, in the order they came. Whoever posts one may wait until it is decided and recorded."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -14,6 +15,9 @@ from tiphys.scheduler.events import Event
 LARGEST_BATCH = 2000
 LONGEST_BATCH_SECONDS = 0.003
 """How long deciding may take; to record a batch and to act upon it takes about as long again."""
+
+SOON_SECONDS = 0.01
+"""What need not be decided at once is decided after this time, or with whatever comes before."""
 
 
 def now() -> datetime:
@@ -48,11 +52,23 @@ class Inbox:
     def __init__(self) -> None:
         self._facts: deque[tuple[Event, Receipt | None]] = deque()
         self._arrived = anyio.Event()
+        self._timer: asyncio.TimerHandle | None = None
 
     def post(self, event: Event) -> None:
         """Add a fact nobody waits for."""
         self._facts.append((event, None))
         self._arrived.set()
+
+    def post_soon(self, event: Event) -> None:
+        """Add a fact from which nothing follows that could begin at once: it waits for others for a while, to be recorded with them."""
+        self._facts.append((event, None))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SOON_SECONDS, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._facts:
+            self._arrived.set()
 
     async def ask(self, event: Event) -> Decision | Refusal:
         """Add a fact and wait until it is decided and recorded."""
@@ -75,11 +91,11 @@ class Inbox:
     async def batches(self) -> AsyncIterator[Iterator[tuple[Event, Receipt | None]]]:
         """Everything that has come since the last batch, again and again; each batch only as long as it does not hold the loop up."""
         while True:
-            if not self._facts:
-                self._arrived = anyio.Event()
+            if not self._arrived.is_set():
                 await self._arrived.wait()
+            self._arrived = anyio.Event()
             yield self._batch()
-            if self._facts:
+            if self._arrived.is_set():
                 await anyio.lowlevel.checkpoint()  # others have their turn
 
     def _batch(self) -> Iterator[tuple[Event, Receipt | None]]:
@@ -87,4 +103,6 @@ class Inbox:
         for _ in range(min(len(self._facts), LARGEST_BATCH)):
             yield self._facts.popleft()
             if time.thread_time() > enough:
-                return
+                break
+        if self._facts:
+            self._arrived.set()

@@ -27,7 +27,10 @@ from tiphys.voice import Voice
 log = Voice()
 
 SOON_SECONDS = 0.02
-"""An attempt that ends within this time is told of once."""
+"""An attempt that ends within this time is told of once;"""
+
+SOON_SECONDS_BUSY = 0.1
+"""where more work waits for room than there is, within this time."""
 
 LEAVE_NOTHING = frozenset({"http", "data", "plugin"})
 """Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
@@ -67,7 +70,11 @@ class _Course:
 
 
 class Launcher:
-    """Launches attempts while there is room with their executor, and posts what becomes of them."""
+    """Launches attempts while there is room with their executor, and posts what becomes of them.
+
+    An end is posted to be decided `soon`, together with others, where more of its executor's work waits for room than there is: what
+    follows from it would have to wait behind that anyway.
+    """
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class Launcher:
         executors: Mapping[str, Executor],
         room: Mapping[str, int],
         post: Callable[[Event], None],
+        post_soon: Callable[[Event], None],
         group: anyio.abc.TaskGroup,
     ) -> None:
         self._state = state
@@ -82,6 +90,7 @@ class Launcher:
         self._prompt = {name: executor for name, executor in executors.items() if isinstance(executor, Prompt)}
         self._room = room
         self._post = post
+        self._post_soon = post_soon
         self._group = group
         self._waiting: dict[str, deque[Attempt]] = {name: deque() for name in executors}
         self._live: dict[str, int] = dict.fromkeys(executors, 0)
@@ -99,6 +108,7 @@ class Launcher:
         name = orders.executor_name(run, node)
         if name not in self._executors:
             self._end(
+                "",
                 attempt,
                 Outcome(kind=OutcomeKind.ERROR, message=f"there is no executor called {name!r}; configured: {', '.join(self._executors)}"),
             )
@@ -111,11 +121,11 @@ class Launcher:
 
     def stop(self, uid: str, node_id: str, number: int, grace_seconds: float) -> None:
         """End an attempt: one that waits here is over at once, a live one is asked to end."""
-        for waiting in self._waiting.values():
+        for name, waiting in self._waiting.items():
             for attempt in waiting:
                 if attempt[:3] == (uid, node_id, number):
                     waiting.remove(attempt)
-                    self._end(attempt, Outcome(kind=OutcomeKind.STOPPED, message="stopped before it started"))
+                    self._end(name, attempt, Outcome(kind=OutcomeKind.STOPPED, message="stopped before it started"))
                     return
         self._ending[uid, node_id] = grace_seconds
         if (uid, node_id) in self._handles:
@@ -188,7 +198,7 @@ class Launcher:
             return
         self._live[name] -= 1
         self._handles.pop((attempt.uid, attempt.node_id), None)
-        self._end(attempt, outcome)
+        self._end(name, attempt, outcome)
         self._pump(name)
 
     def collect(self, name: str, attempt: Attempt, order: WorkOrder) -> None:
@@ -232,7 +242,7 @@ class Launcher:
             else:
                 self._live[name] -= 1
             self._handles.pop((attempt.uid, attempt.node_id), None)
-        self._end(attempt, outcome)
+        self._end(name, attempt, outcome)
         if name in LEAVE_NOTHING:
             await self._executors[name].remove(f"{attempt.uid}/{attempt.node_id}/{attempt.number}")
 
@@ -266,7 +276,8 @@ class Launcher:
             asyncio.get_running_loop().call_later(SOON_SECONDS, self._tell_soon)
 
     def _tell_soon(self) -> None:
-        before = now() - timedelta(seconds=SOON_SECONDS)
+        busy = any(self._waiting.values())
+        before = now() - timedelta(seconds=SOON_SECONDS_BUSY if busy else SOON_SECONDS)
         self._tell(*[key for key, (_, at) in self._begun.items() if at <= before])
         self._telling = bool(self._begun)
         if self._telling:
@@ -274,15 +285,19 @@ class Launcher:
 
     def _tell(self, *keys: tuple[str, str, int]) -> None:
         for key in keys:
-            handle, _ = self._begun.pop(key)
-            self._post(Started(at=now(), uid=key[0], node_id=key[1], attempt=key[2], handle=handle))
+            handle, began = self._begun.pop(key)
+            self._post(Started(at=now(), uid=key[0], node_id=key[1], attempt=key[2], handle=handle, launched_at=began))
 
-    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _end(self, name: str, attempt: Attempt, outcome: Outcome) -> None:
         uid, node_id, number = attempt[:3]
         handle, began = self._begun.pop((uid, node_id, number), (None, None))
         if self._ending:
             self._ending.pop((uid, node_id), None)
-        self._post(Exited(at=now(), uid=uid, node_id=node_id, attempt=number, outcome=outcome, handle=handle, launched_at=began))
+        ended = Exited(at=now(), uid=uid, node_id=node_id, attempt=number, outcome=outcome, handle=handle, launched_at=began)
+        if self._waiting.get(name):
+            self._post_soon(ended)
+        else:
+            self._post(ended)
 
 
 async def _released(executor: Executor, uid: str) -> None:

@@ -43,7 +43,7 @@ def started(draft: Draft, event: Started) -> Refusal | None:
         return node
     if node.phase is Phase.RUNNING and node.handle is not None:
         return Refusal(reason=f"{node.name} runs already")
-    draft.change(node, phase=Phase.RUNNING, handle=event.handle, launched_at=event.at)
+    draft.change(node, phase=Phase.RUNNING, handle=event.handle, launched_at=event.launched_at or event.at)
     draft.later(todo.Moved(node.id))
     return None
 

@@ -40,12 +40,13 @@ class Revived(Fact, frozen=True):
 
 
 class Started(Fact, frozen=True):
-    """An attempt runs."""
+    """An attempt runs, since `launched_at` (None: since now)."""
 
     uid: str
     node_id: str
     attempt: int
     handle: Handle
+    launched_at: datetime | None = None
 
 
 class Reported(Fact, frozen=True):
