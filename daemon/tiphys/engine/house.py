@@ -124,7 +124,8 @@ class House(Operations):
                     named = self._named(workflow, renames=bool(source), who=who)
                     promised.add((named.metadata.namespace, named.metadata.name))
                     self._promised |= promised
-                    made[index] = self._snapshot(overridden(named, parameters or {}), documents)
+                    changed = overridden(named, parameters or {})
+                    made[index] = self._snapshot(changed, documents, await self._reached(changed, documents))
             if made and (why := self.refuses()):
                 raise Busy(why)
             uids = []
@@ -153,13 +154,24 @@ class House(Operations):
             meta = structs.replace(meta, labels={**(meta.labels or {}), f"{LABELS}creator": creator_label(who)})
         return structs.replace(submitted, metadata=structs.replace(meta, namespace=namespace))
 
-    def _snapshot(self, workflow: Workflow, own: Sequence[Document]) -> Manifest:
-        """The manifest with what it can reach of the definitions in force. Raises Rejected."""
+    async def _reached(self, workflow: Workflow, own: Sequence[Document]) -> Sequence[Document]:
+        """The definitions in force that the workflow can reach, looked for on a thread: it may be large."""
+        known = self._engine.registry.documents()
+        if not any(isinstance(document, snapshots.Resource) for document in known):
+            return ()
+        return await anyio.to_thread.run_sync(snapshots.reachable, self._lowest(workflow), own, known, self._namespace)
+
+    def _lowest(self, workflow: Workflow) -> list[Workflow]:
+        """The workflow and, with its metadata, what lies below it."""
+        return [workflow] if self._defaults is None else [workflow, structs.replace(self._defaults, metadata=workflow.metadata)]
+
+    def _snapshot(self, workflow: Workflow, own: Sequence[Document], reached: Sequence[Document] | None = None) -> Manifest:
+        """The manifest with what it can reach of the definitions in force (None: it is looked for here). Raises Rejected."""
         if any(isinstance(document, Secret) for document in own):
             raise Rejected("Secrets are not taken along with work, since they would be recorded; put them into the secrets directory")
         known = self._engine.registry.documents()
-        below = [] if self._defaults is None else [structs.replace(self._defaults, metadata=workflow.metadata)]
-        reached = snapshots.reachable([workflow, *below], own, known, self._namespace)
+        if reached is None:
+            reached = snapshots.reachable(self._lowest(workflow), own, known, self._namespace)
         made = submissions.manifest(
             workflow, [*own, *reached], self._chosen, self._namespace, defaults=self._defaults, configured=self._repositories, known=known
         )
@@ -174,7 +186,8 @@ class House(Operations):
         if not still.run.phase.failed_or_error:
             raise Refused("workflow must be Failed/Error to resubmit in memoized mode")
         [workflow] = [document for document in documents if isinstance(document, Workflow)]
-        made = self._snapshot(self._named(workflow, renames=False, who=who), documents)
+        named = self._named(workflow, renames=False, who=who)
+        made = self._snapshot(named, documents, await self._reached(named, documents))
         if why := self.refuses():
             raise Busy(why)
         at = now()

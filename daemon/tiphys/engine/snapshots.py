@@ -21,7 +21,7 @@ def reachable(submitted: Iterable[Workflow], own: Sequence[Document], known: Ite
         seen = [document for document in known if isinstance(document, Resource) and _is_seen(document, home)]
         candidates = {_key(document): document for document in seen if _key(document) not in given}
         todo: list[WorkflowSpec] = [workflow.spec, *(document.spec for document in own if isinstance(document, Resource))]
-        while todo:
+        while todo and candidates:
             for key in dict.fromkeys(_wanted(todo.pop(), candidates)):
                 document = candidates.pop(key)
                 todo.append(document.spec)

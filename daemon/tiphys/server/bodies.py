@@ -18,6 +18,7 @@ SMALL = 4096
 """Bytes up to which a body is read on the loop."""
 
 YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+CONTAINERS = frozenset[type]({dict, list})
 DEEPEST = "the JSON is nested too deeply"
 
 T = TypeVar("T")
@@ -95,9 +96,9 @@ def _document(found: dict[str, Any], kind: str, limits: LimitSettings) -> Docume
 
 def _bound(found: Any, nesting: int) -> None:
     """Refuse what is nested too deeply: everything after this goes down with it."""
-    level = [found]
+    level: list[Any] = [found]
     for _ in range(nesting):
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one) if isinstance(inner, dict | list)]
+        level = [inner for one in level for inner in (one.values() if type(one) is dict else one) if type(inner) in CONTAINERS]
         if not level:
             return
     raise Problem(400, f"{DEEPEST}; the bound is the setting limits.nesting ({nesting})")

@@ -64,6 +64,11 @@ class _Tasks:
         self.needs = {name: self.words[name].needs for name in self.index}
         self.ordered: Sequence[str] = graph.order(self.needs)
         self.found: dict[str, Found] = {}
+        self.called: dict[str, Found] = {}
+        """By the names of templates that are called plainly: they are looked up, and visited, for the first of their tasks."""
+        texts = ((name, tags.text_of(dag.tasks[index])) for name, index in self.index.items())
+        self.tagged = {name: text for name, text in texts if "{{" in text}
+        """The JSON texts of the tasks that hold tags."""
 
     def check(self) -> Steps:
         visit, dag = self.visit, self.dag
@@ -89,9 +94,14 @@ class _Tasks:
         if uses_depends and task.continue_on is not None:
             text = f"{self.label} cannot use 'continueOn' when using 'depends'. Instead use 'dep-task.Failed'/'dep-task.Errored'"
             visit.error(text, *keys, "continueOn")
-        found = resolution.called(visit, task, label, self._inline_scope(task), *keys)
-        if found.visit is not None:
-            yield found.visit
+        plain = task.template if task.inline is None and task.template_ref is None else ""
+        found = self.called.get(plain)
+        if found is None:
+            found = resolution.called(visit, task, label, self._inline_scope(task), *keys)
+            if found.visit is not None:
+                yield found.visit
+                if plain:
+                    self.called[plain] = found
         self.found[name] = found
         visibility.add(visit.scope, f"tasks.{name}", found.template, looped=loops.is_loop(task), known=found.known)
         self._check_dependencies(task, label, *keys)
@@ -135,8 +145,8 @@ class _Tasks:
                 visit.error(f"{self.label}.targets: target '{name}' is not defined", "dag", "target", hint=hint)
 
     def _mentions(self) -> Iterator[tuple[str, str]]:
-        for name, index in self.index.items():
-            for other in _MENTION.findall(tags.text_of(self.dag.tasks[index])):
+        for name, text in self.tagged.items():
+            for other in _MENTION.findall(text):
                 if other in self.index:
                     yield name, other
 
@@ -146,23 +156,25 @@ class _Tasks:
         if task.hooks is not None:
             visit.scope.add(f"tasks.{name}.status")
         scope = scopes.Scope(visit.scope)
-        text = tags.text_of(task)
-        for other in _MENTION.findall(text) if "{{" in text else ():
+        for other in _MENTION.findall(self.tagged.get(name, "")):
             if (name, other) in above:
                 scope.add(f"tasks.{other}.status")
         if fault := loops.declare(scope, task):
             visit.error(f"{label} {fault}", *keys)
-        mentioned = msgspec.structs.replace(task, inline=None) if task.inline is not None else task
-        resolvable.check(visit, mentioned, scope, label, *keys)
+        if name in self.tagged:
+            mentioned = msgspec.structs.replace(task, inline=None) if task.inline is not None else task
+            resolvable.check(visit, mentioned, scope, label, *keys)
         nodes.check_when(visit, task, label, *keys)
         given = task.arguments or arguments.NONE
         place = visit.at(*keys, "arguments")
         wrong = arguments.check(visit.walk.report, place, f"{label}.arguments.", given, callers=visit.callers, may_lack_values=False)
-        self._check_ancestors(task, given, above, label, *keys)
+        if name in self.tagged:
+            self._check_ancestors(task, given, above, label, *keys)
         nodes.check_supplied(visit, self.found[name], given, wrong, label, *keys)
-        for hook, text in hooks.faults(task.hooks, label):  # Argo finds these at run time only
-            visit.warn(text, *keys, "hooks", hook)
-        hooks.warn(visit.walk, visit.resource, visit.at(*keys), task.hooks, task.on_exit)
+        if task.hooks or task.on_exit:
+            for hook, text in hooks.faults(task.hooks, label):  # Argo finds these at run time only
+                visit.warn(text, *keys, "hooks", hook)
+            hooks.warn(visit.walk, visit.resource, visit.at(*keys), task.hooks, task.on_exit)
 
     def _check_ancestors(
         self, task: templates.DAGTask, given: templates.Arguments, above: set[tuple[str, str]], label: str, *keys: str | int

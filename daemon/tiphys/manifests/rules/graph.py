@@ -10,11 +10,12 @@ _BITS = 1024
 
 def order(needs: Mapping[str, Sequence[str]]) -> list[str]:
     """The names, each after what it needs, otherwise as given; those in or behind a cycle come last, as given."""
-    waits = {name: sum(1 for need in set(needed) if need in needs) for name, needed in needs.items()}
+    waits = dict.fromkeys(needs, 0)
     dependants: dict[str, list[str]] = {}
     for name, needed in needs.items():
-        for need in dict.fromkeys(needed):
-            if need in needs:
+        for need in dict.fromkeys(needed) if len(needed) > 1 else needed:
+            if need in waits:
+                waits[name] += 1
                 dependants.setdefault(need, []).append(name)
     ready = [name for name, count in waits.items() if count == 0]
     for name in ready:  # grows while it is walked
@@ -58,7 +59,7 @@ def ancestors(needs: Mapping[str, Sequence[str]], wanted: Iterable[tuple[str, st
     found = {(name, other) for name, other in asked if other in needs.get(name, ())}
     open_pairs = asked - found
     others = sorted({other for _, other in open_pairs if other in needs})
-    ordered = order(needs)
+    ordered = order(needs) if others else ()
     for first in range(0, len(others), _BITS):
         bits = {other: 1 << number for number, other in enumerate(others[first : first + _BITS])}
         carried: dict[str, int] = {}

@@ -8,6 +8,7 @@ from tiphys.manifests.rules.visits import Walk
 from tiphys.spec import artifacts, parameters, templates
 
 RESULT_KINDS = frozenset({"container", "script", "data", "http", "plugin"})
+ALWAYS = (".id", ".startedAt", ".finishedAt", ".hostNodeName")
 AGGREGATED_RESULT_KINDS = frozenset({"script", "container_set"})
 
 
@@ -22,19 +23,21 @@ def has_result(template: templates.Template) -> bool:
 
 def add(scope: scopes.Scope, prefix: str, template: templates.Template | None, *, looped: bool, known: bool = True) -> None:
     """Make the variables of the node `prefix` ("steps.a") known; whatever it may give where its template is not `known`."""
-    scope.add(f"{prefix}.id", f"{prefix}.startedAt", f"{prefix}.finishedAt", f"{prefix}.hostNodeName")
-    if template is None:
-        if not known:
-            scope.anything(f"{prefix}.")
-        return
+    scope.held.update([prefix + ending for ending in (ALWAYS if template is None else endings(template, looped=looped))])
+    if template is None and not known:
+        scope.anything(f"{prefix}.")
+
+
+def endings(template: templates.Template, *, looped: bool) -> list[str]:
+    """What follows the name of a node of this template in its variables."""
+    found = [*ALWAYS]
     if template.daemon:
-        scope.add(f"{prefix}.ip")
+        found.append(".ip")
     if has_result(template) or (looped and templates.kind(template) in AGGREGATED_RESULT_KINDS):
-        scope.add(f"{prefix}.outputs.result", f"{prefix}.exitCode")
+        found += (".outputs.result", ".exitCode")
     if looped:
-        scope.add(f"{prefix}.outputs.parameters")
-    for kind, output in _outputs(template):
-        scope.add(f"{prefix}.outputs.{kind}.{output.name}")
+        found.append(".outputs.parameters")
+    return found + [f".outputs.{kind}.{output.name}" for kind, output in _outputs(template)]
 
 
 def publish(walk: Walk, template: templates.Template) -> None:
