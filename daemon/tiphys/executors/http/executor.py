@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from tiphys.executors.slots import Slots
 from tiphys.settings import HTTPSettings
 from tiphys.spec.templates import Template
 from tiphys.spec.work import Finding, Handle, Outcome, OutcomeKind, Report, Request, Severity, WorkOrder
@@ -66,7 +67,7 @@ class HTTPExecutor:
         self._secrets = secrets
         self._environment = environment or {}
         self._clock = clock
-        self._limiter = anyio.CapacityLimiter(settings.parallelism)
+        self._slots = Slots(settings.parallelism)
         self._attempts: dict[str, _Attempt] = {}
         self._opening = anyio.Lock()
         self._sender: Sender | None = None
@@ -164,9 +165,12 @@ class HTTPExecutor:
         if attempt.stopped:
             scope.cancel()
         with scope:
-            async with self._limiter:
+            await self._slots.take(order.id)
+            try:
                 began = self._clock()
                 outcome = await self._perform(order)
+            finally:
+                self._slots.give_back(order.id)
             return msgspec.structs.replace(outcome, started_at=began, ended_at=self._clock())
         kind, message = (OutcomeKind.STOPPED, STOPPED) if attempt.stopped else (OutcomeKind.FAILED, order.deadline_message)
         return Outcome(kind=kind, message=message, started_at=arrived, ended_at=self._clock())

@@ -8,7 +8,7 @@ import base64
 import binascii
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -37,7 +37,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _READY = re.compile(r"(?:[!#$&-;=?-Z\[\]_a-z~']|%[0-9A-Fa-f]{2})*")  # a URL that needs no quoting is sent as it was written
 _TROUBLES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
-_NOT_GOS = frozenset({"Accept", "Content-Type", "User-Agent"})  # aiohttp would add these by itself
+_ADDED: CIMultiDict[None] = CIMultiDict({"Content-Type": None})  # aiohttp would add this, and Accept and User-Agent, by itself; Go does not
+MOST_PREPARED, MOST_KEPT = 256, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,30 @@ class Sent:
     headers: headers.Pairs
     body: bytes
     insecure: bool
+    http: HTTP
+
+    def fields(self) -> CIMultiDict[str]:
+        """The headers as they go out."""
+        fields = CIMultiDict(self.headers)
+        if self.host:
+            fields["Host"] = self.host
+        if "Accept-Encoding" not in fields:
+            fields["Accept-Encoding"] = "gzip"
+        return fields
+
+    @property
+    def unpacks(self) -> bool:
+        """Whether a compressed answer is unpacked: that is what asking for it by ourselves means."""
+        return all(name != "Accept-Encoding" for name, _ in self.headers)
+
+
+class Asking(aiohttp.ClientRequest):
+    """A request with the headers it is given and no others."""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """A call of aiohttp's, in which it would add headers."""
+        del skip_auto_headers
+        self._skip_auto_headers = _ADDED
 
 
 class Redirect(NamedTuple):
@@ -93,6 +118,7 @@ class Sender:
         self._environment = environment
         self._clock = clock
         self._connector = aiohttp.TCPConnector(limit=0)
+        self._ready: dict[int, Sent] = {}  # by the id of what was asked for: requests that are the same for every attempt
         self._plain = self._session()
         reused = aiohttp.TraceConfig()
         reused.on_connection_reuseconn.append(_note_reuse)
@@ -105,6 +131,7 @@ class Sender:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=list(traces),
+            request_class=Asking,
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
         )
@@ -118,7 +145,7 @@ class Sender:
     async def send(self, order: WorkOrder, http: HTTP) -> Outcome:
         """Make the order's request; any trouble is a Failed with Go's text, as retry policies see it."""
         try:
-            sent = await self._prepared(order, http)
+            sent = self._ready.get(id(http)) or await self._prepared(order, http)
             if http.timeout_seconds is None:
                 answer = await self._exchange(sent)
             else:
@@ -168,7 +195,14 @@ class Sender:
             pairs.append(("User-Agent", f"tiphys/{tiphys.__version__}"))
         if method not in IDEMPOTENT and not names & IDEMPOTENCY_HEADERS:
             pairs.append(("Idempotency-Key", _idempotency_key(order)))
-        return Sent(method=method, url=url, host=host, headers=tuple(pairs), body=_body(http), insecure=http.insecure_skip_verify)
+        made = Sent(
+            method=method, url=url, host=host, headers=tuple(pairs), body=_body(http), insecure=http.insecure_skip_verify, http=http
+        )
+        if method in IDEMPOTENT and len(made.body) <= MOST_KEPT and not any(header.value_from for header in http.headers):
+            if len(self._ready) >= MOST_PREPARED:
+                self._ready.clear()
+            self._ready[id(http)] = made  # which keeps `http`, so that no other has its id
+        return made
 
     async def _value(self, namespace: str, header: HTTPHeader) -> str | None:
         """What the header says; None: it comes from an optional Secret key that nobody has."""
@@ -208,23 +242,17 @@ class Sender:
             raise failures.translated(error, sent.method, str(sent.url)) from error
 
     async def _over_the_wire(self, sent: Sent, trace: dict[str, bool]) -> "Answer | Redirect":
-        fields = CIMultiDict(sent.headers)
-        if sent.host:
-            fields["Host"] = sent.host
-        unpack = "Accept-Encoding" not in fields
-        if unpack:
-            fields["Accept-Encoding"] = "gzip"
+        unpack = sent.unpacks
         session = self._plain if sent.method in IDEMPOTENT else self._watched
         async with session.request(
             sent.method,
             sent.url if sent.url.raw_user is None else sent.url.with_user(None),
-            headers=fields,
+            headers=sent.fields(),
             data=_payload(sent.body),
             allow_redirects=False,
             ssl=not sent.insecure,
             proxy=proxies.proxy_for(sent.url, self._environment) if self._environment else None,
             auto_decompress=unpack,
-            skip_auto_headers=_NOT_GOS,
             trace_request_ctx=trace,
         ) as response:
             if response.status in REDIRECTS and (location := response.headers.get("Location")):

@@ -29,9 +29,9 @@ from tiphys.executors.process.link import Link
 from tiphys.executors.process.packs import Packs
 from tiphys.executors.process.places import Directories
 from tiphys.executors.process.pods import Pod
-from tiphys.executors.process.slots import Slots
 from tiphys.executors.process.states import States
 from tiphys.executors.process.view import normal, within
+from tiphys.executors.slots import Slots
 from tiphys.secrets import Secrets
 from tiphys.settings import ImageEntry, ProcessSettings
 from tiphys.spec.containers import Container

@@ -1,4 +1,4 @@
-"""The machine's slots for steps: how many run at once. To take a free one costs nothing, not even a turn of the loop."""
+"""Slots for attempts: how many run at once. To take a free one costs nothing, not even a turn of the loop."""
 
 import asyncio
 from collections import deque
