@@ -1,14 +1,22 @@
 """What is begun after the mould of an attempt before it is what would have been prepared, and ends as if it had been launched."""
 
 import dataclasses
+import json
+import os
+import signal
+import socket
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import msgspec
 import pytest
 from msgspec import structs
 
 from tests.process.orders import RESULT, UID, opened, order, printed, processes, run, shell, unique_sleep, until
-from tiphys.executors.process import command, pods
+from tests.process.test_deaths import end_daemon_launcher, leaf
+from tiphys.executors.process import command, places, pods
+from tiphys.executors.process.forms import Form
+from tiphys.launching import forms
 from tiphys.spec import work
 from tiphys.spec.containers import Container, EnvVar, EnvVarSource, VolumeMount
 from tiphys.spec.templates import Template
@@ -52,6 +60,21 @@ async def prepared(executor, asked: WorkOrder) -> dict[str, object]:
     return request
 
 
+def as_sent(request: object) -> object:
+    """As the launcher reads it."""
+    return msgspec.json.decode(msgspec.json.encode(request))
+
+
+def both_ways(executor, own: dict[str, object], form: Form) -> object:
+    """What the launcher makes of a request and its form. What a later launcher needs of it is told as of a request without a form."""
+    scratch = executor._scratch
+    there = forms.Form(as_sent(form.fields))
+    whole = there.filled(as_sent(own), scratch)
+    kept, of_whole = (json.loads(f"{{{text}}}") for text in (there.skeleton(as_sent(own), scratch), forms.skeleton(whole)))
+    assert kept == of_whole
+    return whole
+
+
 def text(words: str) -> Template:
     return Template(name="step", container=Container(image="a", command=("sh", "-c"), args=(words,)))
 
@@ -93,9 +116,11 @@ async def test_a_filled_mould_is_what_would_have_been_prepared(tmp_path, first):
             found = executor._moulds.fill(asked)
             if found is not None:
                 filled += 1
-                assert found == await prepared(executor, asked)
+                for whole in (both_ways(executor, *found), as_sent(found[1].whole(found[0], executor._scratch))):
+                    assert whole == as_sent(await prepared(executor, asked))
         same = structs.replace(cast, id=f"{cast.workflow.uid}/wf-9/2", node_id="wf-9", attempt=2, pod_name="p", idempotency_key="wf-9")
-        assert executor._moulds.fill(same) == await prepared(executor, same)
+        own, form = executor._moulds.fill(same)
+        assert both_ways(executor, own, form) == as_sent(await prepared(executor, same))
         assert filled >= 1
 
 
@@ -145,3 +170,57 @@ async def test_what_was_begun_can_be_stopped_and_takes_a_slot(tmp_path):
         assert course.outcome is not None
         assert (course.outcome.kind, course.outcome.exit_code) == (OutcomeKind.STOPPED, 143)
         assert executor.begin(shell("true"), Course())
+
+
+SAYS = 'echo "$ARGO_NODE_ID $ARGO_POD_NAME $TIPHYS_IDEMPOTENCY_KEY $TIPHYS_ATTEMPT $MORE $ARGO_WORKFLOW_NAME ${ARGO_TEMPLATE:+t} $HOME"'
+
+
+def fellows(count: int) -> list[WorkOrder]:
+    """Orders that differ in their names alone."""
+    first = shell(SAYS, wanted=RESULT, env=(EnvVar(name="MORE", value="more"), EnvVar(name="ARGO_POD_NAME", value="mine")))
+    names = [f"{first.node_id}-{number}" for number in range(count)]
+    return [structs.replace(first, id=f"{UID}/{name}/0", node_id=name, pod_name=f"pod-{name}") for name in names]
+
+
+def has_said(asked: WorkOrder, outcome: Outcome) -> bool:
+    words = (outcome.result or "").split()
+    return words[:-1] == [asked.node_id, "mine", asked.node_id, asked.id, "more", "wf", "t"] and "home" in words[-1]
+
+
+@pytest.mark.parametrize("takes_forms", [True, False])
+async def test_what_attempts_share_is_told_once_to_a_launcher_that_can_be_told(tmp_path, takes_forms):
+    first, *others = fellows(6)
+    async with opened(tmp_path, "none") as executor:
+        executor._link._takes_forms = takes_forms
+        await run(executor, first)
+        for asked in others:
+            assert has_said(asked, await begun(executor, asked))
+        assert len(executor._link._wire._forms) == (1 if takes_forms else 0)
+
+
+async def test_a_later_launcher_is_told_again(tmp_path):
+    first, *others = fellows(6)
+    async with opened(tmp_path, "none", mode="daemon") as executor:
+        await run(executor, first)
+        for number, asked in enumerate(others):
+            if number == 2:
+                os.kill(leaf(tmp_path), signal.SIGKILL)
+            assert has_said(asked, await begun(executor, asked))
+    end_daemon_launcher(tmp_path)
+
+
+async def test_of_a_form_that_is_not_known_nothing_starts_and_it_is_told_again(tmp_path):
+    first, *others = fellows(3)
+    async with opened(tmp_path, "none") as executor:
+        directories = executor._directories
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(directories.socket))
+            client.sendall(json.dumps([{"op": "spawn", "id": "a/b/0", "key": "a.b.0", "env": {}, "form": 7}]).encode() + b"\n")
+            client.settimeout(10)
+            assert json.loads(client.recv(4096)) == [{"told": "unknown", "id": "a/b/0"}]
+        assert not (directories.root / places.place("a/b/0").group).exists()
+        await run(executor, first)
+        assert has_said(others[0], await begun(executor, others[0]))
+        (known,) = executor._link._wire._forms
+        executor._link._wire._forms[known] = 400  # as if the launcher had lost it
+        assert has_said(others[1], await begun(executor, others[1]))

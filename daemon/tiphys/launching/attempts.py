@@ -3,19 +3,15 @@
 import contextlib
 import errno
 import json
-import time
 from typing import Any
 
 from tiphys.launching.captures import Capture
+from tiphys.launching.journals import quote
 from tiphys.launching.marks import Marks
 from tiphys.launching.processes import descendants, read_text
 from tiphys.launching.roots import Root
 
 RESULT_BYTES = 256 * 1024
-KEPT = (
-    *("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace"),
-    *("tidy", "delete", "trees", "state", "overlay", "progress", "home"),
-)
 Json = dict[str, Any]
 
 
@@ -24,19 +20,21 @@ class Attempt:
 
     __slots__ = (
         "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "home",
-        "id", "isolated", "kill_at", "log", "marks", "out", "peak",
+        "id", "isolated", "kill_at", "log", "marks", "name", "out", "peak",
         "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
     )  # fmt: skip
 
     def __init__(self, request: Json, scratch: str) -> None:
         self.request = request
         self.id: str = request["id"]
+        self.name = quote(self.id)  # as JSON
         self.said: Json = {}  # what bwrap wrote of the attempt
         self.isolated: bool = request.get("isolated", False)
         self.split: bool = request.get("split", False)
-        self.status = f"{scratch}/{request['key']}.status"
-        self.log = Capture(f"{scratch}/{request['key']}.log", request.get("log_limit", 1 << 26))
-        self.out = Capture(f"{scratch}/{request['key']}.out", RESULT_BYTES + 1) if self.split else None
+        place = f"{scratch}/{request['key']}"
+        self.status = f"{place}.status" if self.isolated else ""
+        self.log = Capture(f"{place}.log", request.get("log_limit", 1 << 26))
+        self.out = Capture(f"{place}.out", RESULT_BYTES + 1) if self.split else None
         self.marks: Marks | None = None
         self.pid = self.child = 0
         self.born = (0, 0)  # clock ticks since boot between which the process started
@@ -75,11 +73,6 @@ class Attempt:
         if self.isolated:
             return descendants(self.namespace_init()) if self.namespace_init() else []
         return [self.pid, *descendants(self.pid)]
-
-
-def skeleton(request: Json) -> Json:
-    """What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
-    return {name: request[name] for name in KEPT if name in request} | {"at": time.time()}
 
 
 def explain_start(error: Exception, request: Json) -> str:

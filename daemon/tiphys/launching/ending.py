@@ -10,7 +10,7 @@ from tiphys.launching import hearing, limits
 from tiphys.launching.attempts import RESULT_BYTES, Attempt
 from tiphys.launching.captures import Capture
 from tiphys.launching.folders import delete_tree, discard, read_end, read_folder
-from tiphys.launching.journals import encode
+from tiphys.launching.journals import quote, to_json
 from tiphys.launching.launcher import Launcher
 from tiphys.launching.processes import descendants, is_own_child, read_text, send_signal
 from tiphys.launching.roots import keep_upper
@@ -106,11 +106,8 @@ def sweep(launcher: Launcher) -> bool:
 
 def finish(launcher: Launcher, attempt: Attempt, failure: str = "", *, missing: bool = False) -> None:
     """Collect what is left of an attempt, write its end down, report it."""
-    launcher.unread.pop(attempt, None)
+    launcher.fresh.pop(attempt, None)
     hearing.hear_out(launcher, attempt)
-    for fd in list(attempt.pipes):
-        launcher.loop.unwatch(fd)
-    attempt.pipes.clear()
     interrupted = ""
     if attempt.isolated and not failure and not attempt.stopped and attempt.exit_status() is None:
         failure = own_words(attempt, attempt.log)
@@ -118,20 +115,13 @@ def finish(launcher: Launcher, attempt: Attempt, failure: str = "", *, missing: 
             own_words(attempt, attempt.out)
         missing = failure.startswith("execvp ")
         interrupted = "" if failure else "what isolates it was killed"
-    record: Json = {"told": "ended", "id": attempt.id, "code": attempt.code, "failure": failure, "missing": missing}
-    record["printed"] = attempt.log.size
-    record |= {"stopped": attempt.stopped, "started_at": attempt.started_at, "ended_at": attempt.ended_at or time.time()}
-    record |= {"cpu": attempt.cpu, "peak": attempt.peak, "oom": False, "interrupted": interrupted}
-    if attempt.cgroup:
-        record["oom"] = limits.release(attempt.cgroup)
-    if attempt.out:
-        record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
-        attempt.out.close(remove=True)
+    oom = bool(attempt.cgroup) and limits.release(attempt.cgroup)
+    left: Json = {}
     if state := attempt.request.get("state"):
-        record["state"] = read_folder(state)
-    if said := read_end(attempt.request.get("progress", "")):
-        record["state"] = {**record.get("state", {}), "progress": said}
-    conclude(launcher, attempt, record)
+        left["state"] = read_folder(state)
+    if (progress := attempt.request.get("progress")) and (said := read_end(progress)):
+        left["state"] = {**left.get("state", {}), "progress": said}
+    conclude(launcher, attempt, left, failure=failure, missing=missing, oom=oom, interrupted=interrupted)
 
 
 def own_words(attempt: Attempt, capture: Capture) -> str:
@@ -144,29 +134,50 @@ def own_words(attempt: Attempt, capture: Capture) -> str:
     return tail[begin:].decode(errors="replace").strip().removeprefix("bwrap: ")
 
 
-def conclude(launcher: Launcher, attempt: Attempt, record: Json) -> None:
-    """Have the end written down, and forget the attempt."""
-    if attempt.log.size and attempt.log.size <= PACKED_BYTES:
+def conclude(
+    launcher: Launcher, attempt: Attempt, left: Json, *, failure: str = "", missing: bool = False, oom: bool = False, interrupted: str = ""
+) -> None:
+    """Have the end written down and reported, with what the step has left, and forget the attempt."""
+    group, printed = attempt.request["group"], attempt.log.size
+    if attempt.out:
+        left["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
+        attempt.out.close(remove=True)
+    if printed and printed <= PACKED_BYTES:
         with contextlib.suppress(OSError):
-            record["log"] = launcher.journals.pack(attempt.request["group"], attempt.log.tail(PACKED_BYTES))
+            left["log"] = launcher.journals.pack(group, attempt.log.tail(PACKED_BYTES))
     if attempt.marks:
         with contextlib.suppress(OSError):
-            record["marks"] = launcher.journals.pack(attempt.request["group"], attempt.marks.packed())
+            left["marks"] = launcher.journals.pack(group, attempt.marks.packed())
         attempt.marks.close()
-    attempt.log.close(remove="log" in record or not attempt.log.size)
-    line = encode(record)
+    attempt.log.close(remove="log" in left or not printed)
+    text = (
+        f'{{"told":"ended","id":{attempt.name},"code":{or_null(attempt.code)},"failure":{quote(failure)},"missing":{WORDS[missing]}'
+        f',"printed":{printed},"stopped":{quote(attempt.stopped)},"started_at":{attempt.started_at!r}'
+        f',"ended_at":{attempt.ended_at or time.time()!r},"cpu":{or_null(attempt.cpu)},"peak":{or_null(attempt.peak)}'
+        f',"oom":{WORDS[oom]},"interrupted":{quote(interrupted)}'
+    )
+    line = (f"{text},{to_json(left)[1:]}" if left else text + "}").encode()
     launcher.over_with.append(attempt)
     launcher.running.pop(attempt.id, None)
-    launcher.journals.conclude(attempt.request["group"], attempt.id, line)
+    launcher.journals.conclude(group, attempt.id, line)
     launcher.tell(line)
+
+
+WORDS = {False: "false", True: "true"}
+
+
+def or_null(number: float | None) -> str:
+    """A number as JSON."""
+    return "null" if number is None else repr(number)
 
 
 def settle(launcher: Launcher) -> None:
     """Write down what has come to be known, in one write for each journal; and only then let go of what ended."""
     launcher.journals.settle()
-    over, launcher.over_with = launcher.over_with, []
-    for attempt in over:
-        clean(launcher, attempt)
+    if launcher.over_with:
+        over, launcher.over_with = launcher.over_with, []
+        for attempt in over:
+            clean(launcher, attempt)
 
 
 def clean(launcher: Launcher, attempt: Attempt) -> None:
@@ -176,9 +187,10 @@ def clean(launcher: Launcher, attempt: Attempt) -> None:
         launcher.roots.give_back(attempt.root, request["overlay"].get("keep", ""))
     elif attempt.borrowed:
         keep_upper(attempt.borrowed, request["overlay"]["keep"])
-    for path in [*([attempt.status] if attempt.isolated else []), *request.get("delete", ())]:
+    for path in (attempt.status, *request.get("delete", ())):
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            if path:
+                os.unlink(path)
     for path in request.get("trees", ()):
         delete_tree(path)
     for path in request.get("tidy", ()):

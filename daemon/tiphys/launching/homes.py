@@ -8,12 +8,17 @@ from tiphys.launching.folders import delete_tree, discard, prepare
 
 
 class Homes:
-    """Those that nobody uses just now."""
+    """Those that nobody uses just now.
+
+    `empty`: the size of an empty folder where a folder's size tells how much is in it (tmpfs), so that one call shows that nothing is;
+    None: that is not known yet, -1: it does not tell.
+    """
 
     def __init__(self, scratch: str) -> None:
         self.scratch = scratch
         self.free: list[str] = []
         self.made = 0
+        self.empty: int | None = None
 
     def lend(self, home: list[Any]) -> str:
         """An empty folder for a step without isolation: one that another has left as it was, or a new one."""
@@ -21,25 +26,40 @@ class Homes:
         if self.free:
             lent = self.free.pop()
             found = os.stat(lent)
-            if stat.S_IMODE(found.st_mode) == mode and uid in {-1, found.st_uid} and not os.listdir(lent):
+            if stat.S_IMODE(found.st_mode) == mode and uid in {-1, found.st_uid} and self.is_empty(lent, found):
                 return lent
             delete_tree(lent)
         self.made += 1
         lent = f"{self.scratch}/home.{os.getpid()}.{self.made}"
         prepare([["dir", lent, mode, uid, gid]])
+        if self.empty is None:
+            self.empty = size_that_tells(lent)
         return lent
 
     def take(self, home: str, kept: str) -> None:
         """An empty home serves again; what a step left in one stays, under the step's own name."""
         try:
-            if not os.listdir(home):
+            if self.is_empty(home, os.stat(home)):
                 self.free.append(home)
             else:
                 os.rename(home, kept)
         except OSError:
             pass
 
+    def is_empty(self, home: str, found: os.stat_result) -> bool:
+        """Whether nothing is in a home."""
+        return found.st_size == self.empty and found.st_nlink == 2 if self.empty != -1 else not os.listdir(home)
+
     def discard(self) -> None:
         """Delete them."""
         for home in self.free:
             discard(home)
+
+
+def size_that_tells(folder: str) -> int:
+    """The size of an empty folder; -1 where it stays the same with something in it."""
+    before, inside = os.stat(folder).st_size, f"{folder}/x"
+    os.close(os.open(inside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    filled = os.stat(folder).st_size
+    os.unlink(inside)
+    return before if filled != before and os.stat(folder).st_size == before else -1

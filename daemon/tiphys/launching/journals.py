@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii as quote
 from typing import Any
 
 from tiphys.launching.captures import WRITE_LOG
@@ -18,6 +19,7 @@ RECENT_ENDS = 4096
 MOST_OPEN = 64
 Json = dict[str, Any]
 to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+__all__ = ["Journals", "encode", "quote", "scan", "to_json"]
 
 
 class Journals:
@@ -36,13 +38,16 @@ class Journals:
 
     def add(self, group: str, line: bytes) -> None:
         """Have a line appended to the journal of a run."""
-        self.lines.setdefault(f"{self.root}/{group}/journal", []).append(line)
+        if (lines := self.lines.get(group)) is None:
+            lines = self.lines[group] = []
+        lines.append(line)
 
     def settle(self) -> None:
         """Write down what has come to be known, in one write for each journal."""
-        lines, self.lines = self.lines, {}
-        for path, of in lines.items():
-            self.write(path, b"\n".join(of) + b"\n")
+        if self.lines:
+            lines, self.lines = self.lines, {}
+            for group, of in lines.items():
+                self.write(group, b"\n".join(of) + b"\n")
 
     def conclude(self, group: str, id_: str, line: bytes) -> None:
         """Have the end of an attempt written down, and know it from now on."""
@@ -78,9 +83,8 @@ class Journals:
             return
         self.recent.pop(id_, None)
         self.unlearn(group, id_)
-        path = f"{self.root}/{group}/journal"
-        if os.path.exists(path):
-            self.write(path, encode({"told": "forgotten", "id": id_}) + b"\n")
+        if os.path.exists(f"{self.root}/{group}/journal"):
+            self.write(group, encode({"told": "forgotten", "id": id_}) + b"\n")
 
     def unlearn(self, group: str, id_: str) -> None:
         """Know no more that an attempt ended."""
@@ -108,10 +112,10 @@ class Journals:
             raise OSError(errno.ENOSPC, "the pack is cut short")
         return [offset, len(data)]
 
-    def write(self, path: str, lines: bytes) -> str:
-        """Append to a journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory."""
+    def write(self, group: str, lines: bytes) -> str:
+        """Append to a run's journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory."""
         try:
-            os.write(self.open_kept(self.journals, path), lines)
+            os.write(self.open_kept(self.journals, f"{self.root}/{group}/journal"), lines)
         except OSError as error:
             return str(error)
         return ""

@@ -25,7 +25,10 @@ class Client(Protocol):
 
 
 class Launcher:
-    """The parts of one launcher, and the steps that run."""
+    """The parts of one launcher, and the steps that run.
+
+    `fresh`: those that began a moment ago, with the time; `pipes`: empty ones to which nobody can write, by their reading ends.
+    """
 
     def __init__(self, options: SimpleNamespace, build: int) -> None:
         self.options = options
@@ -38,7 +41,8 @@ class Launcher:
         self.limits = Limits()
         self.running: dict[str, Attempt] = {}
         self.by_pid: dict[int, Attempt] = {}
-        self.unread: dict[Attempt, float] = {}
+        self.fresh: dict[Attempt, float] = {}
+        self.pipes: list[int] = []
         self.over_with: list[Attempt] = []
         self.clients: dict[int, Client] = {}
         self.leaving = self.over = False

@@ -23,10 +23,14 @@ class Loop:
         self.by_fd[fd] = react
         self.poll.register(fd, events)
 
-    def unwatch(self, fd: int) -> None:
-        """Forget and close `fd`."""
+    def forget(self, fd: int) -> None:
+        """Wait for `fd` no more."""
         if self.by_fd.pop(fd, None):
             self.poll.unregister(fd)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget and close `fd`."""
+        self.forget(fd)
         os.close(fd)
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:

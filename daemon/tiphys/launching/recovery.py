@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from tiphys.launching import ending, hearing, kernel, stopping
-from tiphys.launching.attempts import RESULT_BYTES, Attempt
+from tiphys.launching.attempts import Attempt
 from tiphys.launching.folders import delete_tree
 from tiphys.launching.journals import scan
 from tiphys.launching.launcher import Launcher
@@ -120,14 +120,8 @@ def finish_adopted(launcher: Launcher, attempt: Attempt, code: int | None, inter
     for fd in list(attempt.pipes):
         launcher.loop.unwatch(fd)
     attempt.pipes.clear()
-    record: Json = {"told": "ended", "id": attempt.id, "code": code, "failure": "", "missing": False, "stopped": attempt.stopped}
-    record |= {"started_at": attempt.started_at, "ended_at": attempt.ended_at, "cpu": None, "peak": None, "oom": False}
-    record["interrupted"] = "" if attempt.stopped else interrupted
-    if attempt.out:
-        record["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
-        attempt.out.close(remove=True)
     attempt.log.tail(0)
-    if attempt.unheard and not record["interrupted"]:
+    interrupted = "" if attempt.stopped else interrupted
+    if attempt.unheard and not interrupted:
         attempt.log.write(UNHEARD)
-    record["printed"] = attempt.log.size
-    ending.conclude(launcher, attempt, record)
+    ending.conclude(launcher, attempt, {}, interrupted=interrupted)

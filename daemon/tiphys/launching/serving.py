@@ -13,12 +13,14 @@ from typing import Any
 
 from tiphys.launching import ending, hearing, starting, stopping
 from tiphys.launching.folders import delete_tree, prepare
+from tiphys.launching.forms import Form
 from tiphys.launching.journals import encode, to_json
 from tiphys.launching.launcher import Launcher
 from tiphys.launching.loop import IDLE_SECONDS
 from tiphys.launching.processes import run_quietly
 
 VERSION = 1
+BUFFER = memoryview(bytearray(1 << 18))
 ORPHANED_GRACE_SECONDS = 2.0
 Json = dict[str, Any]
 
@@ -26,8 +28,8 @@ Json = dict[str, Any]
 def run(launcher: Launcher) -> None:
     """Serve until told to leave and nothing is left, or idle without a client."""
     while not (launcher.leaving and not launcher.running):
-        launcher.loop.react(hearing.LISTEN_SECONDS if launcher.unread else IDLE_SECONDS)
-        if launcher.unread:
+        launcher.loop.react(hearing.LISTEN_SECONDS if launcher.fresh else IDLE_SECONDS)
+        if launcher.fresh:
             hearing.listen(launcher)
         launcher.loop.expire()
         for client in list(launcher.clients.values()):
@@ -71,6 +73,7 @@ class Client:
         self.inbox = b""
         self.outbox: list[bytes] = []
         self.unsent, self.blocked = b"", False
+        self.forms: dict[int, Form] = {}
         connection.setblocking(False)
 
     def react(self, events: int) -> None:
@@ -80,18 +83,19 @@ class Client:
         if not events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
             return
         try:
-            data = self.connection.recv(1 << 20)
+            count = self.connection.recv_into(BUFFER)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self.close()
             return
+        data = bytes(BUFFER[:count])
         *lines, self.inbox = (self.inbox + data).split(b"\n") if b"\n" in data else [self.inbox + data]
         for line in lines:
             requests = json.loads(line)
-            starting.begin(self.launcher, requests)
+            starting.begin(self.launcher, requests, self.forms)
             for request in requests:
                 handle(self.launcher, self, request)
             ending.settle(self.launcher)
@@ -129,9 +133,12 @@ def handle(launcher: Launcher, client: Client, request: Json) -> None:
     """Carry out one request."""
     op, id_ = request.get("op"), request.get("id", "")
     if op == "spawn":
-        if not (launcher.running.get(id_) or launcher.journals.ended(id_, request["group"])):
-            starting.spawn(launcher, request)
-        answer(launcher, client, id_)
+        form = request.get("form", request)
+        group = "" if form is None else form.fields["group"] if isinstance(form, Form) else request["group"]
+        if form is None or id_ in launcher.running or launcher.journals.ended(id_, group):
+            answer(launcher, client, id_)
+        else:
+            starting.spawn(launcher, request)  # that it runs is told a moment later, unless it is over by then
     elif op == "find":
         answer(launcher, client, id_)
     elif op == "stop":
@@ -162,7 +169,7 @@ def answer(launcher: Launcher, client: Client, id_: str) -> None:
 def hello(launcher: Launcher, request: Json) -> Json:
     """Who this is."""
     said = {"told": "hello", "version": VERSION, "boot": launcher.boot, "root": launcher.options.root, "build": launcher.build}
-    said |= {"cgroup_error": launcher.limits.error, "running": len(launcher.running)}
+    said |= {"cgroup_error": launcher.limits.error, "running": len(launcher.running), "forms": 1}
     return said | {"leaving": launcher.leaving or launcher.options.owner != request.get("owner", "")}
 
 

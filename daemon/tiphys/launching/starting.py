@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 from tiphys.launching import ending, hearing, kernel, stopping
-from tiphys.launching.attempts import Attempt, explain_start, skeleton
+from tiphys.launching.attempts import Attempt, explain_start
 from tiphys.launching.folders import prepare
-from tiphys.launching.journals import encode, to_json
+from tiphys.launching.forms import Form, skeleton
+from tiphys.launching.journals import quote
 from tiphys.launching.launcher import Launcher
 from tiphys.launching.processes import DEFAULT_SIGNALS
 
@@ -17,24 +18,37 @@ TICKS = os.sysconf("SC_CLK_TCK")
 Json = dict[str, Any]
 
 
-def begin(launcher: Launcher, requests: list[Json]) -> None:
-    """Write down which attempts are about to be started, all of a batch at once: later it is known that they may have been."""
-    groups: dict[str, list[bytes]] = {}
+def begin(launcher: Launcher, requests: list[Json], forms: dict[int, Form]) -> None:
+    """Write down which attempts are about to be started, all of a batch at once: later it is known that they may have been.
+
+    Each spawn gets the form that it names, None where it names none that is known.
+    """
+    running, has_ended = launcher.running, launcher.journals.has_ended
+    groups: dict[str, list[Json]] = {}
     for request in requests:
-        if request.get("op") != "spawn" or request["id"] in launcher.running:
-            continue
-        if not launcher.journals.has_ended(request["group"], request["id"]):
-            line = f'{{"told":"begun","id":{to_json(request["id"])},"key":{to_json(request["key"])}}}\n'
-            groups.setdefault(request["group"], []).append(line.encode())
-    write, root = launcher.journals.write, launcher.journals.root
-    refused = {group: write(f"{root}/{group}/journal", b"".join(lines)) for group, lines in groups.items()}
-    for request in requests:
-        if why := refused.get(request.get("group", "")):
-            request["refused"] = why
+        op = request.get("op")
+        if op == "form":
+            forms[request["form"]] = Form(request["fields"])
+        elif op == "spawn":
+            form = None
+            if "form" in request:
+                form = request["form"] = forms.get(request["form"])
+                if form is None:
+                    continue
+            group = form.fields["group"] if form else request["group"]
+            if request["id"] not in running and not has_ended(group, request["id"]):
+                groups.setdefault(group, []).append(request)
+    for group, begun in groups.items():
+        lines = [f'{{"told":"begun","id":{quote(request["id"])},"key":{quote(request["key"])}}}\n' for request in begun]
+        if why := launcher.journals.write(group, "".join(lines).encode()):
+            for request in begun:
+                request["refused"] = why
 
 
-def spawn(launcher: Launcher, request: Json) -> None:
+def spawn(launcher: Launcher, own: Json) -> None:
     """Start an attempt; one that cannot be started has ended."""
+    form: Form | None = own.pop("form", None)
+    request = form.filled(own, launcher.options.scratch) if form else own
     attempt = Attempt(request, launcher.options.scratch)
     attempt.started_at = time.time()
     if why := request.get("refused"):
@@ -48,21 +62,21 @@ def spawn(launcher: Launcher, request: Json) -> None:
         ending.finish(launcher, attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
         return
     launcher.running[attempt.id] = launcher.by_pid[attempt.pid] = attempt
-    write_down(launcher, attempt)
+    launcher.fresh[attempt] = time.monotonic()
+    write_down(launcher, attempt, form.skeleton(own, launcher.options.scratch) if form else skeleton(own))
     if deadline := request.get("deadline"):
         stopping.expire_at(launcher, attempt.id, deadline)
 
 
-def write_down(launcher: Launcher, attempt: Attempt) -> None:
+def write_down(launcher: Launcher, attempt: Attempt, kept: str) -> None:
     """Have written down what another launcher needs to go on with an attempt."""
-    request = attempt.request
-    started = {"told": "started", "id": attempt.id, "pid": attempt.pid, "born": attempt.born, "boot": launcher.boot}
-    started["request"] = skeleton(request)
-    if attempt.root and "keep" in request["overlay"]:
-        started["borrowed"] = os.path.dirname(attempt.root.upper)
+    line = f'{{"told":"started","id":{attempt.name},"pid":{attempt.pid},"born":[{attempt.born[0]},{attempt.born[1]}]'
+    line += f',"boot":"{launcher.boot}","request":{{{kept},"at":{attempt.started_at!r}}}'
+    if attempt.root and "keep" in attempt.request["overlay"]:
+        line += f',"borrowed":{quote(os.path.dirname(attempt.root.upper))}'
     if attempt.home:
-        started["home"] = attempt.home
-    launcher.journals.add(request["group"], encode(started))
+        line += f',"home":{quote(attempt.home)}'
+    launcher.journals.add(attempt.request["group"], (line + "}").encode())
 
 
 def start(launcher: Launcher, attempt: Attempt) -> None:

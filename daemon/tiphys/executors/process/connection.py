@@ -13,11 +13,13 @@ import msgspec
 
 from tiphys.errors import TiphysError
 from tiphys.executors.process import places
+from tiphys.executors.process.forms import Form
 from tiphys.executors.process.places import Directories
 from tiphys.launching import builds
 
 LAUNCHER = Path(__file__).parents[2] / "launcher.py"
 CONNECT_SECONDS = 20.0
+MOST_FORMS = 512
 Json = dict[str, Any]
 
 
@@ -35,6 +37,7 @@ class Wire(asyncio.Protocol):
         self._inbox = bytearray()
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(list[Json]).decode
+        self._forms: dict[Form, int] = {}
         self.lost = anyio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,6 +66,20 @@ class Wire(asyncio.Protocol):
         self._outbox.append(request)
         if len(self._outbox) == 1:
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def number(self, form: Form) -> int:
+        """The number by which the launcher knows a form; it is told of it where it does not."""
+        number = self._forms.get(form)
+        if number is None:
+            if len(self._forms) >= MOST_FORMS:
+                self._forms.clear()  # numbers are given anew; requests are read in their order
+            number = self._forms[form] = len(self._forms)
+            self.send({"op": "form", "form": number, "fields": form.fields})
+        return number
+
+    def forget_forms(self) -> None:
+        """Tell of each form again when it is used."""
+        self._forms.clear()
 
     def _flush(self) -> None:
         batch, self._outbox = self._outbox, []

@@ -90,12 +90,12 @@ class ProcessExecutor:
             return False
         if order.deadline is not None and order.deadline <= datetime.now(UTC):
             return False
-        request = self._moulds.fill(order)
-        if request is None:
+        filled = self._moulds.fill(order)
+        if filled is None:
             return False
         self._slots.hold(order.id)
         faults.point("spawning")
-        self._link.begin(request, functools.partial(self._heard, order, course))
+        self._link.begin(*filled, functools.partial(self._heard, order, course))
         return True
 
     def _heard(self, order: WorkOrder, course: Course, record: Json | None, *, ended: bool) -> None:

@@ -11,6 +11,7 @@ import anyio
 
 from tiphys.executors.process import connection, places
 from tiphys.executors.process.connection import Json, LauncherUnreachable, Started, Wire
+from tiphys.executors.process.forms import Form
 from tiphys.executors.process.places import Directories
 
 LEAVE_SECONDS = 60.0
@@ -30,10 +31,10 @@ class Tell(Protocol):
 class Waiting:
     """One attempt that somebody here asked for."""
 
-    __slots__ = ("ended", "known", "record", "running", "spawn", "stop", "tell")
+    __slots__ = ("ended", "form", "known", "record", "running", "spawn", "stop", "tell")
 
-    def __init__(self, spawn: Json | None) -> None:
-        self.spawn = spawn
+    def __init__(self, spawn: Json | None, form: Form | None = None) -> None:
+        self.spawn, self.form = spawn, form
         self.stop: Json | None = None
         self.running = False
         self.record: Json | None = None
@@ -50,6 +51,7 @@ class Link:
         self.mode = mode
         self.boot = ""
         self.cgroup_error = ""
+        self._takes_forms = False
         self._wire: Wire | None = None
         self._started = Started(launcher)
         self._attempts: dict[str, Waiting] = {}
@@ -86,11 +88,14 @@ class Link:
         await waiting.known.wait()
         waiting.spawn = None
 
-    def begin(self, request: Json, tell: Tell) -> None:
-        """Start an attempt, and have its beginning and its end told, each once and in this order."""
-        waiting = self._attempts[request["id"]] = Waiting(request)
+    def begin(self, request: Json, form: Form, tell: Tell) -> None:
+        """Start an attempt, and have its beginning and its end told, each once and in this order.
+
+        `form`: what of the request is not in it, for others have it in common.
+        """
+        waiting = self._attempts[request["id"]] = Waiting(request, form)
         waiting.tell = tell
-        self._send(request)
+        self._send_spawn(waiting)
 
     def knows(self, order_id: str) -> bool:
         """Whether the attempt is one that somebody here asked for."""
@@ -183,6 +188,18 @@ class Link:
         del self._answers[tag]
         return reports[0] if reports else None
 
+    def _send_spawn(self, waiting: Waiting) -> None:
+        """Send a request to start, in the way that this launcher reads it."""
+        if self._wire is None or waiting.spawn is None:
+            return
+        if waiting.form is None:
+            self._wire.send(waiting.spawn)
+        elif self._takes_forms:
+            number = self._wire.number(waiting.form)
+            self._wire.send({**waiting.spawn, "form": number})
+        else:
+            self._wire.send(waiting.form.whole(waiting.spawn, str(self.directories.scratch)))
+
     def _send(self, request: Json) -> None:
         if self._wire is not None:
             self._wire.send(request)
@@ -202,7 +219,9 @@ class Link:
         if waiting is None:
             return
         if told == "unknown" and waiting.spawn is not None:
-            self._send(waiting.spawn)
+            if self._wire is not None:
+                self._wire.forget_forms()  # should it be the form that is not known there
+            self._send_spawn(waiting)
             return
         tell, was_known = waiting.tell, waiting.known.is_set()
         if told == "started":
@@ -217,7 +236,7 @@ class Link:
         if tell is None:
             return
         if not was_known:
-            waiting.spawn = None
+            waiting.spawn = waiting.form = None
             tell(None, ended=False)
         if waiting.ended.is_set():
             waiting.tell = None
@@ -235,6 +254,7 @@ class Link:
                         raise self._of_another_state(hello["root"])
                     if hello and not hello["leaving"]:
                         self.boot, self.cgroup_error = hello["boot"], hello["cgroup_error"]
+                        self._takes_forms = bool(hello.get("forms"))
                         return
                 self._wire = None
                 wire.close()

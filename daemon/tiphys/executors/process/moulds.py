@@ -5,13 +5,12 @@ attempt needed none of that but its program, its request serves as a mould for t
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 from msgspec import structs
 
 from tiphys.executors.process import command, places
-from tiphys.executors.process.connection import Json
+from tiphys.executors.process.forms import Form, Json
 from tiphys.spec.containers import Container
 from tiphys.spec.work import Command, WorkOrder
 
@@ -38,8 +37,8 @@ class Moulds:
                 self._made.clear()
             self._made[order.workflow.uid, order.template_name] = Mould(order, work, request, self._scratch)
 
-    def fill(self, order: WorkOrder) -> Json | None:
-        """The request of an attempt, from the mould of its template; None: it must be prepared."""
+    def fill(self, order: WorkOrder) -> tuple[Json, Form] | None:
+        """The request of an attempt, from the mould of its template: what is its own of it, and the form; None: it must be prepared."""
         mould = self._made.get((order.workflow.uid, order.template_name))
         return None if mould is None else mould.fill(order)
 
@@ -47,7 +46,7 @@ class Moulds:
 class Mould:
     """What the attempts of one template in one run have in common."""
 
-    __slots__ = ("_argv", "_env", "_group", "_home", "_is_plain", "_order", "_own", "_prepare", "_request", "_scratch", "_shape")
+    __slots__ = ("_argv", "_bare", "_form", "_group", "_is_plain", "_order", "_own", "_prepare", "_scratch", "_shape")
 
     def __init__(self, order: WorkOrder, work: Command, request: Json, scratch: str) -> None:
         self._order = order
@@ -55,53 +54,62 @@ class Mould:
         self._scratch = scratch
         self._group: str = request["group"]
         self._is_plain = places.PLAIN.fullmatch(self._group) is not None
-        self._home: tuple[Any, ...] | None = tuple(request["home"][1:]) if "home" in request else None
-        self._request = {name: value for name, value in request.items() if name not in OWN}
         self._prepare = [entry for entry in request["prepare"] if entry[0] != "file"]
         self._own = frozenset(variable.name for variable in work.container.env)
-        self._env: dict[str, str] = {name: text for name, text in request["env"].items() if name not in FACTS or name in self._own}
         self._argv: list[str] = request["argv"][:-1] if work.source else request["argv"]
+        env = {name: text for name, text in request["env"].items() if name not in FACTS or name in self._own}
+        del env["TIPHYS_ATTEMPT"]
+        common = {name: value for name, value in request.items() if name not in OWN} | {"prepare": self._prepare, "progress": True}
+        if "home" in request:
+            common["home"] = request["home"][1:]
+        self._form = Form({**common, "env": env, "argv": self._argv})
+        bare = env if "ARGO_TEMPLATE" in self._own else {name: text for name, text in env.items() if name != "ARGO_TEMPLATE"}
+        self._bare = Form({**common, "env": bare})
 
-    def fill(self, order: WorkOrder) -> Json | None:
-        """The request of an attempt; None: more than names and texts are its own."""
+    def fill(self, order: WorkOrder) -> tuple[Json, Form] | None:
+        """What is an attempt's own of its request, and the form; None: more than names and texts are its own."""
         work = order.work
         assert isinstance(work, Command)
-        argv, env, like = self._argv, self._env, self._order
+        like, key = self._order, self._key(order)
+        own: Json = {"op": "spawn", "id": order.id, "key": key, "env": self._facts(order, key)}
+        argv, form = self._argv, self._form
         if not (work is like.work and order.template is like.template and order.wanted is like.wanted):
             found = self._varied(order, work)
             if found is None:
                 return None
-            argv, env = found
-        key = self._key(order)
-        progress = f"{self._scratch}/{key}.progress"
-        env = {**self._facts(order, progress), **env, "TIPHYS_ATTEMPT": order.id}
-        request = {**self._request, "id": order.id, "key": key, "argv": argv, "env": env, "prepare": self._prepare, "progress": progress}
+            (argv, env), form = found, self._bare
+            own["env"] |= env
+            own["argv"] = argv
         if work.source:
             script = f"{self._scratch}/{key}.script"
-            request |= {
+            own |= {
                 "argv": [*argv, script],
                 "prepare": [*self._prepare, ("file", script, 0o755, work.source)],
                 "delete": [script],
             }
-        if self._home is not None:
-            request["home"] = (f"{self._scratch}/{key}.home", *self._home)
         if order.deadline is not None:
-            request["deadline"] = order.deadline.timestamp()
-        return request
+            own["deadline"] = order.deadline.timestamp()
+        return own, form
 
-    def _facts(self, order: WorkOrder, progress: str) -> dict[str, str]:
+    def _facts(self, order: WorkOrder, key: str) -> dict[str, str]:
+        """The attempt's own variables, without those that the template sets as it likes."""
         facts = {
             "ARGO_NODE_ID": order.node_id,
             "ARGO_POD_NAME": order.pod_name,
-            "ARGO_PROGRESS_FILE": progress,
+            "ARGO_PROGRESS_FILE": f"{self._scratch}/{key}.progress",
             "TIPHYS_IDEMPOTENCY_KEY": order.idempotency_key or order.node_id,
+            "TIPHYS_ATTEMPT": order.id,
         }
         if order.deadline is not None:
             facts["ARGO_DEADLINE"] = order.deadline.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return facts
+        if self._own.isdisjoint(facts):
+            return facts
+        return {name: text for name, text in facts.items() if name not in self._own or name == "TIPHYS_ATTEMPT"}
 
     def _varied(self, order: WorkOrder, work: Command) -> tuple[list[str], dict[str, str]] | None:
-        """Command line and environment of an attempt whose template was filled in differently; None: more than its texts differ."""
+        """Command line and what is its own of the environment of an attempt whose template was filled in differently; None: more than
+        its texts differ.
+        """
         container = work.container
         like = self._order
         if order.wanted != like.wanted or bool(work.source) != bool(like.work.source) or not _needs_nothing(order, container):  # type: ignore[union-attr]
@@ -111,11 +119,9 @@ class Mould:
             return None
         argv = [self._argv[0], *words]
         text = msgspec.json.encode(order.template).decode()
-        env = self._env
-        if "ARGO_TEMPLATE" not in self._own:
-            env = {**env, "ARGO_TEMPLATE": text}
-            if len(text) >= command.LARGEST_TEMPLATE:
-                del env["ARGO_TEMPLATE"]
+        env = {}
+        if "ARGO_TEMPLATE" not in self._own and len(text) < command.LARGEST_TEMPLATE:
+            env["ARGO_TEMPLATE"] = text
         return (argv, env) if _surely_fit((*argv, env.get("ARGO_TEMPLATE", ""))) else None
 
     def _key(self, order: WorkOrder) -> str:

@@ -1,0 +1,58 @@
+"""What many requests have in common is sent once: a form. A request then names it and brings what is its own.
+
+A form belongs to the connection it came on. Its `fields` are a request's, its environment a part of each step's; `"home"` without a
+path and `"progress": true` stand for the places in the scratch folder that have the step's own key.
+"""
+
+from typing import Any
+
+from tiphys.launching.journals import quote, to_json
+
+KEPT = (
+    *("id", "key", "group", "isolated", "split", "log_limit", "deadline", "grace"),
+    *("tidy", "delete", "trees", "state", "overlay", "progress", "home"),
+)
+"""What of a request another launcher needs; never its environment or arguments, which may hold secrets."""
+OWN_KEPT = frozenset(KEPT) - {"id", "key"}
+Json = dict[str, Any]
+
+
+class Form:
+    """What requests have in common."""
+
+    __slots__ = ("env", "fields", "home", "kept", "progress")
+
+    def __init__(self, fields: Json) -> None:
+        self.env: dict[str, str] = fields.pop("env", {})
+        self.home: list[Any] = fields.pop("home", [])
+        self.progress: bool = fields.pop("progress", False)
+        self.fields = fields
+        kept = to_json({name: fields[name] for name in KEPT if name in fields})[1:-1]
+        self.kept = f"{kept}," if kept else ""
+
+    def filled(self, own: Json, scratch: str) -> Json:
+        """The whole request."""
+        whole = {**self.fields, **own, "env": {**self.env, **own["env"]}}
+        if self.home:
+            whole["home"] = [f"{scratch}/{own['key']}.home", *self.home]
+        if self.progress:
+            whole["progress"] = f"{scratch}/{own['key']}.progress"
+        return whole
+
+    def skeleton(self, own: Json, scratch: str) -> str:
+        """`skeleton` of the whole request."""
+        text = f'{self.kept}"id":{quote(own["id"])},"key":{quote(own["key"])}'
+        if extra := OWN_KEPT & own.keys():
+            text += "," + to_json({name: own[name] for name in extra})[1:-1]
+        if self.home or self.progress:
+            begin = quote(f"{scratch}/{own['key']}")[:-1]
+            if self.home:
+                text += f',"home":[{begin}.home",{self.home[0]},{self.home[1]},{self.home[2]}]'
+            if self.progress:
+                text += f',"progress":{begin}.progress"'
+        return text
+
+
+def skeleton(request: Json) -> str:
+    """What of a request another launcher needs, as JSON without its braces."""
+    return to_json({name: request[name] for name in KEPT if name in request})[1:-1]
