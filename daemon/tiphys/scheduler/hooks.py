@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import environment, expr, tags
+from tiphys.expressions.chance import Chance
 from tiphys.expressions.scope import ABSENT, ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import nodes, plans, resolving, sources, todo, variables
@@ -14,7 +16,7 @@ from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.status import Phase
-from tiphys.spec.templates import Arguments
+from tiphys.spec.templates import Arguments, LifecycleHook
 
 HOSTS = frozenset({Role.TASK, Role.STEP, Role.ITEM})
 
@@ -114,6 +116,7 @@ def _wanted(draft: Draft, node: Node, call: HookCall) -> bool:
     if not call.hook.expression:
         raise resolving.ResolveError(f"Expression required for hook {node.name}")
     scope = _scope(draft, node)
+    scope = ChainScope(_item(draft, node, call.hook), scope)
     program = expr.compile(tags.render_plain(call.hook.expression, scope, Unresolved.KEEP, draft.chance(node.name)))
     value = program.run(environment.nested(program, scope), draft.chance(node.name))
     if not isinstance(value, bool):
@@ -137,9 +140,36 @@ def _scope(draft: Draft, node: Node) -> Scope:
     return ChainScope(FlatScope(own), variables.TaskScope(draft, boundary, plan, lambda _: True), plans.outer(draft, plan))
 
 
+def _item(draft: Draft, node: Node, hook: LifecycleHook) -> Scope:
+    """The item of the expanded step or task whose hook names it (semantics 2.5.2, stage 4: the hooks are part of the text)."""
+    index = plans.item_index(node.task)
+    if index is None or node.role is Role.ROOT or b"item" not in msgspec.json.encode(hook):
+        return FlatScope({})
+    boundary = draft.node(node.boundary)
+    plan = plans.plan_of(draft, boundary)
+    task = plan.tasks[plans.base(node.task)]
+    if task.found_items is None:
+        scope = ChainScope(variables.TaskScope(draft, boundary, plan, lambda _: True), plans.outer(draft, plan))
+        task.found_items = resolving.items(task, scope, draft.chance(f"{boundary.name}.{task.name}"))
+    return FlatScope(resolving.item_variables(task.found_items[index]))
+
+
+def _named(hook: LifecycleHook, scope: Scope, chance: Chance) -> LifecycleHook:
+    """The hook with the tags in its template's name replaced; where that fails, as it is written."""
+    called = plans.Resolved(template=hook.template, template_ref=hook.template_ref)
+    text = msgspec.json.encode(called).decode()
+    if "{{" not in text:
+        return hook
+    try:
+        called = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance), type=plans.Resolved)
+    except TiphysError:
+        return hook
+    return structs.replace(hook, template=called.template, template_ref=called.template_ref)
+
+
 def _start(draft: Draft, node: Node, call: HookCall) -> None:
     hook = call.hook
-    scope = _scope(draft, node)
+    scope = ChainScope(_item(draft, node, hook), _scope(draft, node))
     chance = draft.chance(f"{node.name}.{call.suffix}")
     arguments = hook.arguments
     absent: tuple[str, ...] = ()
@@ -155,6 +185,7 @@ def _start(draft: Draft, node: Node, call: HookCall) -> None:
             arguments = Arguments(parameters=rendered.parameters, artifacts=artifacts)
     except TiphysError:
         arguments = hook.arguments
+    hook = _named(hook, scope, chance)
     draft.later(
         todo.Start(
             Call(

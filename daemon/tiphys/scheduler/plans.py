@@ -30,7 +30,21 @@ class Resolved(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 class TaskPlan:
     """A step or task, its texts compiled: what is the same however often it is resolved."""
 
-    __slots__ = ("artifacts", "continue_on", "hooks", "inline", "items", "looped", "name", "param", "sequence", "sole", "text", "when")
+    __slots__ = (
+        "artifacts",
+        "continue_on",
+        "found_items",
+        "hooks",
+        "inline",
+        "items",
+        "looped",
+        "name",
+        "param",
+        "sequence",
+        "sole",
+        "text",
+        "when",
+    )
 
     def __init__(self, task: WorkflowStep | DAGTask) -> None:
         arguments = task.arguments or Arguments()
@@ -50,6 +64,7 @@ class TaskPlan:
         self.looped = bool(self.items) or bool(self.param) or self.sequence is not None
         self.continue_on = task.continue_on
         self.hooks = tuple(_hooks(task.hooks or {}, task.on_exit))
+        self.found_items: list[JSON] | None = None  # kept for hooks that name their item
 
     def continues(self, *, failed: bool) -> bool:
         """Whether a Failed (or, if not `failed`, an Error) end is tolerated."""
@@ -187,6 +202,12 @@ def plan_of(draft: Draft, node: Node) -> StepsPlan | DagPlan:
 def base(task: str) -> str:
     """The declared name of an expanded step or task: `a` of `a(0:x)`."""
     return task.partition("(")[0]
+
+
+def item_index(task: str) -> int | None:
+    """The place of an expanded step or task in its loop: 0 of `a(0:x)`; None for what is not expanded."""
+    _, bracket, rest = task.partition("(")
+    return int(rest.partition(":")[0]) if bracket else None
 
 
 def outer(draft: Draft, plan: Plan) -> ChainScope:

@@ -188,6 +188,14 @@ def items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
     return list(sequences.expand(sequence))
 
 
+def item_variables(item: JSON) -> dict[str, object]:
+    """What an item of a loop is called in its step or task, and in the hooks of that."""
+    values: dict[str, object] = {"item": gojson.item_text(item)}
+    if isinstance(item, dict):
+        values |= {f"item.{key}": value for key, value in gojson.item_fields(item).items()}
+    return values
+
+
 def _param_items(text: str) -> list[JSON]:
     try:
         value = gojson.parse(text)
@@ -208,10 +216,7 @@ def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON],
     varies = "{{" in condition
     inline = tags.compile(task.inline) if task.inline else None
     for index, item in enumerate(items):
-        variables = {"item": gojson.item_text(item)}
-        if isinstance(item, dict):
-            variables |= {f"item.{key}": value for key, value in gojson.item_fields(item).items()}
-        inner = ChainScope(FlatScope(variables), scope)
+        inner = ChainScope(FlatScope(item_variables(item)), scope)
         name = f"{task.name}({index}:{gojson.item_name(item)})"
         if lenient:
             yield _named(structs.replace(base, name=name, task=name, skipped=_when_false(condition)), task, inner, chance)
