@@ -7,7 +7,7 @@ from msgspec import structs
 from tests.scheduler import story
 from tiphys.scheduler import decide, decision, events, render
 from tiphys.scheduler.state import State
-from tiphys.spec import work
+from tiphys.spec import parameters, status, work
 
 SPEC = """
 workflowTemplateRef: {name: shared}
@@ -87,3 +87,106 @@ def test_progress_counts_what_programs_say_of_themselves() -> None:
     told.tell("exited wf")
     status = render.workflow_status(told.run)
     assert (status.progress, status.nodes["wf"].progress) == ("100/100", "100/100")
+
+
+def told(spec: str, *facts: str) -> State:
+    """The state after the facts of a story."""
+    played = story.Story(spec)
+    for fact in ("submitted", *facts):
+        played.tell(fact)
+    return played.state
+
+
+RETRIED = """
+entrypoint: main
+templates:
+- name: main
+  dag:
+    tasks:
+    - {name: a, template: flaky, hooks: {exit: {template: leaf}}}
+    - {name: b, template: leaf, depends: a.Failed}
+- name: flaky
+  annotations: {workflows.argoproj.io/display-name: "d-{{workflow.name}}"}
+  retryStrategy: {limit: 1}
+  container: {image: x, command: [a]}
+- name: leaf
+  container: {image: x, command: [a]}
+"""
+
+
+def test_a_display_name_is_the_wrappers_and_what_follows_hangs_under_the_hook_that_came_last() -> None:
+    state = told(RETRIED, "ran wf.a(0) failed 1", "ran wf.a(1) failed 1", "ran wf.a.onExit")
+    nodes = {node.name: node for node in render.workflow_status(state.runs[story.UID]).nodes.values()}
+    assert [nodes[name].display_name for name in ("wf.a", "wf.a(0)", "wf.a(1)")] == ["d-wf", "a(0)", "a(1)"]
+    assert [nodes[name].children for name in ("wf.a(1)", "wf.a.onExit")] == [(), (nodes["wf.b"].id,)]
+
+
+REFUSED = """
+entrypoint: main
+templates:
+- name: main
+  dag: {tasks: [{name: lock, template: lock}, {name: memo, template: memo}]}
+- name: lock
+  synchronization: {mutexes: [{name: m}, {name: m}]}
+  retryStrategy: {limit: 1}
+  container: {image: x, command: [a]}
+- name: memo
+  memoize: {key: a.b, cache: {configMap: {name: c}}}
+  container: {image: x, command: [a]}
+"""
+
+
+def test_a_node_whose_locks_or_memo_are_wrong_was_never_made_so_it_is_of_type_skipped() -> None:
+    state = told(REFUSED)
+    nodes = {node.name: node for node in render.workflow_status(state.runs[story.UID]).nodes.values()}
+    assert {(nodes[name].type, nodes[name].phase) for name in ("wf.lock", "wf.memo")} == {(status.NodeType.SKIPPED, status.Phase.ERROR)}
+    assert nodes["wf.memo"].message == "task 'wf.memo' errored: invalid cache key: a.b"
+
+
+LABELLED = """
+entrypoint: main
+arguments: {parameters: [{name: p, value: "a<b"}]}
+workflowMetadata:
+  labels: {static: "of-{{workflow.name}}"}
+  annotations: {note: "<{{workflow.name}}>"}
+  labelsFrom: {made: {expression: "workflow.labels.static + '-too'"}}
+templates:
+- name: main
+  inputs: {parameters: [{name: i, value: "{{workflow.parameters}} {{workflow.labels.made}} {{workflow.annotations.json}}"}]}
+  container: {image: x, command: [a]}
+"""
+
+
+def test_labels_that_the_spec_adds_have_their_tags_replaced_and_json_is_escaped_as_go_does() -> None:
+    state = told(LABELLED)
+    run = state.runs[story.UID].run
+    assert run.labels == {"static": "of-wf", "made": "of-wf-too"}
+    [node] = render.workflow_status(state.runs[story.UID]).nodes.values()
+    assert node.inputs is not None
+    assert node.inputs.parameters[0].value == r'[{"name":"p","value":"a\u003cb"}] of-wf-too {"note":"\u003cwf\u003e"}'
+
+
+def test_a_label_that_is_no_label_ends_the_run_before_it_begins() -> None:
+    run = told(LABELLED.replace("of-{{workflow.name}}", "no label")).runs[story.UID].run
+    assert (run.phase, run.message) == (status.Phase.ERROR, 'invalid label value "no label" for label "static"')
+
+
+EXPORTING = """
+entrypoint: main
+templates:
+- name: main
+  steps: [[{name: a, template: leaf, withItems: [1, 2]}]]
+- name: leaf
+  container: {image: x, command: [a]}
+  outputs:
+    parameters: [{name: x, valueFrom: {path: /x}, globalName: g}]
+    artifacts: [{name: x, path: /x, globalName: ga}]
+"""
+
+
+def test_what_nodes_export_is_a_name_and_a_value_and_keeps_its_place() -> None:
+    state = told(EXPORTING, "ran wf[0].a(0:1) x=1 artifact:x", "ran wf[0].a(1:2) x=2 artifact:x")
+    outputs = render.workflow_status(state.runs[story.UID]).outputs
+    assert outputs is not None
+    assert outputs.parameters == (parameters.Parameter(name="g", value="2"),)
+    assert [(artifact.name, artifact.path) for artifact in outputs.artifacts] == [("ga", "")]

@@ -72,6 +72,11 @@ def compact(value: object) -> str:
     return "".join(texts)
 
 
+def safe(text: str) -> str:
+    """A JSON text with `<`, `>` and `&` escaped, as Go's `json.Marshal` writes them."""
+    return _UNSAFE.sub(_escaped, text)
+
+
 def go_format(value: object) -> str:
     """The value as Go's `%v` prints it: `[a b]`, `map[k:v]`, 2.0 as `2`, nothing as `<nil>`. Raises Unprintable."""
     return _formatted(value, DEEPEST)

@@ -14,7 +14,7 @@ from tiphys.scheduler import binding, bodies, locks, nodes, places, room, source
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role
-from tiphys.spec.status import MemoizationStatus, Phase
+from tiphys.spec.status import MemoizationStatus, NodeType, Phase
 from tiphys.spec.templates import Memoize, Outputs
 
 CACHE_KEY = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
@@ -30,17 +30,27 @@ def enter(draft: Draft, node_id: str) -> None:
     if node.phase is not Phase.PENDING or node.launched_at is not None:
         return
     source = bodies.source_of(draft, node)
+    if node.role is not Role.ATTEMPT and not _may_go_on(draft, node, source):
+        return
     try:
-        if node.role is not Role.ATTEMPT:
-            entered = _lock(draft, node, source)
-            if entered is None:
-                return
-            node = entered
-            if source.template.memoize is not None and _remembered(draft, node, source, source.template.memoize):
-                return
         working.begin(draft, draft.node(node.id), source)
     except TiphysError as error:
         nodes.error(draft, draft.node(node.id), str(error))
+
+
+def _may_go_on(draft: Draft, node: Node, source: sources.Source) -> bool:
+    """Whether the node has its locks and no memo; an error in these is one of a node that could not be created (semantics 2.1)."""
+    waited = bool(node.waiting_for or node.wanting or node.holding)
+    try:
+        entered = _lock(draft, node, source)
+        if entered is None:
+            return False
+        memoize = source.template.memoize
+        return memoize is None or not _remembered(draft, entered, source, memoize)
+    except TiphysError as error:
+        node = draft.node(node.id)
+        nodes.error(draft, node if waited else draft.change(node, type=NodeType.SKIPPED), str(error))
+        return False
 
 
 def _enter_run(draft: Draft) -> None:

@@ -74,16 +74,13 @@ def export(draft: Draft, node: Node) -> None:
     """Copy outputs with a globalName to the workflow's outputs; the last writer wins (semantics 2.16.1)."""
     if node.outputs is None or not (node.outputs.parameters or node.outputs.artifacts):
         return
-    parameters = {p.global_name: structs.replace(p, name=p.global_name, global_name="") for p in node.outputs.parameters if p.global_name}
-    artifacts = {a.global_name: structs.replace(a, name=a.global_name, global_name="") for a in node.outputs.artifacts if a.global_name}
+    parameters = {p.global_name: Parameter(name=p.global_name, value=p.value) for p in node.outputs.parameters if p.global_name}
+    artifacts = {
+        a.global_name: structs.replace(a, name=a.global_name, global_name="", path="") for a in node.outputs.artifacts if a.global_name
+    }
     if not parameters and not artifacts:
         return
     old = draft.run.outputs
-    kept_parameters = tuple(p for p in old.parameters if p.name not in parameters)
-    kept_artifacts = tuple(a for a in old.artifacts if a.name not in artifacts)
-    draft.change_run(
-        outputs=Outputs(
-            parameters=kept_parameters + tuple(p for p in parameters.values() if p.value is not None),
-            artifacts=kept_artifacts + tuple(artifacts.values()),
-        )
-    )
+    given = {p.name: p for p in old.parameters} | {name: p for name, p in parameters.items() if p.value is not None}
+    placed = {a.name: a for a in old.artifacts} | artifacts
+    draft.change_run(outputs=Outputs(parameters=tuple(given.values()), artifacts=tuple(placed.values())))

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from tiphys.errors import TiphysError
+from tiphys.expressions import gojson
 from tiphys.expressions.scope import MISSING
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Run
@@ -31,7 +32,7 @@ def rfc3339(at: datetime) -> str:
 
 def parameters_json(parameters: tuple[Parameter, ...]) -> str:
     """The JSON list of parameter objects that `{{workflow.parameters}}` and `{{inputs.parameters}}` stand for."""
-    return msgspec.json.encode(parameters).decode()
+    return gojson.safe(msgspec.json.encode(parameters).decode())
 
 
 def fixed(run: Run, workflow: Workflow) -> dict[str, str]:
@@ -60,7 +61,7 @@ def fixed(run: Run, workflow: Workflow) -> dict[str, str]:
 
 
 def _map(values: dict[str, str], name: str, entries: Mapping[str, str]) -> None:
-    text = json.dumps(dict(sorted(entries.items())), separators=(",", ":"), ensure_ascii=False)
+    text = gojson.compact(entries)
     values[name] = values[f"{name}.json"] = text
     for key, value in entries.items():
         values[f"{name}.{key}"] = value
@@ -78,7 +79,8 @@ def _creation(values: dict[str, str], at: datetime) -> None:
 def failures(draft: Draft) -> str:
     """`workflow.failures`: a JSON list of every Failed or Error node, quoted once more; "null" in quotes where there is none."""
     failed = [_failure(draft, node) for node in draft.all_nodes() if node.phase.failed_or_error]
-    return json.dumps(json.dumps(failed, separators=(",", ":"), ensure_ascii=False) if failed else "null", ensure_ascii=False)
+    text = gojson.safe(json.dumps(failed, separators=(",", ":"), ensure_ascii=False)) if failed else "null"
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _failure(draft: Draft, node: Node) -> dict[str, str | None]:

@@ -45,8 +45,8 @@ class Graph:
         if not inner:
             return (node.id,)
         match node.type:
-            case NodeType.RETRY:
-                return (inner[-1].id,)
+            case NodeType.RETRY:  # the last attempt, or a hook that came after it
+                return (self._owned[node.id][-1].id,)
             case NodeType.STEPS:
                 return self.outbound(inner[-1].id)
             case NodeType.STEP_GROUP | NodeType.TASK_GROUP:

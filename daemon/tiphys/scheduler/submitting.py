@@ -21,7 +21,7 @@ from tiphys.scheduler.state import RunState, Shared
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments
-from tiphys.spec.workflows import WorkflowSpec
+from tiphys.spec.workflows import WorkflowMetadata, WorkflowSpec
 
 LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 LONGEST_LABEL = 63
@@ -53,6 +53,7 @@ def submitted(draft: Draft) -> Manifest:
         return _refused(draft, manifest, f"failed to set global parameters: {error}")
     draft.change_run(parameters=parameters)
     try:
+        spec = _metadata(draft, spec)
         _labels_from(draft, spec)
     except TiphysError as error:
         return _refused(draft, manifest, str(error), Phase.ERROR)
@@ -118,6 +119,29 @@ def begin(draft: Draft) -> None:
     )
 
 
+def _metadata(draft: Draft, spec: WorkflowSpec) -> WorkflowSpec:
+    """The labels and annotations that the spec adds, with workflow.* replaced in them (semantics 2.2, step 1)."""
+    added = spec.workflow_metadata
+    if added is None:
+        return spec
+    text = msgspec.json.encode(added).decode()
+    if "{{" in text:
+        scope = FlatScope(variables.fixed(draft.run, draft.state.manifest.workflow))
+        rendered = tags.compile(text).render(scope, Unresolved.KEEP, draft.chance(draft.run.name))
+        added = msgspec.json.decode(rendered, type=WorkflowMetadata)
+    for key, value in (added.labels or {}).items():
+        _check_label(key, value)
+    draft.change_run(
+        labels={**draft.run.labels, **(added.labels or {})}, annotations={**draft.run.annotations, **(added.annotations or {})}
+    )
+    return structs.replace(spec, workflow_metadata=added)
+
+
+def _check_label(key: str, value: str) -> None:
+    if len(value) > LONGEST_LABEL or LABEL.fullmatch(value) is None:
+        raise variables.GlobalError(f'invalid label value "{value}" for label "{key}"')
+
+
 def _labels_from(draft: Draft, spec: WorkflowSpec) -> None:
     """Labels from expressions over workflow.*, evaluated once, before anything else is replaced (semantics 2.17)."""
     wanted = spec.workflow_metadata.labels_from if spec.workflow_metadata is not None else None
@@ -128,8 +152,7 @@ def _labels_from(draft: Draft, spec: WorkflowSpec) -> None:
         what = f'failed to evaluate label "{key}" expression "{source.expression}"'
         if not isinstance(value, str):
             raise variables.GlobalError(f"{what} evaluted to {values.go_type(value)} but must be a string")
-        if len(value) > LONGEST_LABEL or LABEL.fullmatch(value) is None:
-            raise variables.GlobalError(f'invalid label value "{value}" for label "{key}"')
+        _check_label(key, value)
         draft.change_run(labels={**draft.run.labels, key: value})
 
 

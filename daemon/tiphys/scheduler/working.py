@@ -7,11 +7,12 @@ from msgspec import structs
 from tiphys.expressions import durations
 from tiphys.scheduler import binding, bodies, containers, decision, measuring, nodes, sources, todo
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.records import Node, Shutdown
+from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs, Template
 
+DISPLAY_NAME_KEY = "workflows.argoproj.io/display-name"
 DISPLAY_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9-.]{0,61}[a-zA-Z0-9]$")
 DEADLINE_PASSED = "Step exceeded its deadline"
 
@@ -20,11 +21,14 @@ def begin(draft: Draft, node: Node, source: sources.Source) -> None:
     """Set a new node going by its type (semantics 2.3, step 14). Raises a TiphysError whose text is the node's Error."""
     measuring.begun(draft, node, source)
     if node.type is NodeType.RETRY:
+        if DISPLAY_NAME_KEY in (source.template.annotations or {}):
+            node = _named(draft, node, bodies.body(draft, node, source))
         draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
         draft.later(todo.NextAttempt(node.id))
         return
     template = bodies.body(draft, node, source)
-    node = _named(draft, node, template)
+    if node.role is not Role.ATTEMPT:
+        node = _named(draft, node, template)
     if node.type in (NodeType.STEPS, NodeType.DAG):
         draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
         draft.later(todo.Begin(node.id))
@@ -35,8 +39,8 @@ def begin(draft: Draft, node: Node, source: sources.Source) -> None:
 
 
 def _named(draft: Draft, node: Node, template: Template) -> Node:
-    """The node with the displayName that the template's annotation gives it (semantics 2.1.1)."""
-    name = (template.annotations or {}).get("workflows.argoproj.io/display-name")
+    """The node with the displayName that the template's annotation gives it, a wrapper rather than its attempts (semantics 2.1.1, 2.3)."""
+    name = (template.annotations or {}).get(DISPLAY_NAME_KEY)
     if name is None:
         return node
     if DISPLAY_NAME.fullmatch(name) is None:
