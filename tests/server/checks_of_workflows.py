@@ -93,6 +93,7 @@ async def workflows_are_made_found_and_deleted(served):
     "PUT /workflows/{namespace}/{name}/set",
     "GET /workflows/{namespace}/{name}/explain",
     "GET /workflows/{namespace}/{name}/event-log",
+    "GET /workflows/{namespace}/{name}/nodes",
 )
 async def workflows_are_steered_and_who_asked_is_recorded(served):
     for name in "abcd":
@@ -111,6 +112,8 @@ async def workflows_are_steered_and_who_asked_is_recorded(served):
     assert (await served.ask("PUT", "/workflows/default/d/set", wish))[0] == 200
     await served.until("/workflows/default/d", "Succeeded")
     assert (await served.ask("GET", "/workflows/default/d/explain"))[0] == 200
+    _, page = await served.ask("GET", "/workflows/default/d/nodes", **{"listOptions.limit": "2"})
+    assert (page["items"][0]["id"], page["metadata"]["continue"]) == ("d", "2")
     told, _ = await raw(served, "/api/v1/workflows/default/d/event-log")
     logged = await served.engine.journal.events((await served.ask("GET", "/workflows/default/d"))[1]["metadata"]["uid"])
     assert any(getattr(one.event, "who", "") for one in logged)

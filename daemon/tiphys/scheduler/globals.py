@@ -27,7 +27,7 @@ STRFTIME = "BbmAadHIMSYypZz"
 
 def rfc3339(at: datetime) -> str:
     """A time as Argo prints it: whole seconds, `Z`."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.isoformat()[:19]}Z"
 
 
 def parameters_json(parameters: tuple[Parameter, ...]) -> str:

@@ -56,6 +56,11 @@ class Graph:
                 return (last for child in inner if child.id not in followed for last in self.outbound(child.id))
         return (node.id,)
 
+    def let_go(self) -> None:
+        """Forget the nodes: children are known, and of what was asked the outbound nodes."""
+        self.nodes = {}
+        self._owned = {}
+
     def descendants(self, node_id: str) -> list[str]:
         """Everything below a node in the graph, itself aside."""
         seen: dict[str, None] = {}

@@ -1,5 +1,7 @@
 """A run as Argo shows it: the Workflow object with its status."""
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from tiphys.scheduler import concluding, stored
@@ -8,6 +10,7 @@ from tiphys.scheduler.graph import Graph
 from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import RunState
 from tiphys.spec import status
+from tiphys.spec.objects import JSON
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
 from tiphys.spec.workflows import Workflow
@@ -19,6 +22,25 @@ OUTBOUND = frozenset({NodeType.STEPS, NodeType.DAG})
 
 def workflow(state: RunState) -> Workflow:
     """The Workflow object, status and all."""
+    return _shown(state, workflow_status(state))
+
+
+def without_nodes(state: RunState, counted: str, templates: dict[str, JSON], locking: Iterable[Node]) -> Workflow:
+    """The same without its nodes, in which nothing is looked for: `counted` is what is done of how many, `templates` those from elsewhere
+    that nodes were made from, `locking` the nodes that hold or wait for locks.
+    """
+    return _shown(state, _status(state, counted, templates, locking, None))
+
+
+def workflow_status(state: RunState) -> status.WorkflowStatus:
+    """The status alone."""
+    graph = Graph(list(state.nodes.values()))
+    counted = progress(state)
+    nodes = {node.id: node_status(node, graph, state.run.name, counted.get(node.id, "")) for node in state.nodes.values()}
+    return _status(state, counted.get("", "0/0"), stored.templates(state, state.nodes.values()), state.nodes.values(), nodes)
+
+
+def _shown(state: RunState, made: status.WorkflowStatus) -> Workflow:
     run = state.run
     submitted = state.manifest.workflow
     labels = {**run.labels, f"{LABELS}phase": str(run.phase)}
@@ -34,14 +56,13 @@ def workflow(state: RunState) -> Workflow:
         annotations=run.annotations or None,
     )
     spec = structs.replace(submitted.spec, suspend=True if run.suspended else None, shutdown=str(run.shutdown))
-    return structs.replace(submitted, metadata=meta, spec=spec, status=workflow_status(state))
+    return structs.replace(submitted, metadata=meta, spec=spec, status=made)
 
 
-def workflow_status(state: RunState) -> status.WorkflowStatus:
-    """The status alone."""
+def _status(
+    state: RunState, counted: str, templates: dict[str, JSON], locking: Iterable[Node], nodes: dict[str, status.NodeStatus] | None
+) -> status.WorkflowStatus:
     run = state.run
-    graph = Graph(list(state.nodes.values()))
-    counted = progress(state)
     conditions: list[status.Condition] = []
     if run.phase.completed:
         conditions.append(status.Condition(type="Completed", status="True"))
@@ -57,14 +78,14 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
         started_at=rfc3339(run.started_at) if run.started_at else None,
         finished_at=rfc3339(run.finished_at) if run.finished_at else None,
         estimated_duration=run.estimated_seconds,
-        progress=counted.get("", "0/0"),
-        stored_templates=stored.templates(state) or None,
+        progress=counted,
+        stored_templates=templates or None,
         stored_workflow_template_spec=stored.spec(state),
-        nodes={node.id: node_status(node, graph, run.name, counted.get(node.id, "")) for node in state.nodes.values()},
+        nodes=nodes,
         persistent_volume_claims=_claims(state),
         outputs=run.outputs if run.outputs != Outputs() else None,
         conditions=tuple(conditions),
-        synchronization=_synchronization(state),
+        synchronization=_synchronization(state, locking),
         artifact_repository_ref=state.manifest.chosen.repository_ref,
     )
 
@@ -78,10 +99,10 @@ def _claims(state: RunState) -> list[dict[str, object]] | None:
     return [{"name": name, "persistentVolumeClaim": {"claimName": f"{state.run.name}-{name}"}} for name in names] or None
 
 
-def _synchronization(state: RunState) -> dict[str, object] | None:
+def _synchronization(state: RunState, nodes: Iterable[Node]) -> dict[str, object] | None:
     """Who holds and who waits for which lock, in Argo's shape."""
     who = [(f"{state.run.namespace}/{state.run.name}", state.run.holding, state.run.waiting_for)]
-    who += [(f"{who[0][0]}/{node.id}", node.holding, node.waiting_for) for node in state.nodes.values()]
+    who += [(f"{who[0][0]}/{node.id}", node.holding, node.waiting_for) for node in nodes if locks(node)]
     found: dict[str, object] = {}
     for kind, words in (("mutex", ("/Mutex/", "/Database/")), ("semaphore", ("/ConfigMap/", "/Semaphore/"))):
         holding: dict[str, list[str]] = {}
@@ -113,8 +134,7 @@ def progress(state: RunState) -> dict[str, str]:
     total: dict[str, int] = {}
     for node in state.nodes.values():
         if node.type in EXECUTED:
-            said, _, of = (node.progress or "0/1").partition("/")
-            over, whole = (int(of), int(of)) if node.phase is Phase.SUCCEEDED else (int(said), int(of))
+            over, whole = own_progress(node)
             above: Node | None = node
             while above is not None:
                 total[above.id] = total.get(above.id, 0) + whole
@@ -123,6 +143,21 @@ def progress(state: RunState) -> dict[str, str]:
             total[""] = total.get("", 0) + whole
             done[""] = done.get("", 0) + over
     return {node_id: f"{done[node_id]}/{count}" for node_id, count in total.items()}
+
+
+def own_progress(node: Node) -> tuple[int, int]:
+    """What is done of how much of a node alone."""
+    if node.type not in EXECUTED:
+        return 0, 0
+    if not node.progress:
+        return int(node.phase is Phase.SUCCEEDED), 1
+    said, _, of = node.progress.partition("/")
+    return int(of if node.phase is Phase.SUCCEEDED else said), int(of)
+
+
+def locks(node: Node) -> bool:
+    """Whether a node holds a lock or waits for one."""
+    return bool(node.holding or node.waiting_for)
 
 
 def node_status(node: Node, graph: Graph, run_name: str, progress_: str = "") -> status.NodeStatus:

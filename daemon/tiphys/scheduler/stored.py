@@ -1,19 +1,22 @@
 """The templates of other resources that a run uses, as status keeps them (semantics 2.1.3): they are a part of the run's own rows."""
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from tiphys.scheduler import sources
 from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.records import Node
 from tiphys.scheduler.state import RunState
 from tiphys.spec.objects import JSON
 from tiphys.spec.workflows import WorkflowSpec
 
 
-def templates(state: RunState) -> dict[str, JSON]:
-    """Every template from elsewhere that a node was made from, by `<scope>/<resource>/<template>`."""
+def templates(state: RunState, nodes: Iterable[Node]) -> dict[str, JSON]:
+    """Every template from elsewhere that one of these nodes was made from, by `<scope>/<resource>/<template>`."""
     found: dict[str, JSON] = {}
     draft = Draft(state, state.run.created_at)
-    for node in state.nodes.values():
+    for node in nodes:
         if node.inline or not node.template:
             continue
         if node.reference is not None:

@@ -1,7 +1,7 @@
 """JSON answers, whole or pruned to the fields that were asked for."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio.lowlevel
@@ -63,13 +63,18 @@ async def sent(request: web.Request, body: bytes) -> web.StreamResponse:
     """An answer that is JSON text already and may be large: it goes out in pieces, since copying all of it would hold the loop."""
     if len(body) <= PIECE:
         return json(body)
+    return await in_pieces(request, (body[start : start + PIECE] for start in range(0, len(body), PIECE)), len(body))
+
+
+async def in_pieces(request: web.Request, pieces: Iterable[bytes], size: int) -> web.StreamResponse:
+    """An answer that is JSON text of so many bytes, made while it is sent."""
     response = web.StreamResponse()
     response.content_type = "application/json"
-    response.content_length = len(body)
+    response.content_length = size
     with contextlib.suppress(ConnectionError):  # whoever asked has hung up
         await response.prepare(request)
-        for start in range(0, len(body), PIECE):
-            await response.write(body[start : start + PIECE])
+        for piece in pieces:
+            await response.write(piece)
             await anyio.lowlevel.checkpoint()
     return response
 

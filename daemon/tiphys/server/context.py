@@ -8,6 +8,7 @@ import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
+from tiphys.server.albums import Albums
 from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
 from tiphys.server.peers import Peers
@@ -43,6 +44,7 @@ class Context:
 
     house: House
     version: str
+    albums: Albums
     hub: Hub
     limits: LimitSettings = field(default_factory=LimitSettings)
     adjust: Callable[[Document], Document] = as_it_is

@@ -38,7 +38,7 @@ async def cron_run(request: web.Request) -> web.StreamResponse:
     tick = await here.house.tick(meta.namespace, meta.name, at, rfc3339(at), manual=True, who=await here.peers.who(request))
     if not tick.uid:
         raise Problem(409, f"{meta.name} was not started: {tick.skipped}")
-    return await answers.sent(request, await pictures.one(here.house, tick.uid, request.query.get("fields", "")))
+    return await answers.sent(request, await pictures.one(here.albums, tick.uid, request.query.get("fields", "")))
 
 
 async def listed(request: web.Request, kind: Kind) -> web.Response:

@@ -5,17 +5,19 @@ beginning, so how often it is read again depends on how long that takes.
 """
 
 import bisect
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 from aiohttp import web
 
 from tiphys.scheduler.reasons import Told
-from tiphys.server import context, framing, streams, workflows
+from tiphys.server import audience, context, framing, streams, workflows
+from tiphys.server.audience import Audience
 from tiphys.server.context import Context
+from tiphys.server.framing import Frame
 from tiphys.server.problems import Problem
 from tiphys.server.streams import Stream
 
@@ -25,7 +27,7 @@ SHARE, LONGEST_SECONDS = 10, 3.0
 
 IN_PIECES = 2000
 FRAMES = 8
-LOGS = web.AppKey("event-logs", dict)
+log = structlog.get_logger()
 
 
 class Log:
@@ -38,18 +40,59 @@ class Log:
         self._again_at = 0.0
         self._seen = -1
         self._last = 0
-        self.followers = 0
+        self.audience: Audience[Follower] = Audience()
+        self.over = False
+        """All there will be is in `lines`."""
+        self.failed: Exception | None = None
         self.lines: list[bytes] = []
         self.numbers: list[int] = []
-        self._frames: dict[tuple[int, int, bool], bytes] = {}
+        self._frames: dict[tuple[int, int, bool], Frame] = {}
 
-    def framed(self, start: int, stop: int, *, events: bool) -> bytes:
+    async def run(self) -> None:
+        """Read and tell until the workflow has ended."""
+        try:
+            await self._read_on()
+        except Exception as error:  # whoever follows is told; nobody else is to suffer from it
+            self.failed = error
+            log.exception("event log not followed", uid=self._uid)
+        self.over = True
+        self.wake()
+
+    async def _read_on(self) -> None:
+        hub, seen = self._here.hub, -1
+        while True:
+            changed, number = hub.changed, hub.number
+            row, there = hub.row(self._uid)
+            over = row is None or not there or row.phase.completed
+            if seen < 0 or over or self._uid in hub.since(seen):
+                await self.read(number, at_once=over)
+                seen = number
+                self._tell()
+            if over:
+                return
+            await changed.wait()
+
+    def _tell(self) -> None:
+        """Give what was read to those who have all that was before."""
+        for member in self.audience.members():
+            start, stop = member.told, len(self.lines)
+            if start < stop and stop - start <= IN_PIECES and member.begins_at(self.numbers[start]) and not member.stream.behind:
+                member.stream.put(self.framed(start, stop, events=member.stream.events))
+                member.told = stop
+            elif start < stop:
+                self.audience.wake(member)
+
+    def wake(self) -> None:
+        """Have all followers look."""
+        self.audience.wake_all()
+
+    def framed(self, start: int, stop: int, *, events: bool) -> Frame:
         """These lines as they are sent, made once for all who are as far."""
         key = (start, stop, events)
         if key not in self._frames:
             if len(self._frames) >= FRAMES:
                 del self._frames[next(iter(self._frames))]
-            self._frames[key] = framing.framed(self.lines[start:stop], events=events)
+            self._frames[key] = Frame(framing.framed(self.lines[start:stop], events=events))
         return self._frames[key]
 
     async def read(self, change: int, *, at_once: bool) -> None:
@@ -85,7 +128,7 @@ async def logged(request: web.Request) -> web.StreamResponse:
 
     async def speak(stream: Stream) -> None:
         if follow:
-            await _follow(here, request.app[LOGS], uid, int(after), stream)
+            await _follow(request, uid, int(after), stream)
             return
         told = list(await here.house.log_of(uid, int(after)))
         for start in range(0, len(told), IN_PIECES):
@@ -94,36 +137,37 @@ async def logged(request: web.Request) -> web.StreamResponse:
     return await streams.answered(request, speak)
 
 
-@asynccontextmanager
-async def _shared(logs: dict[str, Log], here: Context, uid: str) -> AsyncIterator[Log]:
-    """The log that all followers of a run share; it is forgotten when the last has gone."""
-    log = logs.setdefault(uid, Log(here, uid))
-    log.followers += 1
-    try:
-        yield log
-    finally:
-        log.followers -= 1
-        if not log.followers:
-            logs.pop(uid, None)
+class Follower:
+    """One who follows a log: how many of its lines it has been told, or need not be."""
 
+    def __init__(self, after: int, stream: Stream) -> None:
+        self.stream = stream
+        self.told = 0
+        self._after = after
 
-async def _follow(here: Context, logs: dict[str, Log], uid: str, after: int, stream: Stream) -> None:
-    async with here.hub.watched(), _shared(logs, here, uid) as log:
-        told = 0
-        seen = -1
+    async def run(self, here: Context, log: Log) -> None:
+        """Tell, until the workflow has ended."""
+        await log.read(here.hub.number, at_once=False)
         while True:
-            changed = here.hub.changed
-            number, (row, there) = here.hub.number, here.hub.row(uid)
-            over = row is None or not there or row.phase.completed
-            if seen < 0 or over or uid in here.hub.since(seen):
-                await log.read(number, at_once=over)
-                seen = number
-            told = max(told, bisect.bisect_right(log.numbers, after))
-            while told < len(log.lines):
-                start, told = told, min(told + IN_PIECES, len(log.lines))
-                await stream.write(log.framed(start, told, events=stream.events))
+            over = log.over
+            self.told = max(self.told, bisect.bisect_right(log.numbers, self._after))
+            while self.told < len(log.lines):
+                start, self.told = self.told, min(self.told + IN_PIECES, len(log.lines))
+                await self.stream.write_frame(log.framed(start, self.told, events=self.stream.events))
             if over:
+                if log.failed is not None:
+                    raise log.failed
                 return
-            await stream.look()
-            with anyio.move_on_after(streams.LOOK_SECONDS):
-                await changed.wait()
+            if self.told == len(log.lines) and not log.over:
+                await log.audience.stay(self)
+                await self.stream.room()
+
+    def begins_at(self, number: int) -> bool:
+        """Whether it is told of all events from this one on."""
+        return number > self._after
+
+
+async def _follow(request: web.Request, uid: str, after: int, stream: Stream) -> None:
+    here = context.of(request)
+    async with here.hub.watched(), request.app[audience.SOURCES].shared(Log, uid, lambda: Log(here, uid)) as log:
+        await Follower(after, stream).run(here, log)

@@ -15,6 +15,7 @@ from tiphys.engine.house import House, NotThere
 from tiphys.engine.watching import Change
 from tiphys.scheduler.records import Node, Run
 from tiphys.server import framing, pictures
+from tiphys.server.albums import Albums
 
 SWEEP_SECONDS = 0.2
 SHARE = 20
@@ -42,8 +43,9 @@ MOST_GONE = 10_000
 class Hub:
     """Follows every unfinished run as long as somebody watches."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, albums: Albums) -> None:
         self._house = house
+        self._albums = albums
         self._watchers = 0
         self._wanted = anyio.Event()
         self._unwanted = anyio.Event()
@@ -55,7 +57,7 @@ class Hub:
         self._drawn: dict[tuple[str, str], tuple[int, Run | None, bytes]] = {}
         self._drawing: dict[tuple[str, str], anyio.Lock] = {}
         self._ended: dict[tuple[str, str], int] = {}
-        self._events: dict[tuple[str, str, str, bool], tuple[bytes, bytes]] = {}
+        self._events: dict[tuple[str, str, str, bool], tuple[bytes, framing.Frame]] = {}
         self._looks: dict[str, list[Node]] = {}
         self._cost = 0.0
         self._due: dict[str, float] = {}
@@ -130,11 +132,11 @@ class Hub:
             row = self._house.row(uid)
             if drawn is None or drawn[0] != number or drawn[1] is not row:
                 self.charge(NODE_SECONDS * len(self._house.nodes(uid)))
-                drawn = self._drawn[key] = (number, row, await pictures.one(self._house, uid, wanted))
+                drawn = self._drawn[key] = (number, row, await pictures.one(self._albums, uid, wanted))
                 self._forget_ended(key)
             return drawn[2]
 
-    async def event(self, kind: str, uid: str, wanted: str, *, events: bool) -> bytes:
+    async def event(self, kind: str, uid: str, wanted: str, *, events: bool) -> framing.Frame:
         """The event that a watch tells of the run's picture, as it is sent; made once for all who are told the same. Raises NotThere."""
         picture = await self.picture(uid, wanted)
         key = (kind, uid, wanted, events)
@@ -142,7 +144,7 @@ class Hub:
             if len(self._events) >= MOST_EVENTS:
                 del self._events[next(iter(self._events))]
             text = b'{"type":"' + kind.encode() + b'","object":' + picture + b"}"
-            made = self._events[key] = (picture, framing.framed([text], events=events))
+            made = self._events[key] = (picture, framing.Frame(framing.framed([text], events=events)))
         return made[1]
 
     def _forget_ended(self, key: tuple[str, str]) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
-from tiphys.server import clocks, context, fetching, framing, past, queries, reels, streams, workflows
+from tiphys.server import audience, clocks, context, fetching, framing, past, queries, reels, streams, workflows
 from tiphys.server.clocks import Clock, Clocks, Timing
 from tiphys.server.problems import Problem
 from tiphys.server.reels import PRINTING, Line, Piece, Reel, Span, entries, pod_name, whole_lines
@@ -72,8 +72,10 @@ async def logged(request: web.Request) -> web.StreamResponse:
 
     async def speak(stream: Stream) -> None:
         if wish.follow:
-            async with context.of(request).hub.watched(), request.app[reels.REELS].shared(still.run) as reel:
-                await Follower(house, wish, reel, stream, Clocks(context.of(request), uid)).run()
+            here = context.of(request)
+            shared = request.app[audience.SOURCES].shared(Reel, uid, lambda: Reel(here, still.run))
+            async with here.hub.watched(), shared as reel:
+                await Follower(house, wish, reel, stream, Clocks(here, uid)).run()
             return
         times = Clocks(context.of(request), uid)
         meant = [node for node in nodes if not wish.timing.misses(node)]
@@ -240,11 +242,11 @@ class Follower:
 
     def __init__(self, house: House, wish: Wish, reel: Reel, stream: Stream, times: Clocks) -> None:
         self._house = house
-        self._uid = reel.run.uid
+        self._uid = reel.row.uid
         self._wish = wish
         self._reel = reel
-        self._stream = stream
-        self._next = 0
+        self.stream = stream
+        self.number = 0
         self._times = times
         self._meant: dict[str, bool] = {}
         self._shown: dict[str, int] = {}
@@ -255,44 +257,48 @@ class Follower:
         reel = self._reel
         while not self._wish.nothing or not reel.over:
             news, over = reel.news, reel.over
-            while self._next < reel.end and not self._wish.nothing:
+            while self.number < reel.end and not self._wish.nothing:
                 await self._go_on()
             if over and reel.failed is not None:
                 raise reel.failed
             if over:
                 await self._come_late()
                 return
-            await self._stream.look()
+            if self._wish.everything and news is reel.news:
+                await reel.audience.stay(self)
+                await self.stream.room()
+                continue
+            await self.stream.look()
             with anyio.move_on_after(streams.LOOK_SECONDS):
                 await news.wait()
 
     async def _go_on(self) -> None:
         """Tell some of what there is."""
-        if 0 < self._next < self._reel.first:
-            raise self._stream.cut()  # so far behind that nobody knows what it has
-        lost, at = self._reel.lost(self._next)
-        if self._next < at:
-            self._next = at
+        if 0 < self.number < self._reel.first:
+            raise self.stream.cut()  # so far behind that nobody knows what it has
+        lost, at = self._reel.lost(self.number)
+        if self.number < at:
+            self.number = at
             for span in lost:
                 await self._catch_up(span)
             return
         data = bytearray()
-        while at <= self._next < self._reel.end and len(data) < WRITE_BYTES:
-            spool = self._reel.spool(self._next)
-            self._next += 1
-            data += spool.framed(events=self._stream.events) if self._wish.everything else await self._chosen(spool.pieces or ())
+        while at <= self.number < self._reel.end and len(data) < WRITE_BYTES:
+            spool = self._reel.spool(self.number)
+            self.number += 1
+            data += spool.framed(events=self.stream.events).data if self._wish.everything else await self._chosen(spool.pieces or ())
             at = self._reel.kept
-        await self._stream.write(bytes(data))
+        await self.stream.write(bytes(data))
 
     async def _catch_up(self, span: Span) -> None:
         """Tell lines of a node that are only where the executor keeps them."""
         if not self._is_meant(span.node_id):
             return
-        await self._stream.send(entries(await self._first(span.node_id), span.pod))
+        await self.stream.send(entries(await self._first(span.node_id), span.pod))
         async for piece in whole_lines(self._output(span.node_id)):
             if piece[-1][0] >= span.first:
                 lines = [line for line in piece if span.first <= line[0] <= span.last]
-                await self._stream.send(entries(await self._fresh(span.node_id, lines), span.pod))
+                await self.stream.send(entries(await self._fresh(span.node_id, lines), span.pod))
             if piece[-1][0] >= span.last:
                 return
 
@@ -303,7 +309,7 @@ class Follower:
             if self._is_meant(piece.node_id):
                 chosen += entries(await self._first(piece.node_id), piece.pod)
                 chosen += entries(await self._fresh(piece.node_id, piece.lines), piece.pod)
-        return framing.framed(chosen, events=self._stream.events)
+        return framing.framed(chosen, events=self.stream.events)
 
     async def _come_late(self) -> None:
         """Of what has come to be meant only after it had printed something: all of it."""
@@ -313,7 +319,7 @@ class Follower:
                 for node in await _chosen(still, self._wish):
                     if node.id not in self._shown:
                         self._meant[node.id] = True
-                        await self._stream.send(entries(await self._first(node.id), pod_name(still.run, node)))
+                        await self.stream.send(entries(await self._first(node.id), pod_name(still.run, node)))
 
     async def _first(self, node_id: str) -> list[Line]:
         """Of a node that was not met before what it printed until now, where that is not simply all that comes."""
@@ -347,7 +353,7 @@ class Follower:
         try:
             nodes = self._house.nodes(self._uid)
             node = nodes.get(node_id)
-            if node is None or (self._wish.node and not _is_below(self._reel.run, nodes, node, self._wish.node)):
+            if node is None or (self._wish.node and not _is_below(self._reel.row, nodes, node, self._wish.node)):
                 return False
             return not self._wish.pods.requirements or self._wish.pods.matches(_labels(self._house.still(self._uid), node))
         except NotThere:

@@ -12,11 +12,15 @@ from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
 from tiphys.server import answers, fields
+from tiphys.server.albums import Albums
 from tiphys.spec.workflows import Workflow
 
 __all__ = ["drawing", "many", "one", "outline", "rfc3339", "version", "whole"]
 
 AT_ONCE = 200
+LARGE = 1 << 20
+"""Bytes that are joined on a thread."""
+
 SMALL = 50
 """Nodes up to which a workflow is shown on the loop: to go to a thread takes longer."""
 
@@ -64,9 +68,12 @@ def drawing(wanted: str) -> Callable[[RunState], Workflow]:
     return bare if fields.keeps(wanted, "status.storedTemplates") or fields.keeps(wanted, "status.synchronization") else outline
 
 
-async def one(house: House, uid: str, wanted: str = "") -> bytes:
+async def one(albums: Albums, uid: str, wanted: str = "") -> bytes:
     """A workflow's JSON. Raises NotThere."""
-    still = house.still(uid)
+    if not wanted and len(albums.house.nodes(uid)) > SMALL:
+        found = await albums.picture(uid)
+        return await anyio.to_thread.run_sync(found.whole) if found.size > LARGE else found.whole()
+    still = albums.house.still(uid)
     draw = drawing(wanted)
     if len(still.nodes) <= SMALL:
         return answers.encoded(draw(still), wanted)

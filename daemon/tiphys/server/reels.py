@@ -6,20 +6,21 @@ it; nobody waits for anybody else.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 import anyio.lowlevel
 import msgspec
 import structlog
-from aiohttp import web
 from anyio.abc import TaskGroup
 
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
 from tiphys.server import context, fetching, framing, problems
+from tiphys.server.audience import Audience, Member
 from tiphys.server.context import Context
+from tiphys.server.framing import Frame
 from tiphys.spec import names
 from tiphys.spec.status import NodeType, Phase
 
@@ -112,14 +113,14 @@ class Spool:
         self.pieces: Sequence[Piece] | None = pieces
         self.spans: Sequence[Span] = ()
         self.size = 0
-        self._frames: dict[bool, bytes] = {}
+        self._frames: dict[bool, Frame] = {}
 
-    def framed(self, *, events: bool) -> bytes:
+    def framed(self, *, events: bool) -> Frame:
         """All of it as it is sent, made once for everybody."""
         if events not in self._frames:
             assert self.pieces is not None
-            self._frames[events] = framing.framed(
-                (entry for piece in self.pieces for entry in entries(piece.lines, piece.pod)), events=events
+            self._frames[events] = Frame(
+                framing.framed((entry for piece in self.pieces for entry in entries(piece.lines, piece.pod)), events=events)
             )
         return self._frames[events]
 
@@ -131,12 +132,19 @@ class Spool:
         self._frames = {}
 
 
+class UpToDate(Member, Protocol):
+    """A follower that has all there was, and wants all of it."""
+
+    number: int
+    """Of the spool that comes next for it."""
+
+
 class Reel:
     """The output of one run, from when it is first followed until the run has ended."""
 
     def __init__(self, here: Context, run: Run) -> None:
         self._here = here
-        self.run = run
+        self.row = run
         """As it was when it was first followed."""
         self._begun: set[str] = set()
         self._fresh: list[Piece] = []
@@ -146,8 +154,7 @@ class Reel:
         self._kept = 0
         self._kept_bytes = 0
         self._past: dict[str, Span] = {}
-        self.scope = anyio.CancelScope()
-        self.followers = 0
+        self.audience: Audience[UpToDate] = Audience()
         self.first = 0
         """The number of the first spool of which it is known separately what was in it."""
         self.over = False
@@ -179,22 +186,22 @@ class Reel:
                 spans[span.node_id] = span if before is None else Span(span.node_id, span.pod, before.first, span.last)
         return list(spans.values()), self.kept
 
-    async def take_in(self) -> None:
+    async def run(self) -> None:
         """Take in what comes."""
-        with self.scope:
-            try:
-                async with anyio.create_task_group() as group:
-                    await self._gather(group)
-            except NotThere:
-                pass  # it was deleted
-            except Exception as error:  # whoever follows is told; nobody else is to suffer from it
-                self.failed = problems.gathered(error)
-                log.exception("output not followed", uid=self.run.uid)
+        try:
+            async with anyio.create_task_group() as group:
+                await self._gather(group)
+        except NotThere:
+            pass  # it was deleted
+        except Exception as error:  # whoever follows is told; nobody else is to suffer from it
+            self.failed = problems.gathered(error)
+            log.exception("output not followed", uid=self.row.uid)
+        await self._hand_on()
         self.over = True
-        self._hand_on()
+        self.wake()
 
     async def _gather(self, group: TaskGroup) -> None:
-        hub, uid, seen = self._here.hub, self.run.uid, -1
+        hub, uid, seen = self._here.hub, self.row.uid, -1
         while True:
             changed, number = hub.changed, hub.number
             row, there = hub.row(uid)
@@ -202,7 +209,7 @@ class Reel:
             if seen < 0 or over or uid in hub.since(seen):
                 await self._look(group)
                 seen = number
-            self._hand_on()
+            await self._hand_on()
             if over:
                 return
             await changed.wait()
@@ -210,7 +217,7 @@ class Reel:
     async def _look(self, group: TaskGroup) -> None:
         """Begin with the nodes that have come to print: those that have ended are read at once, the others followed."""
         ended = []
-        for node in self._here.house.nodes(self.run.uid).values():
+        for node in self._here.house.nodes(self.row.uid).values():
             if node.id in self._begun or node.type not in PRINTING or node.handle is None:
                 continue
             if node.phase.completed:
@@ -224,14 +231,14 @@ class Reel:
             if data is None:
                 group.start_soon(self._follow, node)
             elif data:
-                self._take(Piece(node.id, pod_name(self.run, node), _split(data)), len(data))
+                self._take(Piece(node.id, pod_name(self.row, node), _split(data)), len(data))
 
     async def _follow(self, node: Node) -> None:
-        pod = pod_name(self.run, node)
-        async for lines in whole_lines(output(self._here.house, self.run.uid, node.id, follow=True)):
+        pod = pod_name(self.row, node)
+        async for lines in whole_lines(output(self._here.house, self.row.uid, node.id, follow=True)):
             self._take(Piece(node.id, pod, lines), sum(len(text) for _, text in lines))
             if self._fresh_bytes >= AT_ONCE_BYTES:
-                self._hand_on()
+                await self._hand_on()
                 await anyio.lowlevel.checkpoint()
 
     def _take(self, piece: Piece, size: int) -> None:
@@ -239,21 +246,31 @@ class Reel:
         self._fresh_bytes += size
         self._here.hub.stir()
 
-    def _hand_on(self) -> None:
+    async def _hand_on(self) -> None:
         """Give what has come to those who follow."""
-        if self._fresh:
-            made = Spool(self._fresh)
-            made.size = self._fresh_bytes
-            self._fresh, self._fresh_bytes = [], 0
-            self._spools.append(made)
-            self._kept_bytes += made.size
-            self._let_go()
-        elif not self.over:
+        await self._here.house.committed()
+        if not self._fresh:
             return
-        self.wake()
+        made = Spool(self._fresh)
+        made.size = self._fresh_bytes
+        self._fresh, self._fresh_bytes = [], 0
+        self._spools.append(made)
+        self._kept_bytes += made.size
+        self._let_go()
+        for member in self.audience.members():
+            if member.number == self.end - 1 and not member.stream.behind:
+                member.stream.put(made.framed(events=member.stream.events))
+                member.number = self.end
+            else:
+                self.audience.wake(member)
+        self._wake()
 
     def wake(self) -> None:
         """Have all followers look."""
+        self.audience.wake_all()
+        self._wake()
+
+    def _wake(self) -> None:
         self.news.set()
         self.news = anyio.Event()
 
@@ -287,43 +304,3 @@ async def quickly(printed: Mapping[str, context.Printed], nodes: Sequence[Node])
             answers = await way([node.handle for node in asked if node.handle is not None])
             found |= {node.id: data for node, data in zip(asked, answers, strict=True)}
     return [(node, found.get(node.id)) for node in nodes]
-
-
-class Reels:
-    """The reels of the runs that are followed."""
-
-    def __init__(self, here: Context) -> None:
-        self._here = here
-        self._reels: dict[str, Reel] = {}
-        self._group: TaskGroup | None = None
-
-    async def run(self) -> None:
-        """Let reels run; for ever."""
-        async with anyio.create_task_group() as self._group:
-            await anyio.sleep_forever()
-
-    def wake(self) -> None:
-        """Have all followers look: the daemon stops."""
-        for reel in self._reels.values():
-            reel.wake()
-
-    @asynccontextmanager
-    async def shared(self, run: Run) -> AsyncIterator[Reel]:
-        """The reel of a run that all its followers share; it is forgotten when the last has gone."""
-        reel = self._reels.get(run.uid)
-        if reel is None:
-            assert self._group is not None
-            reel = self._reels[run.uid] = Reel(self._here, run)
-            self._group.start_soon(reel.take_in)
-        reel.followers += 1
-        try:
-            yield reel
-        finally:
-            reel.followers -= 1
-            if not reel.followers:
-                reel.scope.cancel()
-                if self._reels.get(run.uid) is reel:
-                    del self._reels[run.uid]
-
-
-REELS = web.AppKey("reels", Reels)

@@ -24,6 +24,7 @@ from tiphys.server import (
     limits,
     logs,
     openapi,
+    paging,
     steering,
     watching,
     workflows,
@@ -42,6 +43,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LISTED = ("listOptions.labelSelector", "listOptions.fieldSelector", "listOptions.limit", "listOptions.continue", "fields")
 FILTERED = (*LISTED, "nameFilter", "createdAfter", "finishedBefore")
+PAGED = ("listOptions.limit", "listOptions.continue", "stream", "uid")
 WATCHED = ("listOptions.labelSelector", "listOptions.fieldSelector", "listOptions.resourceVersion", "fields")
 LOGGED = (
     "podName",
@@ -92,6 +94,7 @@ def _workflows() -> list[Route]:
         Route(method="DELETE", path=one, handler=workflows.deleted, query=("force",)),
         Route(method="GET", path=f"{one}/log", handler=logs.logged, query=LOGGED, gives="stream"),
         Route(method="GET", path=f"{one}/explain", handler=explaining.explained, query=("node",)),
+        Route(method="GET", path=f"{one}/nodes", handler=paging.nodes, query=PAGED, gives=paging.Page),
         Route(method="GET", path=f"{one}/event-log", handler=eventlog.logged, query=("after", "follow"), gives="stream"),
         Route(method="GET", path=f"{BASE}/top", handler=explaining.top, query=("limit",), gives=explaining.Top),
         Route(method="GET", path=f"{one}/{{pod}}/log", handler=logs.logged, query=LOGGED, gives="stream"),

@@ -12,11 +12,12 @@ import anyio
 from aiohttp import web
 
 from tiphys.engine.house import House
-from tiphys.server import admission, context, eventlog, problems, reels, routes
+from tiphys.server import admission, audience, context, problems, routes
+from tiphys.server.albums import Albums
+from tiphys.server.audience import Sources
 from tiphys.server.context import Context, Printed, Timed
 from tiphys.server.guard import Guard
 from tiphys.server.hub import Hub
-from tiphys.server.reels import Reels
 from tiphys.settings import LimitSettings
 from tiphys.spec.workflows import CronWorkflow, Document
 
@@ -36,8 +37,7 @@ def application(here: Context) -> web.Application:
     size = here.guard.settings.body_bytes or here.limits.file_bytes
     made = web.Application(client_max_size=size, middlewares=[problems.translated, admission.admitted])
     made[context.KEY] = here
-    made[eventlog.LOGS] = {}
-    made[reels.REELS] = Reels(here)
+    made[audience.SOURCES] = Sources()
     made.add_routes(routes.table())
     made.on_response_prepare.append(admission.prepared)
     made.on_response_prepare.append(_committed)
@@ -53,7 +53,7 @@ async def _committed(request: web.Request, _response: web.StreamResponse) -> Non
 async def _end_streams(made: web.Application) -> None:
     made[context.KEY].stopping.set()
     made[context.KEY].hub.changed.set()
-    made[reels.REELS].wake()
+    made[audience.SOURCES].wake()
 
 
 @asynccontextmanager
@@ -71,7 +71,8 @@ async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncItera
     networked: list[asyncio.Server] = []
     async with anyio.create_task_group() as group:
         group.start_soon(here.hub.run)
-        group.start_soon(made[reels.REELS].run)
+        group.start_soon(here.albums.run)
+        group.start_soon(made[audience.SOURCES].run)
         group.start_soon(here.guard.run)
         try:
             for one in sockets:
@@ -129,10 +130,12 @@ async def serve(
     schedule comes next (asked on a thread); `guard` says who is let in; `stalls`: how often the loop was held up; `printed` are short
     ways to what many attempts printed, `timed` to when they did.
     """
+    albums = Albums(house)
     here = Context(
         house=house,
         version=version,
-        hub=Hub(house),
+        albums=albums,
+        hub=Hub(house, albums),
         limits=limits,
         adjust=adjust,
         next_run=next_run,

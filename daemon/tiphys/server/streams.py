@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from tiphys.errors import TiphysError
-from tiphys.server import context, framing, problems
+from tiphys.server import context, framing, gzipping, problems
 
 EVENTS = "text/event-stream"
 QUIET_SECONDS = 15.0
@@ -19,8 +19,11 @@ QUIET_SECONDS = 15.0
 LOOK_SECONDS = 4.0
 """How often a stream that waits looks whether somebody still listens."""
 
-WRITE_SECONDS, BYTE_SECONDS = 5e-5, 1e-9
-"""About what it costs to send something to one who follows, and a byte of it."""
+WRITE_SECONDS, PUT_SECONDS, BYTE_SECONDS = 1e-4, 2e-5, 1e-9
+"""About what it costs to send something to one who follows, by a task of its own or without, and a byte of it."""
+
+ROOM_SECONDS = 0.1
+"""How often it is looked whether somebody who did not take all that was written has done so by now."""
 
 BUFFER_BYTES = 1 << 19
 """What the kernel may take of a stream before it is read: a large piece goes there in one go."""
@@ -37,14 +40,35 @@ class HungUp(TiphysError):
 
 
 class Stream:
-    """One answer that goes on. Use `answered`."""
+    """One answer that goes on. Use `answered`. `pressed`: compressed by gzip."""
 
-    def __init__(self, request: web.Request, response: web.StreamResponse, *, events: bool) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse, *, events: bool, pressed: bool) -> None:
         self._request = request
         self._response = response
         self._events = events
+        self._sum = gzipping.Sum() if pressed else None
         self._stopping = context.of(request).stopping
+        self._hub = context.of(request).hub
+        self._transport = request.transport
+        self._quiet = True
         self._spoke = anyio.current_time()
+        self._waiting, self._waits_since = 0, self._spoke
+        self._chunked = response.headers.get("Transfer-Encoding") == "chunked"
+
+    async def begin(self) -> None:
+        """Send what a stream begins with."""
+        if self._sum is not None:
+            await self._response.write(gzipping.HEADER)
+
+    async def end(self) -> None:
+        """Send what a stream ends with."""
+        if self._sum is not None and not problems.gone(self._request):
+            await self._response.write(self._sum.end())
+
+    @property
+    def pressed(self) -> bool:
+        """Whether it is compressed."""
+        return self._sum is not None
 
     @property
     def events(self) -> bool:
@@ -57,8 +81,33 @@ class Stream:
 
     async def write(self, data: bytes) -> None:
         """Send results that are `framed` already. Raises HungUp."""
-        if data:
-            await self._write(data)
+        await self.write_frame(framing.Frame(data))
+
+    async def write_frame(self, frame: framing.Frame) -> None:
+        """Send what may be sent to others too. Raises HungUp."""
+        if frame.data:
+            await self._write(frame)
+
+    def put(self, frame: framing.Frame) -> None:
+        """Send what many are sent, now and without waiting; it must be committed, and this stream not be `behind`."""
+        if frame.data and self._transport is not None and not self._transport.is_closing():
+            sent = frame.sent(pressed=self._sum is not None, chunked=self._chunked)
+            if self._sum is not None:
+                self._sum.add(frame.piece)
+            self._hub.charge(PUT_SECONDS + BYTE_SECONDS * len(sent))
+            self._transport.write(sent)
+            self._quiet = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether something that was written waits to be taken."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    async def room(self) -> None:
+        """Wait until what was written is taken. Raises HungUp, also where nobody takes anything for long."""
+        while self.behind:
+            await self.look()
+            await anyio.sleep(ROOM_SECONDS)
 
     async def fail(self, problem: problems.Problem) -> None:
         """Say what went wrong in the middle. Raises HungUp."""
@@ -69,7 +118,7 @@ class Stream:
             "http_status": STATUSES.get(problem.status, ""),
             "details": [],
         }
-        await self._write(framing.frame(msgspec.json.encode({"error": error}), events=self._events))
+        await self.write(framing.frame(msgspec.json.encode({"error": error}), events=self._events))
 
     def cut(self) -> HungUp:
         """To be raised: end it so that whoever reads does not take this for its end. A client that can go on from there asks again."""
@@ -77,16 +126,35 @@ class Stream:
             self._request.transport.abort()
         return HungUp()
 
+    def restless(self) -> bool:
+        """Whether it is time to `look`."""
+        if self._stopping.is_set() or problems.gone(self._request):
+            return True
+        now, left = anyio.current_time(), 0 if self._transport is None else self._transport.get_write_buffer_size()
+        if not self._quiet:
+            self._quiet, self._spoke = True, now
+        if left != self._waiting:
+            self._waiting, self._waits_since = left, now
+        return now - (self._waits_since + STUCK_SECONDS if left else self._spoke + QUIET_SECONDS) > 0
+
     async def look(self) -> None:
         """Between waits: go on only while somebody listens. Raises HungUp."""
+        if not self.restless():
+            return
         if self._stopping.is_set() or problems.gone(self._request):
             raise HungUp
-        if anyio.current_time() - self._spoke > QUIET_SECONDS:
-            await self._write(b":\n\n" if self._events else b"\n")
+        if self.behind:
+            raise self.cut()
+        await self.write(b":\n\n" if self._events else b"\n")
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, frame: framing.Frame) -> None:
         here = context.of(self._request)
-        here.hub.charge(WRITE_SECONDS + BYTE_SECONDS * len(data))
+        data = frame.data
+        if self._sum is not None:
+            await frame.press()
+            self._sum.add(frame.piece)
+            data = frame.piece.pressed
+        self._hub.charge(WRITE_SECONDS + BYTE_SECONDS * len(data))
         await here.house.committed()
         with anyio.move_on_after(STUCK_SECONDS) as patience:
             try:
@@ -111,17 +179,24 @@ async def answered(request: web.Request, speak: Callable[[Stream], Awaitable[Non
     events = EVENTS in request.headers.get("Accept", "")
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
     response.content_type = EVENTS if events else "application/json"
+    pressed = gzipping.accepted(request.headers.get("Accept-Encoding", ""))
+    response.headers["Vary"] = "Accept-Encoding"
+    if pressed:
+        response.headers["Content-Encoding"] = "gzip"
     with contextlib.suppress(HungUp, ConnectionError):
         _make_room(request)
         await response.prepare(request)
-        stream = Stream(request, response, events=events)
+        stream = Stream(request, response, events=events, pressed=pressed)
+        await stream.begin()
         try:
             await speak(stream)
         except HungUp:
+            await stream.end()  # where the daemon stops
             raise
         except Exception as error:
             problem = problems.of(error)
             if problem.status == 500:
                 log.exception("stream failed", path=request.path)
             await stream.fail(problem)
+        await stream.end()
     return response

@@ -1,5 +1,6 @@
 """The watch of workflows: who watches is told of each change, at most five times a second, and always of the last."""
 
+import itertools
 from datetime import datetime
 
 import anyio
@@ -8,14 +9,24 @@ from aiohttp import web
 
 from tiphys.engine.house import NotThere
 from tiphys.scheduler.records import Run
-from tiphys.server import context, framing, queries, streams
+from tiphys.server import audience, context, framing, queries, streams
+from tiphys.server.audience import Audience
+from tiphys.server.context import Context
+from tiphys.server.framing import Frame
 from tiphys.server.hub import Hub
 from tiphys.server.queries import Query
 from tiphys.server.streams import Stream
 from tiphys.spec.workflows import ARGO_API_VERSION
 
 PAUSE_SECONDS = 0.2
+REST, LONGEST_SECONDS = 30, 5.0
+"""After telling all who watch the same there is nothing told for so many times as long, but not for longer than that."""
+
 AT_ONCE = 50
+FEW = 4
+"""Runs of which those who watch are told without their own tasks."""
+
+Made = dict[tuple[str, str, int], Frame]
 
 
 async def watched(request: web.Request) -> web.StreamResponse:
@@ -26,11 +37,13 @@ async def watched(request: web.Request) -> web.StreamResponse:
     here = context.of(request)
     query = queries.read(request.match_info.get("namespace", ""), request.query)
     seen = queries.version(request.query)
-    watcher = Watcher(here.hub, query, _about_object(request.query.get("fields", "")), seen)
+    wanted = _about_object(request.query.get("fields", ""))
+    key = (request.match_info.get("namespace", ""), request.query_string, streams.EVENTS in request.headers.get("Accept", ""))
 
     async def speak(stream: Stream) -> None:
-        async with here.hub.watched():
-            await watcher.run(stream)
+        watched_by = request.app[audience.SOURCES].shared(Rounds, key, lambda: Rounds(here))
+        async with here.hub.watched(), watched_by as rounds:
+            await Watcher(here.hub, query, wanted, stream, seen).run(rounds)
 
     return await streams.answered(request, speak)
 
@@ -42,10 +55,58 @@ def _about_object(wanted: str) -> str:
     return sign + ",".join(part for part in parts if not part.startswith("result."))
 
 
+class Rounds:
+    """Tells those who watch the same, and have seen what there was, of each change; all of them are told the same bytes."""
+
+    over = False
+
+    def __init__(self, here: Context) -> None:
+        self._here = here
+        self.audience: Audience[Watcher] = Audience()
+
+    async def run(self) -> None:
+        """Tell, for ever: the more rarely the longer it takes, but of the end of a run with the next round."""
+        hub = self._here.hub
+        number, due = 0, 0.0
+        late = False
+        while True:
+            changed, began = hub.changed, anyio.current_time()
+            if (late or hub.number > number) and (began >= due or self._ended_since(number)):
+                number = hub.number
+                late = not await self._tell()
+                took = anyio.current_time() - began
+                due = began + took + max(PAUSE_SECONDS, min(LONGEST_SECONDS, REST * took))
+                await anyio.sleep(max(0.0, PAUSE_SECONDS - took))
+            if (late or hub.number > number) and due > anyio.current_time():
+                with anyio.move_on_after(due - anyio.current_time()):
+                    await changed.wait()
+            else:
+                await changed.wait()
+
+    def _ended_since(self, number: int) -> bool:
+        """Whether a run has ended, or is gone, of those that changed after that number."""
+        rows = (self._here.hub.row(uid) for uid in self._here.hub.since(number))
+        return any(row is None or not there or row.phase.completed for row, there in rows)
+
+    async def _tell(self) -> bool:
+        """Whether everybody could be told; who has not yet taken what was told before is told of what is there then."""
+        made: Made = {}
+        return all([await watcher.told(self, made) for watcher in self.audience.members()])
+
+    async def committed(self) -> None:
+        """Wait until all that can be seen now is recorded."""
+        await self._here.house.committed()
+
+    def wake(self) -> None:
+        """Have all who watch look."""
+        self.audience.wake_all()
+
+
 class Watcher:
     """One who watches: what was shown, and up to which change."""
 
-    def __init__(self, hub: Hub, query: Query, wanted: str, seen: datetime | None = None) -> None:
+    def __init__(self, hub: Hub, query: Query, wanted: str, stream: Stream, seen: datetime | None = None) -> None:
+        self.stream = stream
         self._hub = hub
         self._query = query
         self._wanted = wanted
@@ -53,44 +114,74 @@ class Watcher:
         self._seen = 0
         self._known = seen
 
-    async def run(self, stream: Stream) -> None:
-        """Tell, until nobody listens."""
+    async def run(self, rounds: Rounds) -> None:
+        """Tell, until nobody listens: here what there is, then with all others what is new, and here again what was too much."""
         while True:
-            changed = self._hub.changed
-            uids = list(self._hub.since(self._seen))
-            self._seen = self._hub.number
+            await self.stream.look()
+            changed, again_at = self._hub.changed, anyio.current_time() + PAUSE_SECONDS
+            uids = self._news()
             for start in range(0, len(uids), AT_ONCE):
-                told = [await self._event(uid, events=stream.events) for uid in reversed(uids[start : start + AT_ONCE])]
-                await stream.write(b"".join(told) if len(told) > 1 else told[0])
-            again_at = anyio.current_time() + PAUSE_SECONDS
-            await stream.look()
-            with anyio.move_on_after(streams.LOOK_SECONDS):
-                await changed.wait()
+                told = [await self._event(uid, {}) for uid in uids[start : start + AT_ONCE]]
+                await self.stream.write_frame(Frame(b"".join([frame.data for frame in told])) if len(told) > 1 else told[0])
             if uids and (left := again_at - anyio.current_time()) > 0:
                 await anyio.sleep(left)
+            if not changed.is_set():  # else a round was told meanwhile, without this one
+                await rounds.audience.stay(self)
 
-    async def _event(self, uid: str, *, events: bool) -> bytes:
+    async def told(self, rounds: Rounds, made: Made) -> bool:
+        """Told directly of what is new; not where what was told before is not taken yet. Where it is much its own task does it.
+
+        `made`: what others were told in this round, by kind, uid and number of the last change.
+        """
+        if self.stream.behind:
+            return False
+        if len(list(itertools.islice(self._hub.since(self._seen), FEW + 1))) > FEW:
+            rounds.audience.wake(self)
+            return True
+        frames = [await self._event(uid, made) for uid in self._news()]
+        await rounds.committed()
+        for frame in frames:
+            self.stream.put(frame)
+        return True
+
+    def _news(self) -> list[str]:
+        """What changed since it was asked last, in the order of the changes."""
+        uids = list(self._hub.since(self._seen))
+        self._seen = self._hub.number
+        uids.reverse()
+        return uids
+
+    async def _event(self, uid: str, made: Made) -> Frame:
         """What is to be told of a run, as it is sent; it may be nothing."""
         row, there = self._hub.row(uid)
         if row is None:
-            return b""
+            return framing.NOTHING
         if not there or not self._query.matches(row):
             if uid not in self._shown:
-                return b""
+                return framing.NOTHING
             self._shown.discard(uid)
             deleted = b'{"type":"DELETED","object":' + msgspec.json.encode(_remains(row)) + b"}"
-            return framing.framed([deleted], events=events)
+            return Frame(framing.framed([deleted], events=self.stream.events))
         if self._known is not None and uid not in self._shown and row.created_at <= self._known:
             self._shown.add(uid)  # who asks saw it in a list, whose number this is
             if row.phase.completed and row.finished_at is not None and row.finished_at <= self._known:
-                return b""
-        kind = "MODIFIED" if uid in self._shown else "ADDED"
+                return framing.NOTHING
         try:
-            made = await self._hub.event(kind, uid, self._wanted, events=events)
+            frame = await self._changed(uid, made)
         except NotThere:
-            return b""  # the next sweep says so
+            return framing.NOTHING  # the next sweep says so
         self._shown.add(uid)
-        return made
+        return frame
+
+    async def _changed(self, uid: str, made: Made) -> Frame:
+        """That a run is new, or another. Raises NotThere."""
+        kind = "MODIFIED" if uid in self._shown else "ADDED"
+        key = (kind, uid, self._seen)
+        if key not in made:
+            made[key] = await self._hub.event(kind, uid, self._wanted, events=self.stream.events)
+            if self.stream.pressed:
+                await made[key].press()
+        return made[key]
 
 
 def _remains(row: Run) -> dict[str, object]:

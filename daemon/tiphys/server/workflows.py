@@ -31,7 +31,11 @@ def find(request: web.Request) -> str:
 
 async def shown(request: web.Request, uid: str) -> web.StreamResponse:
     """A workflow as the answer."""
-    return await answers.sent(request, await pictures.one(context.of(request).house, uid, request.query.get("fields", "")))
+    here, wanted = context.of(request), request.query.get("fields", "")
+    if not wanted and len(here.house.nodes(uid)) > pictures.SMALL:
+        found = await here.albums.picture(uid)
+        return await answers.in_pieces(request, found.pieces(), found.size)
+    return await answers.sent(request, await pictures.one(here.albums, uid, wanted))
 
 
 async def of_archive(request: web.Request, found: Workflow) -> web.StreamResponse:
