@@ -4,7 +4,7 @@ One real daemon with the process executor; per round the same workflow runs once
 workflows, a third follow the log, a third the event log, all in a process of their own. Measured is the daemon's own CPU time, from the
 moment the workflow goes on until everybody has seen its end (connecting and hanging up are no cost of a node).
 
-    python -m tests.bench.bench_followers [--nodes 1000] [--followers 200] [--rounds 3]
+    python -m tests.bench.bench_followers [--nodes 1000] [--followers 200] [--rounds 3] [--plain]
 """
 
 import argparse
@@ -77,7 +77,7 @@ class Seen:
     last: list[bytes] = field(default_factory=list)
 
 
-async def _follow(path: Path, name: str, kind: str, seen: Seen, begun: list[None], leave: anyio.Event) -> None:
+async def _follow(path: Path, name: str, kind: str, plain: bool, seen: Seen, begun: list[None], leave: anyio.Event) -> None:
     """One follower, on a connection of its own, to its end; it stays connected until all leave."""
     ways = {
         "log": (f"/workflows/default/{name}/log", {"logOptions.follow": "true"}),
@@ -87,11 +87,13 @@ async def _follow(path: Path, name: str, kind: str, seen: Seen, begun: list[None
     where, query = ways[kind]
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.UnixConnector(str(path))
+    headers = {"Accept-Encoding": "identity" if plain else "gzip, deflate"}
     async with (
         aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=1 << 22) as session,
-        session.get(BASE + where, params=query) as answer,
+        session.get(BASE + where, params=query, headers=headers) as answer,
     ):
         assert answer.status == 200, await answer.text()
+        assert answer.headers.get("Content-Encoding", "identity") == ("identity" if plain else "gzip")
         begun.append(None)
         if kind == "watch":
             await _watch(answer, seen)
@@ -118,13 +120,13 @@ async def _watch(answer: aiohttp.ClientResponse, seen: Seen) -> None:
                 return
 
 
-async def _followers(path: Path, name: str, count: int, told: multiprocessing.connection.Connection) -> None:
+async def _followers(path: Path, name: str, count: int, plain: bool, told: multiprocessing.connection.Connection) -> None:
     seen = Seen()
     begun: list[None] = []
     leave = anyio.Event()
     async with anyio.create_task_group() as group:
         for index in range(count):
-            group.start_soon(_follow, path, name, ("log", "events", "watch")[index % 3], seen, begun, leave)
+            group.start_soon(_follow, path, name, ("log", "events", "watch")[index % 3], plain, seen, begun, leave)
         while len(begun) < count:
             await anyio.sleep(0.02)
         told.send("begun")
@@ -160,17 +162,17 @@ def _judged(path: Path, name: str, seen: Seen) -> dict[str, Any]:
     }
 
 
-def _clients(path: Path, name: str, count: int, told: multiprocessing.connection.Connection) -> None:
-    anyio.run(_followers, path, name, count, told)
+def _clients(path: Path, name: str, count: int, plain: bool, told: multiprocessing.connection.Connection) -> None:
+    anyio.run(_followers, path, name, count, plain, told)
 
 
 def cpu(pid: int) -> float:
-    """User and system time of a process so far, in seconds."""
+    """User and system time of a process so far, in seconds; threads that have ended are counted too."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(daemon: Tiphysd, name: str, nodes: int, followers: int) -> tuple[float, float, dict[str, Any]]:
+def measure(daemon: Tiphysd, name: str, nodes: int, followers: int, plain: bool = False) -> tuple[float, float, dict[str, Any]]:
     """The daemon's CPU seconds and the wall seconds of one run with so many followers, and what these saw."""
     client = Client(Socket(daemon.socket))
     text = MANIFEST.replace("NAME", name).replace("NODES", str(nodes))
@@ -178,7 +180,7 @@ def measure(daemon: Tiphysd, name: str, nodes: int, followers: int) -> tuple[flo
     process, told, seen = None, None, {}
     if followers:
         told, other = multiprocessing.get_context("spawn").Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_clients, args=(daemon.socket, name, followers, other))
+        process = multiprocessing.get_context("spawn").Process(target=_clients, args=(daemon.socket, name, followers, plain, other))
         process.start()
         assert told.poll(60)
         assert told.recv() == "begun"
@@ -220,6 +222,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--followers", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plain", action="store_true", help="clients that accept no compression, as curl; others, as aiohttp, do")
     chosen = parser.parse_args()
     missed, rises = False, []
     with tempfile.TemporaryDirectory(prefix="tiphys-followers-") as top:
@@ -230,7 +233,7 @@ def main() -> int:
             measure(daemon, "warm", 100, 0)
             for index in range(chosen.rounds):
                 alone, quick, _ = measure(daemon, f"alone-{index}", chosen.nodes, 0)
-                followed, slow, seen = measure(daemon, f"followed-{index}", chosen.nodes, chosen.followers)
+                followed, slow, seen = measure(daemon, f"followed-{index}", chosen.nodes, chosen.followers, chosen.plain)
                 rises.append(followed / alone - 1)
                 missed = missed or not complete(seen, chosen.nodes)
                 each = [1e3 * used / chosen.nodes for used in (alone, followed)]

@@ -53,8 +53,33 @@ async def ask(url: str, count: int) -> float:
         return time.perf_counter() - began
 
 
+async def hand_out(path: str, size: int) -> None:
+    """Serve so many bytes on a Unix socket, in pieces as a daemon sends them, for ever."""
+    from aiohttp import web
+
+    piece = b"x" * (1 << 18)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = size
+        await response.prepare(request)
+        for start in range(0, size, len(piece)):
+            await response.write(piece[: size - start])
+        return response
+
+    made = web.Application()
+    made.router.add_get("/", handle)
+    runner = web.AppRunner(made)
+    await runner.setup()
+    await web.UnixSite(runner, path).start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "server":
+    if sys.argv[1] == "bytes":
+        asyncio.run(hand_out(sys.argv[2], int(sys.argv[3])))
+    elif sys.argv[1] == "server":
         asyncio.run(serve())
     else:
         print(asyncio.run(ask(sys.argv[2], int(sys.argv[3]))))

@@ -61,6 +61,10 @@ class Subject:
         connection.close()
         return found
 
+    def timed(self, path: str) -> tuple[float, int]:
+        """Seconds until all of an answer was there, and its bytes."""
+        return timed(self.daemon.socket, path)
+
     def submit(self, workflow: dict[str, object]) -> float:
         """Submit; seconds until it was accepted."""
         body = json.dumps({"workflow": workflow}).encode()
@@ -96,6 +100,20 @@ class Subject:
         _, said = self.ask("GET", "/healthz?verbose")
         found = json.loads(said)["stalls"]
         return found["own"], found["longest_seconds"]
+
+
+def timed(path: Path, target: str) -> tuple[float, int]:
+    """Seconds until all of an answer was read, a piece at a time as a careful client does, and its bytes."""
+    began, size = time.perf_counter(), 0
+    connection = Connection(path)
+    connection.request("GET", target)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    room = bytearray(1 << 18)
+    while count := answer.readinto(room):
+        size += count
+    connection.close()
+    return time.perf_counter() - began, size
 
 
 def cpu(pid: int) -> float:

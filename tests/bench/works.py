@@ -212,7 +212,9 @@ def recover(bench: Bench) -> None:
         name="recover", work=f"{nodes:,} nodes, half done", unit="s", of="ours", least=False, target=1.0, limited_by="scan and decode"
     )
     held_ = bench.row(name="memory", work=f"{nodes:,} nodes held", unit="kB a node", of="ours", least=False, target=1.5)
-    shown = bench.row(name="status", work="", unit="s", of="ours", least=False, target=0.15)
+    limited_by = "aiohttp with the bytes at hand"
+    shown = bench.row(name="status", work="", unit="s", of="ours", least=False, target=0.15, limited_by=limited_by)
+    again = bench.row(name="status: again", work="", unit="s", of="ours", least=False, target=0.15, limited_by=limited_by)
     with tempfile.TemporaryDirectory(dir=bench.folder) as made:
         kept = Path(made, "state")
         anyio.run(held.fill, kept, nodes)
@@ -230,13 +232,28 @@ def recover(bench: Bench) -> None:
                     held_.add((subject.memory(ours.pid, "Anonymous") - empty) / nodes / 1000)
                     if number == 0:
                         ours.ask("GET", "/api/v1/version")
-                    began = time.perf_counter()
-                    status, text = ours.ask("GET", f"/api/v1/workflows/default/{held.NAME}")
-                    assert status == 200
-                    shown.add(time.perf_counter() - began)
-                    shown.work = f"status of {nodes:,} nodes, {len(text) / 1e6:.0f} MB"
+                    path = f"/api/v1/workflows/default/{held.NAME}"
+                    first, size = ours.timed(path)
+                    later = min(ours.timed(path)[0] for _ in range(3))
+                    floor = ready_bytes(Path(top), size)
+                    shown.add(first, floor)
+                    again.add(later, floor)
+                    shown.work = again.work = f"status of {nodes:,} nodes, {size / 1e6:.0f} MB"
                 finally:
                     daemon.clear()
+
+
+def ready_bytes(folder: Path, size: int) -> float:
+    """Seconds for so many bytes that need not be made, from aiohttp over a Unix socket to the same client."""
+    path = folder / "ready.sock"
+    server = subprocess.Popen([sys.executable, "-m", "tests.bench.http_peer", "bytes", path, str(size)], stdout=subprocess.PIPE, cwd=TOP)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        return min(subject.timed(path, "/")[0] for _ in range(3))
+    finally:
+        server.kill()
+        server.wait()
 
 
 def idle_memory() -> int:
