@@ -1,6 +1,7 @@
 """The commands and their options. What a command needs is imported when it runs."""
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 FORMS = ("json", "yaml", "name", "wide")
 
+VARIABLE = "_TIPHYS_COMPLETE"
+"""Set by a shell that wants to know what to offer at the Tab key."""
+
 
 def main(arguments: Sequence[str], wiring: "Callable[[], Wiring]") -> int:
     """Run the command that `arguments` name; the exit code. `wiring` is called by what needs it: help does not."""
+    if VARIABLE in os.environ:
+        from tiphys.cli import shells
+
+        shells.prepare()
     try:
         code = tiphys.main(args=list(arguments), prog_name="tiphys", obj=wiring, standalone_mode=False)
     except click.ClickException as error:

@@ -36,11 +36,13 @@ def names(context: click.Context, kind: str, begun: str) -> list[str]:
 
 
 def sources(context: click.Context, begun: str) -> list[str]:
-    """What `--from` may be: kinds, then what there is of one."""
+    """What `--from` may be: kinds, and what there is of one where it is clear which. A kind alone would get a space behind it."""
     word, slash, _ = begun.partition("/")
-    if not slash:
-        return [f"{kind}/" for kind in KINDS if kind.startswith(begun)]
-    return [f"{word}/{name}" for name in _asked(context, KINDS.get(word, "")) if f"{word}/{name}".startswith(begun)]
+    kinds = [word] if slash else [kind for kind in KINDS if kind.startswith(begun)]
+    if len(kinds) > 1:
+        return [f"{kind}/" for kind in kinds]
+    there = [f"{kind}/{name}" for kind in kinds for name in _asked(context, KINDS.get(kind, ""))]
+    return [one for one in there if one.startswith(begun)]
 
 
 def _asked(context: click.Context, kind: str) -> list[str]:

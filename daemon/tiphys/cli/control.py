@@ -10,6 +10,8 @@ import click
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from tiphys.cli.remote import Remote
     from tiphys.cli.wiring import Wiring
 
@@ -49,9 +51,17 @@ def asking(command: Command) -> Command:
     return functools.reduce(lambda made, option: option(made), options, click.pass_obj(called))
 
 
+class Form(click.Choice[str]):
+    """One of some words, or none."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        """None is what nobody types."""
+        return [item for item in super().shell_complete(ctx, param, incomplete) if item.value]
+
+
 def output(*forms: str) -> Callable[[Command], Command]:
     """The option `-o`."""
-    return click.option("-o", "--output", default="", type=click.Choice(("", *(forms or FORMS))), metavar="|".join(forms or FORMS))
+    return click.option("-o", "--output", default="", type=Form(("", *(forms or FORMS))), metavar="|".join(forms or FORMS))
 
 
 def offering(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
