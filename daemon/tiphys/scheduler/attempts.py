@@ -132,7 +132,9 @@ def woken(draft: Draft, node: Node) -> Refusal | None:
     if draft.at < node.wake_at:
         draft.command(decision.SetTimer(uid=draft.run.uid, key=node.id, at=node.wake_at))
         return None
-    if node.type is NodeType.RETRY:
+    if node.waiting_for:
+        nodes.end(draft, node, Phase.FAILED, "timeout")
+    elif node.type is NodeType.RETRY:
         retrying.advance(draft, draft.change(node, wake_at=None))
     elif node.type is NodeType.SUSPEND:
         resume(draft, node)

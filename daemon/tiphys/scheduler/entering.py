@@ -44,6 +44,9 @@ def _may_go_on(draft: Draft, node: Node, source: sources.Source) -> bool:
     try:
         entered = _lock(draft, node, source)
         if entered is None:
+            if source.template.timeout or source.template.pending_timeout:
+                node = draft.node(node.id)
+                working.be_patient(draft, node, bodies.body(draft, node, source))
             return False
         memoize = source.template.memoize
         return memoize is None or not _remembered(draft, entered, source, memoize)

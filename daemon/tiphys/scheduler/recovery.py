@@ -56,6 +56,8 @@ def _take_up(draft: Draft, node: Node) -> None:
             draft.later(todo.Settle(node.id))
     elif node.waiting_for:
         if draft.node(node.id).waiting_for:  # else it was let in meanwhile
+            if node.wake_at is not None:
+                draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))
             draft.later(todo.Enter(node.id))
     elif node.type in COMPOSITE:
         if node.wake_at is not None:

@@ -269,12 +269,20 @@ class TaskScope:
                 found.update(self._below(name, prefix))
         return found
 
+    def _aggregates(self, owner: Node, name: str) -> Iterable[str]:
+        if not owner.phase.fulfilled:
+            return ()
+        if not isinstance(self._plan, StepsPlan) or not all_skipped(self._draft, owner, name):
+            return aggregated(self._draft, owner, name)
+        declared = next((_outputs(self._draft, node).parameters for node in self._draft.owned(owner.id) if base(node.task) == name), ())
+        return ["outputs.result", *(f"outputs.parameters.{parameter.name}" for parameter in declared)]
+
     def _below(self, name: str, prefix: str) -> Iterator[tuple[str, object]]:
         node, looped = self._node(name)
         if node is None:
             return
         if looped:
-            keys = [*(aggregated(self._draft, node, name) if node.phase.fulfilled else ()), "id", "status"]
+            keys = [*self._aggregates(node, name), "id", "status"]
         else:
             keys = list(node_keys(self._draft, node))
         for key in keys:

@@ -23,7 +23,7 @@ def begin(draft: Draft, node: Node, source: sources.Source) -> None:
     if node.type is NodeType.RETRY:
         if DISPLAY_NAME_KEY in (source.template.annotations or {}):
             node = _named(draft, node, bodies.body(draft, node, source))
-        draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
+        draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING, wake_at=None).id))
         draft.later(todo.NextAttempt(node.id))
         return
     template = bodies.body(draft, node, source)
@@ -56,13 +56,21 @@ def _leaf(draft: Draft, node: Node, template: Template) -> None:
     if run.deadline_passed and not node.in_exit:
         nodes.end(draft, node, Phase.FAILED, DEADLINE_PASSED)
         return
-    limits = [durations.parse_loose(text) for text in (template.timeout, template.pending_timeout) if text]
-    if limits:
-        node = draft.change(node, wake_at=draft.at + min(limits))
-        draft.command(decision.SetTimer(uid=run.uid, key=node.id, at=draft.at + min(limits)))
+    node = be_patient(draft, node, template)
     if template.container_set is not None:
         containers.create(draft, node, template.container_set)
     draft.command(decision.Launch(uid=run.uid, node_id=node.id, attempt=node.attempt))
+
+
+def be_patient(draft: Draft, node: Node, template: Template) -> Node:
+    """Have a Pending node ended when its timeout or pendingTimeout is over, which count from its start (semantics 2.10)."""
+    limits = [durations.parse_loose(text) for text in (template.timeout, template.pending_timeout) if text]
+    if not limits:
+        return node
+    at = (node.started_at or draft.at) + min(limits)
+    if node.wake_at != at:
+        draft.command(decision.SetTimer(uid=draft.run.uid, key=node.id, at=at))
+    return draft.change(node, wake_at=at)
 
 
 def _suspend(draft: Draft, node: Node, template: Template) -> None:
