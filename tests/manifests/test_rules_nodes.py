@@ -229,6 +229,14 @@ DAGS = [
         [],
     ),
     (
+        [
+            "{name: 't-{{workflow.name}}', template: leaf}",
+            "{name: b, template: leaf, depends: '(t-{{workflow.name}}.Failed || t-{{workflow.name}}) {{workflow.uid}}'}",
+            f"{{name: c, depends: 't-{{{{workflow.name}}}} && t-{{{{workflow.name}}}}.Foo', {passing('tasks.t-{{workflow.name}}.status')}}}",
+        ],
+        ["templates.main.tasks.c task result 'Foo' for task 't-{{workflow.name}}' is invalid"],
+    ),
+    (
         ["{name: a, template: leaf, withItems: [1], withParam: '[]'}"],
         ["templates.main.tasks.a only one of withItems, withParam, withSequence can be specified"],
     ),

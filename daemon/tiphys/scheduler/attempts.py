@@ -133,14 +133,14 @@ def woken(draft: Draft, node: Node) -> Refusal | None:
         draft.command(decision.SetTimer(uid=draft.run.uid, key=node.id, at=node.wake_at))
         return None
     if node.waiting_for:
-        nodes.end(draft, node, Phase.FAILED, "timeout")
+        nodes.end(draft, node, Phase.FAILED, nodes.TIMEOUT)
     elif node.type is NodeType.RETRY:
         retrying.advance(draft, draft.change(node, wake_at=None))
     elif node.type is NodeType.SUSPEND:
         resume(draft, node)
     elif node.phase is Phase.PENDING or node.type is NodeType.HTTP:
         stop(draft, node)
-        nodes.end(draft, node, Phase.FAILED, "timeout")
+        nodes.end(draft, node, Phase.FAILED, nodes.TIMEOUT)
     else:
         draft.change(node, wake_at=None)
     return None

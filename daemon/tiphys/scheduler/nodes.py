@@ -11,6 +11,9 @@ from tiphys.spec.templates import Inputs, Outputs
 ATTEMPTED = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN})
 """Types of nodes that an executor carries out."""
 
+TIMEOUT = "timeout"
+"""The message of a node that was Pending for too long, and of the step group that it was in."""
+
 
 def create(draft: Draft, call: Call, type_: NodeType, phase: Phase, *, message: str = "", inputs: Inputs | None = None) -> Node:
     """Put the call's node into the draft."""

@@ -173,7 +173,8 @@ def close(draft: Draft, group: Node) -> None:
             return
     for child in children:
         if not _tolerated(plan, child):
-            nodes.end(draft, group, Phase.FAILED, f"child '{child.id}' failed")
+            late = child.message == nodes.TIMEOUT and child.phase is Phase.FAILED and draft.last_owned(child.id, Role.ATTEMPT) is None
+            nodes.end(draft, group, Phase.FAILED, nodes.TIMEOUT if late else f"child '{child.id}' failed")
             return
     nodes.end(draft, group, Phase.SUCCEEDED)
 

@@ -13,7 +13,9 @@ from tiphys.spec import templates
 RESULTS = frozenset({"Succeeded", "Failed", "Errored", "Skipped", "Omitted", "Daemoned", "AnySucceeded", "AllFailed"})
 ITEM_RESULTS = frozenset({"AnySucceeded", "AllFailed"})
 
-_WORD = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*)(?:\.([A-Z][a-zA-Z]+))?")
+_WORD = re.compile(r"((?:[a-zA-Z0-9]|\{\{.*?\}\})(?:[-a-zA-Z0-9]|\{\{.*?\}\})*)(?:\.([A-Z][a-zA-Z]+))?")
+"""A task and a result of it; a name may hold tags, as the task's own does."""
+
 _MENTION = re.compile(r"\{\{\s*tasks\.([-a-zA-Z0-9]+)\.")
 
 
@@ -29,7 +31,7 @@ def words(task: templates.DAGTask) -> Words:
     """The dependencies of a task, in either form."""
     if not task.depends:
         return Words(tuple(dict.fromkeys(task.dependencies)), frozenset(), ())
-    found = [(match[1], match[2]) for match in _WORD.finditer(tags.filled(task.depends, " "))]
+    found = [(match[1], match[2]) for match in _WORD.finditer(task.depends)]
     return Words(
         tuple(dict.fromkeys(name for name, _ in found)),
         frozenset(name for name, result in found if result in ITEM_RESULTS),
