@@ -64,7 +64,7 @@ class Engine:
         self.outgoing = anyio.Event()
         """Set when there is something new to deliver; who delivers puts a new one in its place."""
         self._decided = self._kept = 0
-        self._landed = anyio.Event()
+        self._landed: anyio.Event | None = None
         self.recovered = anyio.Event()
         """Set when everything that was cut off is going on again."""
         self._inbox = Inbox()
@@ -156,6 +156,7 @@ class Engine:
         """Wait until all that can be seen now is recorded: between a decision and its record a look shows what a crash could undo."""
         seen = self._decided
         while self._kept < seen:
+            self._landed = self._landed or anyio.Event()
             await self._landed.wait()
 
     # the loop
@@ -187,13 +188,16 @@ class Engine:
             if answers:
                 await self.journal.record([Entry(event=event, answer=answer) for event, answer, _ in answers])
             faults.point("after-record")
-            self._kept, landed, self._landed = self._decided, self._landed, anyio.Event()
-            landed.set()
+            self._kept = self._decided
+            if self._landed is not None:
+                self._landed.set()
+                self._landed = None
             for _, answer, receipt in answers:
                 if isinstance(answer, Decision):
                     self._perform(answer)
                 if receipt is not None:
                     receipt.settle(answer)
+            self._launcher.flush()
             if self._inbox.is_empty and not self._kept_back and not self.recovered.is_set():
                 self.recovered.set()
 

@@ -51,7 +51,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._facts: deque[tuple[Event, Receipt | None]] = deque()
-        self._arrived = anyio.Event()
+        self._arrived = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     def post(self, event: Event) -> None:
@@ -93,7 +93,7 @@ class Inbox:
         while True:
             if not self._arrived.is_set():
                 await self._arrived.wait()
-            self._arrived = anyio.Event()
+            self._arrived.clear()
             yield self._batch()
             if self._arrived.is_set():
                 await anyio.lowlevel.checkpoint()  # others have their turn

@@ -131,6 +131,11 @@ class Launcher:
         if (uid, node_id) in self._handles:
             self._group.start_soon(self._stop, uid, node_id)
 
+    def flush(self) -> None:
+        """What was begun since the last time is on its way."""
+        for prompt in self._prompt.values():
+            prompt.flush()
+
     def release(self, uid: str) -> None:
         """Have the run's claims deleted; that is finished even if the engine closes meanwhile."""
         for executor in self._executors.values():

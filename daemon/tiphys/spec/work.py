@@ -258,6 +258,10 @@ class Prompt(Protocol):
         """Begin an attempt, and tell its course; nothing is told before this returns. False: nothing was done, `launch` it."""
         ...
 
+    def flush(self) -> None:
+        """Set going what was begun, now and not at the end of this turn of the loop."""
+        ...
+
 
 class Executor(Protocol):
     """Runs WorkOrders somewhere. Staging of inputs and outputs is the executor's own."""

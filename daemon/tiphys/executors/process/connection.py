@@ -34,6 +34,7 @@ class Wire(asyncio.Protocol):
         self._report = report
         self._transport: asyncio.Transport | None = None
         self._outbox: list[Json] = []
+        self._is_reading = False
         self._inbox = bytearray()
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(list[Json]).decode
@@ -57,14 +58,21 @@ class Wire(asyncio.Protocol):
             return
         *lines, rest = bytes(self._inbox).split(b"\n")
         self._inbox = bytearray(rest)
-        for line in lines:
-            for report in self._decode(line):
-                self._report(report)
+        self._is_reading = True
+        try:
+            for line in lines:
+                for report in self._decode(line):
+                    self._report(report)
+        finally:
+            self._is_reading = False
+            self.flush()
 
     def send(self, request: Json) -> None:
-        """Send at the end of this turn of the loop. On a lost connection it goes nowhere; who waits asks again on the next."""
+        """Send at the end of this turn of the loop, or when it is flushed. On a lost connection it goes nowhere; who waits asks again on
+        the next.
+        """
         self._outbox.append(request)
-        if len(self._outbox) == 1:
+        if len(self._outbox) == 1 and not self._is_reading:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def number(self, form: Form) -> int:
@@ -80,6 +88,11 @@ class Wire(asyncio.Protocol):
     def forget_forms(self) -> None:
         """Tell of each form again when it is used."""
         self._forms.clear()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._outbox:
+            self._flush()
 
     def _flush(self) -> None:
         batch, self._outbox = self._outbox, []

@@ -98,6 +98,10 @@ class ProcessExecutor:
         self._link.begin(*filled, functools.partial(self._heard, order, course))
         return True
 
+    def flush(self) -> None:
+        """Send the requests there are."""
+        self._link.flush()
+
     def _heard(self, order: WorkOrder, course: Course, record: Json | None, *, ended: bool) -> None:
         """The launcher told of an attempt that was begun: it runs, or it has ended."""
         if not ended:

@@ -97,6 +97,11 @@ class Link:
         waiting.tell = tell
         self._send_spawn(waiting)
 
+    def flush(self) -> None:
+        """Send what there is to send."""
+        if self._wire is not None:
+            self._wire.flush()
+
     def knows(self, order_id: str) -> bool:
         """Whether the attempt is one that somebody here asked for."""
         return order_id in self._attempts
