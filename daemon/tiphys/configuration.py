@@ -3,7 +3,6 @@
 Where the file is, and where state is kept, is decided here too (design section 5); the process's variables come in as a value.
 """
 
-import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -166,6 +165,8 @@ class _Reader:
         for name, key, value in self.entries(node, path):
             full = _join(path, name)
             if name not in hints:
+                import difflib  # noqa: PLC0415 - only mistakes pay for it
+
                 near = difflib.get_close_matches(name, hints, n=1)
                 hint = f'; did you mean "{near[0]}"?' if near else f"; known here: {', '.join(hints)}"
                 self.problem(key, f'unknown setting "{full}"{hint}')

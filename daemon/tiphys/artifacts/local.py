@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tiphys import faults
-from tiphys.artifacts import locations, packing, trees
+from tiphys.artifacts import locations, trees
 from tiphys.artifacts.errors import ArtifactError, ArtifactMissing
 from tiphys.artifacts.trees import Check
 from tiphys.spec.artifacts import ArchiveStrategy
@@ -44,6 +44,8 @@ class LocalRepository:
                 trees.copy(source, halfway, check, durable=self._durable)
             else:
                 with halfway.open("xb") as file:
+                    from tiphys.artifacts import packing  # noqa: PLC0415 - tarfile and zipfile are large, and many daemons never pack anything
+
                     packing.pack(source, file, archive, check)
                     file.flush()
                     if self._durable:

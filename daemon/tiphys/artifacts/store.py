@@ -14,7 +14,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from tiphys import settings
-from tiphys.artifacts import git, local, locations, packing, trees, unpacking
+from tiphys.artifacts import git, local, locations, trees
 from tiphys.artifacts.credentials import Credentials
 from tiphys.artifacts.errors import ArtifactError, ArtifactMissing
 from tiphys.artifacts.locations import InRepository, Place
@@ -49,7 +49,7 @@ class Artifacts:
         *,
         backoff: Backoff | None = None,
         durable: bool = True,
-        unpack_limit_bytes: int = unpacking.DEFAULT_BYTES,
+        unpack_limit_bytes: int = trees.UNPACK_BYTES,
     ) -> None:
         folder = Path(configured.directory) if configured.directory else directory
         self._repository = configured.s3
@@ -187,6 +187,8 @@ class Artifacts:
                 await self._blocking(self._local.discard, packed)
 
     def _settle(self, artifact: Artifact, fetched: Path, halfway: Path, dest: Path) -> None:
+        from tiphys.artifacts import unpacking  # noqa: PLC0415 - tarfile and zipfile are large, and many daemons never pack anything
+
         check = anyio.from_thread.check_cancelled
         archive = AS_IT_IS if artifact.git is not None else artifact.archive or ArchiveStrategy()
         unpacked = halfway / "unpacked"
@@ -242,5 +244,7 @@ def _make_aside(halfway: Path) -> None:
 
 
 def _pack_into(source: Path, dest: Path, archive: ArchiveStrategy | None) -> None:
+    from tiphys.artifacts import packing  # noqa: PLC0415 - tarfile and zipfile are large, and many daemons never pack anything
+
     with dest.open("xb") as file:
         packing.pack(source, file, archive, anyio.from_thread.check_cancelled)

@@ -16,6 +16,7 @@ import msgspec
 from tiphys.artifacts.errors import ArtifactError
 
 CHUNK_BYTES = 1024 * 1024
+UNPACK_BYTES = 64 * 1024**3  # what an archive may hold
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 OWNER = 0o700  # folders keep these, else a daemon that is not root could not move or delete them

@@ -18,7 +18,6 @@ from tiphys.artifacts.errors import ArtifactError
 from tiphys.artifacts.trees import Check, Parts, unwatched
 
 GZIP_MAGIC = b"\x1f\x8b"
-DEFAULT_BYTES = 64 * 1024**3
 ENTRIES = 1_000_000
 NAME_BYTES = 4096
 HEADER_BYTES = 4 * 1024 * 1024
@@ -136,7 +135,7 @@ def looks_like_tgz(path: Path) -> bool:
     return True
 
 
-def unpack_tar(archive: Path, folder: Path, limit_bytes: int = DEFAULT_BYTES, check: Check = unwatched) -> Path:
+def unpack_tar(archive: Path, folder: Path, limit_bytes: int = trees.UNPACK_BYTES, check: Check = unwatched) -> Path:
     """Unpack tar+gzip into the new folder `folder`.
 
     Gives the single top-level entry if there is exactly one, else `folder`: the thing that Argo renames onto the artifact's path.
@@ -147,7 +146,7 @@ def unpack_tar(archive: Path, folder: Path, limit_bytes: int = DEFAULT_BYTES, ch
         return unpacking.finish()
 
 
-def unpack_zip(archive: Path, folder: Path, limit_bytes: int = DEFAULT_BYTES, check: Check = unwatched) -> Path:
+def unpack_zip(archive: Path, folder: Path, limit_bytes: int = trees.UNPACK_BYTES, check: Check = unwatched) -> Path:
     """Unpack a zip into the new folder `folder`; as `unpack_tar`."""
     with _filling(folder, limit_bytes, check) as unpacking, trees.open_file(archive) as file:
         _unzip(file, unpacking)

@@ -3,11 +3,12 @@
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, Final, TypeGuard
-
-import re2
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from tiphys.expressions import gojson
+
+if TYPE_CHECKING:
+    import re2
 
 LEVELS: Final = {
     ",": 0,
@@ -32,9 +33,7 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<=": operator.le,
     ">=": operator.ge,
 }
-_REGEXP: Final = re2.Options()
-_REGEXP.log_errors = False
-_REGEXP.max_mem = 8 << 20
+_PATTERN_BYTES: Final = 8 << 20
 
 
 class Refused(Exception):
@@ -154,8 +153,13 @@ def _matches(left: object, right: object, symbol: str) -> bool:
 
 def pattern(text: str) -> "re2._Regexp":
     """The regular expression (RE2, which is linear in the text); raises Refused."""
+    import re2  # noqa: PLC0415 - 2.5 MB that most runs never need
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _PATTERN_BYTES
     try:
-        return re2.compile(text, _REGEXP)
+        return re2.compile(text, options)
     except re2.error as error:
         detail = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error
         raise Refused(f"Unable to compile regexp pattern '{text}': error parsing regexp: {detail}") from None

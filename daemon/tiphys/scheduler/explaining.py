@@ -4,7 +4,6 @@ Nothing is decided here: the same pure functions that decide are asked again ove
 Explaining a node costs what it touches: its own step or task, those that it depends on, and one look over the run's nodes.
 """
 
-import difflib
 from datetime import datetime
 
 from tiphys.scheduler import why_hooks, why_nodes, why_not_yet, why_runs
@@ -69,6 +68,8 @@ def explain_node(state: State, uid: str, node_id: str, now: datetime, room: Room
 
 def _near(run: RunState, name: str) -> tuple[str, ...]:
     known = dict.fromkeys(node.display_name for node in list(run.nodes.values())[:2000])
+    import difflib  # noqa: PLC0415 - only mistakes pay for it
+
     return tuple(difflib.get_close_matches(name, known, n=3))
 
 

@@ -18,7 +18,7 @@ import anyio.to_thread
 from aiohttp import web
 from msgspec import structs
 
-from tiphys.artifacts import locations, packing
+from tiphys.artifacts import locations
 from tiphys.artifacts.locations import InRepository
 from tiphys.engine.house import NotThere
 from tiphys.server import context, fetching, queries
@@ -161,6 +161,8 @@ def _packed(folder: Path, name: str) -> Path:
     source.parent.mkdir()
     folder.rename(source)
     with made.open("xb") as packed:
+        from tiphys.artifacts import packing  # noqa: PLC0415 - tarfile and zipfile are large, and many daemons never pack anything
+
         packing.pack(source, packed, None, anyio.from_thread.check_cancelled)
     return made
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import anyio.lowlevel
 import anyio.to_thread
-import re2
 from aiohttp import web
 
 from tiphys.engine.house import House, NotThere
@@ -117,6 +116,8 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
 def _keeper(pattern: str) -> Callable[[str], bool]:
     if not pattern:
         return lambda line: True  # noqa: ARG005
+    import re2  # noqa: PLC0415 - 2.5 MB, for those who search
+
     options = re2.Options()
     options.log_errors = False
     try:
