@@ -1,5 +1,6 @@
 """`tiphysd`: the engine with everything around it that takes work in, in one exit stack, until somebody ends it."""
 
+import ctypes
 import functools
 import gc
 import os
@@ -8,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,9 +204,13 @@ class Daemon:
 
     @staticmethod
     def settle_memory() -> None:
-        """What was read stays: the collector of cyclic garbage need not look at it again, and seldom at what comes."""
+        """What was read stays: the collector of cyclic garbage need not look at it again, and seldom at what comes. What was needed only
+        to read it goes back to the system.
+        """
         gc.collect()
         gc.freeze()
+        with suppress(AttributeError):  # a C library that has no such call
+            ctypes.CDLL(None).malloc_trim(0)
         gc.set_threshold(*COLLECT)
         gc.enable()
 
