@@ -1,5 +1,6 @@
 """A workflow that was deleted is retried from the archive by a real daemon, which may be killed while it takes that in: once, and whole."""
 
+import contextlib
 import http.client
 import shutil
 import time
@@ -81,6 +82,27 @@ def test_a_daemon_killed_over_a_retry_makes_it_once(tiphysd, point):
     assert run.uid != uid
     assert ran(tiphysd) == ["a", "b result", "b result", "c file"]
     assert [one.name for one in tiphysd.runs()] == ["broken"]
+
+
+@pytest.mark.parametrize("point", ["before-record", "in-transaction", "after-record", "erasing"])
+def test_a_daemon_killed_over_a_deletion_loses_neither_the_workflow_nor_its_rows(tiphysd, point):
+    tiphysd.start().drop("broken.yaml", FAILED % {"shared": tiphysd.shared})
+    uid = tiphysd.ended("broken").uid
+    assert tiphysd.end() == 0
+    tiphysd.environ = {"TIPHYS_FAULT": f"{point}:1"}
+    tiphysd.start()
+    with contextlib.suppress(http.client.HTTPException, OSError):
+        asked(tiphysd, "DELETE", "/api/v1/workflows/default/broken")
+    assert tiphysd.process.wait(10) == -9
+    tiphysd.environ = {}
+    (tiphysd.shared / "go").touch()
+    tiphysd.start()
+    there = tiphysd.run("broken") is not None
+    assert there == (point in {"before-record", "in-transaction"}), "it is there, or in the archive with its rows"
+    assert retried(tiphysd, uid) == 200
+    run = until(lambda: run if (run := tiphysd.run("broken")) and run.phase is Phase.SUCCEEDED else None, "the end")
+    assert (run.uid == uid) == there
+    assert ran(tiphysd) == ["a", "b result", "b result", "c file"]
 
 
 def test_what_was_kept_elsewhere_and_is_gone_is_an_error_that_names_it(tiphysd):
