@@ -231,8 +231,9 @@ DAGS = [
     (
         [
             "{name: 't-{{workflow.name}}', template: leaf}",
-            "{name: b, template: leaf, depends: '(t-{{workflow.name}}.Failed || t-{{workflow.name}}) {{workflow.uid}}'}",
-            f"{{name: c, depends: 't-{{{{workflow.name}}}} && t-{{{{workflow.name}}}}.Foo', {passing('tasks.t-{{workflow.name}}.status')}}}",
+            "{name: b, template: leaf, depends: 't-{{workflow.name}}.Failed {{workflow.uid}}'}",
+            "{name: c, template: leaf, depends: 't-{{workflow.name}} && t-{{workflow.name}}.Foo'}",
+            f"{{name: d, depends: 't-{{{{workflow.name}}}}', {passing('tasks.t-{{workflow.name}}.status')}}}",
         ],
         ["templates.main.tasks.c task result 'Foo' for task 't-{{workflow.name}}' is invalid"],
     ),

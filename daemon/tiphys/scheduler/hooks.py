@@ -94,6 +94,14 @@ def _fire(draft: Draft, node: Node, calls: Iterable[HookCall]) -> Node:
     return node
 
 
+def uncreated(draft: Draft, call: Call, message: str) -> None:
+    """A hook's node could not be created: so much for its host, but in a DAG an exit hook's error is its own (semantics 2.12)."""
+    host = draft.node(call.owner)
+    if host.boundary and call.name == f"{host.name}.onExit" and isinstance(plans.plan_of(draft, draft.node(host.boundary)), plans.DagPlan):
+        return
+    _broken(draft, host, message)
+
+
 def _broken(draft: Draft, node: Node, message: str) -> Node:
     """A hook cannot be evaluated: its node is an Error, and so is the group of a step. The workflow's exit handler runs all the same."""
     if node.role is not Role.ROOT:

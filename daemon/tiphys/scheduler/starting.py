@@ -4,7 +4,7 @@ from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions.scope import ChainScope, FlatScope
-from tiphys.scheduler import binding, bodies, nodes, room, sources, todo
+from tiphys.scheduler import binding, bodies, hooks, nodes, room, sources, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
@@ -27,11 +27,11 @@ def start(draft: Draft, call: Call) -> None:
         nodes.end(draft, nodes.create(draft, call, NodeType.SKIPPED, Phase.PENDING), Phase.SKIPPED, call.skipped)
         return
     if call.depth > MAX_DEPTH:
-        nodes.fail(draft, call, TOO_DEEP)
+        _fail(draft, call, TOO_DEEP)
         return
     found = sources.find(draft, call.template, call.reference, call.inline, call.scope)
     if isinstance(found, str):
-        nodes.fail(draft, call, found)
+        _fail(draft, call, found)
         return
     inputs = None
     if found.template.inputs is not None:
@@ -39,13 +39,19 @@ def start(draft: Draft, call: Call) -> None:
         try:
             inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.config_map, draft.chance(call.name))
         except TiphysError as error:
-            nodes.fail(draft, call, str(error))
+            _fail(draft, call, str(error))
             return
     if room.refuses(draft, call):
         return
     if call.template != found.name:
         call = structs.replace(call, template=found.name)
     _make(draft, call, found, inputs)
+
+
+def _fail(draft: Draft, call: Call, message: str) -> None:
+    nodes.fail(draft, call, message)
+    if call.role is Role.HOOK:
+        hooks.uncreated(draft, call, message)
 
 
 def attempt(draft: Draft, wrapper: Node) -> None:

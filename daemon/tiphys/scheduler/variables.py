@@ -281,10 +281,7 @@ class TaskScope:
         node, looped = self._node(name)
         if node is None:
             return
-        if looped:
-            keys = [*self._aggregates(node, name), "id", "status"]
-        else:
-            keys = list(node_keys(self._draft, node))
+        keys = [*self._aggregates(node, name), "id", "status"] if looped else list(node_keys(self._draft, node))
         for key in keys:
             full = f"{self._prefix}{name}.{key}"
             if full == prefix or full.startswith(prefix + "."):
