@@ -12,6 +12,7 @@ from tiphys.scheduler.retention import TTL
 MOST_TOUCHED = 20
 MOST_TOLD = 20
 LAUNCHES = ("Launch ", "Adopt ")
+BY_SOMEBODY = (events.Asked, events.Revived)
 
 
 def told(one: Logged, nodes: Mapping[str, Node]) -> Told:
@@ -68,7 +69,7 @@ def _told(one: Logged, nodes: Mapping[str, Node], became: tuple[str, ...], comma
         number=one.number,
         at=event.at,
         event=type(event).__name__,
-        who=event.who if isinstance(event, events.Asked | events.Revived) else "",
+        who=event.who if isinstance(event, BY_SOMEBODY) else "",
         text=text(event, nodes),
         became=became,
         commands=tuple(_command(command, nodes) for command in commands[:MOST_TOUCHED]),

@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     answer: Decision | Refusal
 
 
-class Touched(msgspec.Struct, frozen=True, array_like=True):
+class Touched(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A node that a decision changed, or the run itself (`node_id` is ""); the phase "removed" says that the node is gone."""
 
     node_id: str
@@ -32,7 +32,7 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
     message: str = ""
 
 
-class Summary(msgspec.Struct, frozen=True, array_like=True):
+class Summary(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a decision came to, in brief: whom it touched, what it commanded (`Launch wf-123/0`), or why nothing was done."""
 
     touched: tuple[Touched, ...] = ()
@@ -40,7 +40,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     refusal: str = ""
 
 
-class Logged(msgspec.Struct, frozen=True, kw_only=True):
+class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event of a run as it was recorded; `number` counts within the run and may skip."""
 
     number: int

@@ -155,7 +155,7 @@ class Reason(Shown, frozen=True):
     missing: tuple[str, ...] = ()
 
 
-class Told(Shown, frozen=True):
+class Told(Shown, frozen=True, gc=False):
     """One event of the log as it concerns whom it is told of. `became`: what the decision made of it."""
 
     number: int

@@ -61,9 +61,9 @@ class Stream:
             await self._response.write(gzipping.HEADER)
 
     async def end(self) -> None:
-        """Send what a stream ends with."""
-        if self._sum is not None and not problems.gone(self._request):
-            await self._response.write(self._sum.end())
+        """Send what a stream ends with, all of it at once."""
+        if not problems.gone(self._request):
+            await self._response.write_eof(self._sum.end() if self._sum is not None else b"")
 
     @property
     def pressed(self) -> bool:
