@@ -52,10 +52,10 @@ class Subject:
         assert self.daemon.process is not None
         return self.daemon.process.pid
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: bytes | None = None, form: str = "application/json") -> tuple[int, bytes]:
         """Status and body of an answer."""
         connection = Connection(self.daemon.socket)
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+        connection.request(method, path, body, {"Content-Type": form} if body else {})
         answer = connection.getresponse()
         found = answer.status, answer.read()
         connection.close()
@@ -67,9 +67,12 @@ class Subject:
 
     def submit(self, workflow: dict[str, object]) -> float:
         """Submit; seconds until it was accepted."""
-        body = json.dumps({"workflow": workflow}).encode()
+        return self.send(json.dumps({"workflow": workflow}).encode(), "application/json")
+
+    def send(self, body: bytes, form: str) -> float:
+        """Submit a workflow in this form; seconds until it was accepted."""
         began = time.perf_counter()
-        status, said = self.ask("POST", "/api/v1/workflows/default", body)
+        status, said = self.ask("POST", "/api/v1/workflows/default", body, form)
         assert status == 200, said[:500]
         return time.perf_counter() - began
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import yaml
 
 from tests.bench import held, subject
 from tests.bench.measured import Row
@@ -348,6 +349,7 @@ def submit(bench: Bench) -> None:
     """A large file, accepted."""
     tasks = bench.size(10_000, 2000)
     row = bench.row(name="submit", work="", unit="s", of="ours", least=False, target=0.5)
+    written = bench.row(name="submit: YAML", work="", unit="s", of="ours", least=False, target=0.5)
     text = "dependency: of a task that waits for the one before it, with a sentence as its parameter, " * 4
     listed = [
         {
@@ -361,11 +363,14 @@ def submit(bench: Bench) -> None:
     made = subject.workflow(
         "large", [{"name": "main", "dag": {"tasks": listed}}, subject.command("one", "true", inputs=["text"])], suspend=True
     )
+    block = yaml.dump({**made, "metadata": {"name": "written"}}, Dumper=yaml.CSafeDumper, width=1000).encode()
+    row.work = f"{tasks:,} tasks, {len(json.dumps(made)) / 1e6:.1f} MB, POST"
+    written.work = f"{tasks:,} tasks, {len(block) / 1e6:.1f} MB, POST"
     for _ in range(bench.rounds):
         with subject.daemon() as ours:
             ours.submit(subject.loop(1, "true", name="warm"))
-            row.work = f"{tasks:,} tasks, {len(json.dumps(made)) / 1e6:.1f} MB, POST"
             row.add(ours.submit(made))
+            written.add(ours.send(block, "application/yaml"))
             bench.look_at_stalls(ours)
 
 
