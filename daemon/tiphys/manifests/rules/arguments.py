@@ -13,6 +13,8 @@ def check(report: Report, path: Path, prefix: str, arguments: templates.Argument
     """Report what is wrong with `arguments` at `path`, behind `prefix` ("spec.arguments."); gives the names reported."""
     wrong: set[str] = set()
     for kind, listed in (("parameters", arguments.parameters), ("artifacts", arguments.artifacts)):
+        if not listed:
+            continue
         for index, text in names.faults((tags.filled(argument.name) for argument in listed), names.parameter_fault):
             report.error((*path, kind, index), f"{callers}{prefix}{kind}{text}")
     for index, parameter in enumerate(arguments.parameters):

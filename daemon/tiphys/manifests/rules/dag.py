@@ -64,12 +64,14 @@ class _Tasks:
             self.index.setdefault(task.name, index)
         self.words = {name: words(dag.tasks[index]) for name, index in self.index.items()}
         self.needs = {name: self.words[name].needs for name in self.index}
-        self.ordered: Sequence[str] = graph.order(self.needs)
+        ready, self.stuck = graph.parted(self.needs)
+        self.ordered: Sequence[str] = ready + self.stuck
         self.found: dict[str, Found] = {}
         self.called: dict[str, Found] = {}
+        self.endings: dict[str, list[str]] = {}
         """By the names of templates that are called plainly: they are looked up, and visited, for the first of their tasks."""
-        texts = ((name, tags.text_of(dag.tasks[index])) for name, index in self.index.items())
-        self.tagged = {name: text for name, text in texts if "{{" in text}
+        encoded = ((name, msgspec.json.encode(dag.tasks[index])) for name, index in self.index.items())
+        self.tagged = {name: text.decode() for name, text in encoded if b"{{" in text}
         """The JSON texts of the tasks that hold tags."""
 
     def check(self) -> Steps:
@@ -77,7 +79,7 @@ class _Tasks:
         uses_depends = any(task.depends for task in dag.tasks)
         for name in self.ordered:
             yield from self._declare(name, uses_depends=uses_depends)
-        if cycle := graph.cycle(self.needs):
+        if self.stuck and (cycle := graph.cycle(self.needs)):
             visit.error(f"{self.label}.tasks dependency cycle detected: {'->'.join(cycle)}", "dag", "tasks", self.index[cycle[0]])
         self._check_target()
         above = graph.ancestors(self.needs, self._mentions())
@@ -104,8 +106,12 @@ class _Tasks:
                 yield found.visit
                 if plain:
                     self.called[plain] = found
+                    self.endings[plain] = visibility.endings(found.visit.template, looped=False)
         self.found[name] = found
-        visibility.add(visit.scope, f"tasks.{name}", found.template, looped=loops.is_loop(task), known=found.known)
+        if plain in self.called and not loops.is_loop(task):
+            visibility.declare(visit.scope, f"tasks.{name}", self.endings[plain])
+        else:
+            visibility.add(visit.scope, f"tasks.{name}", found.template, looped=loops.is_loop(task), known=found.known)
         self._check_dependencies(task, label, *keys)
 
     def _inline_scope(self, task: templates.DAGTask) -> scopes.Scope:

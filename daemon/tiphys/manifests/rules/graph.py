@@ -10,6 +10,12 @@ _BITS = 1024
 
 def order(needs: Mapping[str, Sequence[str]]) -> list[str]:
     """The names, each after what it needs, otherwise as given; those in or behind a cycle come last, as given."""
+    ready, stuck = parted(needs)
+    return ready + stuck
+
+
+def parted(needs: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """The names as `order` gives them: those that can be reached, and those in or behind a cycle."""
     waits = dict.fromkeys(needs, 0)
     dependants: dict[str, list[str]] = {}
     for name, needed in needs.items():
@@ -23,7 +29,7 @@ def order(needs: Mapping[str, Sequence[str]]) -> list[str]:
             waits[dependant] -= 1
             if waits[dependant] == 0:
                 ready.append(dependant)
-    return [*ready, *(name for name, count in waits.items() if count > 0)]
+    return ready, [name for name, count in waits.items() if count > 0] if len(ready) < len(waits) else []
 
 
 def cycle(needs: Mapping[str, Sequence[str]]) -> list[str]:
