@@ -2,7 +2,7 @@
 
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import assert_never
 
@@ -211,15 +211,21 @@ class Engine:
                 continue
             answer = self._take(event)
             answers.append((event, answer, receipt))
-            follows = deque(answer.follows if isinstance(answer, Decision) else ())
-            if isinstance(answer, Refusal) and receipt is None and not isinstance(event, events.TimerFired):
+            if isinstance(answer, Decision):
+                if answer.follows:
+                    answers += self._followed(answer.follows)
+            elif receipt is None and not isinstance(event, events.TimerFired):
                 log.debug("refused", event_type=type(event).__name__, uid=event.uid, reason=answer.reason)
-            while follows:
-                follow = follows.popleft()
-                answer = self._take(follow)
-                answers.append((follow, answer, None))
-                follows.extendleft(reversed(answer.follows if isinstance(answer, Decision) else ()))
         return answers
+
+    def _followed(self, facts: Iterable[events.Event]) -> Iterator[tuple[events.Event, Decision | Refusal, None]]:
+        """Decide what follows in other runs, and what follows from that."""
+        follows = deque(facts)
+        while follows:
+            follow = follows.popleft()
+            answer = self._take(follow)
+            yield follow, answer, None
+            follows.extendleft(reversed(answer.follows if isinstance(answer, Decision) else ()))
 
     def _take(self, event: events.Event) -> Decision | Refusal:
         """Decide and apply. A run that has more to do of its last fact is told no other until it has: those are kept back meanwhile."""

@@ -185,6 +185,11 @@ class Draft:
         """Change fields of a node."""
         return self.put(structs.replace(node, **changes))
 
+    def settle(self, node: Node) -> Node:
+        """Mark a node as settled, which no counter is about."""
+        node = self._nodes[node.id] = structs.replace(node, settled=True)
+        return node
+
     def remove(self, node_id: str) -> None:
         """Forget a node that was there before this decision."""
         for key, amount in effects(self.find(node_id)):

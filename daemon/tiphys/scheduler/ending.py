@@ -29,7 +29,7 @@ def settle(draft: Draft, node: Node) -> None:
         if node.daemoned and node.phase.fulfilled:
             _gone(draft, node)
         return
-    node = draft.change(node, settled=True)
+    node = draft.settle(node)
     if node.role is not Role.ATTEMPT and draft.waiting(node.boundary):
         draft.later(todo.Admit(node.boundary))
     match node.role:
