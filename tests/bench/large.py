@@ -25,6 +25,7 @@ import anyio
 from msgspec import structs
 
 from tests.bench import subject
+from tests.bench.works import Bench
 from tests.daemon.running import TOP
 from tiphys import app, configuration, manifests
 from tiphys.daemon import COLLECT
@@ -32,7 +33,6 @@ from tiphys.engine.engine import open_engine
 from tiphys.engine.operations import Operations
 from tiphys.executors.scripted import Play, Script, ScriptedExecutor
 from tiphys.journal.sqlite import SQLiteJournal
-from tiphys.scheduler.records import Settled
 from tiphys.service.turns import Turns, loop_over
 from tiphys.settings import JournalSettings, LimitSettings, ProcessSettings, Settings
 from tiphys.spec.status import Phase
@@ -112,6 +112,7 @@ def body(size: int, url: str) -> Made:
 
 SHAPES: dict[str, Callable[[int], Made]] = {"sequence": sequence, "param": param, "dag": dag, "crowd": crowd, "script": script, "raw": raw}
 BODY = "body"
+MOST_GROWTH = 1.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,7 @@ async def carried_out(shape: str, size: int, turns: Turns, state: Path) -> Cost:
             await anyio.sleep(0.05)
         cpu = time.process_time() - began
         stalls = turns.stalls
-        states = [engine._state.runs[uid] for uid in uids]  # noqa: SLF001 - it is measured
+        states = [engine._state.runs[uid] for uid in uids]
         wrong = [one.run.message for one in states if one.run.phase is not Phase.SUCCEEDED]
         assert not wrong, wrong[0]
         nodes = sum(len(one.nodes) for one in states)
@@ -182,6 +183,35 @@ async def carried_out(shape: str, size: int, turns: Turns, state: Path) -> Cost:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     server.shutdown()
     return Cost(cpu=cpu, nodes=nodes, stalls=stalls.own, longest=stalls.longest_seconds, journal=size_, peak=peak, seen=Listening.seen)
+
+
+def large(bench: Bench) -> None:
+    """A row for each shape and size, and one for all long turns of the loop."""
+    stalls = bench.row(name="large: stalls", work="over 20 ms of own CPU, in all of these", unit="", of="ours", least=False, target=0)
+    count, longest = 0, 0.0
+    for shape in (*SHAPES, BODY):
+        costs = {size: measured(shape, size) for size in sizes(shape, quick=bench.quick)}
+        first, last = min(costs), max(costs)
+        for size, cost in costs.items():
+            row = bench.row(
+                name=f"large: {shape}",
+                work=f"{cost.nodes:,} nodes, journal {cost.journal / 1e6:.0f} MB, {cost.peak / 1e6:.0f} MB",
+                unit="µs CPU a node",
+                least=False,
+                target=MOST_GROWTH if size == last else None,
+                limited_by=f"{costs[first].nodes:,} nodes" if size == last else "",
+            )
+            row.add(cost.cpu / cost.nodes * 1e6, costs[first].cpu / costs[first].nodes * 1e6 if size == last else None)
+            count, longest = count + cost.stalls, max(longest, cost.longest)
+            assert shape != BODY or cost.seen == size - 1, "not all results came"
+    stalls.add(count)
+    stalls.note = f"longest turn, a busy machine's included: {longest * 1000:.0f} ms"
+
+
+def sizes(shape: str, *, quick: bool) -> tuple[int, ...]:
+    """At which sizes a shape is measured: of tasks in a file, ten times fewer."""
+    found = (1000, 3000) if quick else (1000, 10_000, 100_000)
+    return found if shape != "dag" else tuple(size // 10 for size in found) if not quick else (300, 1000)
 
 
 def measured(shape: str, size: int) -> Cost:

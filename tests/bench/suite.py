@@ -17,9 +17,9 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.bench import growth, measured, peers, subject, works
+from tests.bench import growth, large, measured, peers, subject, works
 
-WORKS = {**works.WORKS, "growth": growth.growth}
+WORKS = {**works.WORKS, "large": large.large, "growth": growth.growth}
 BESIDES = ("bench_journal", "bench_fan_out", "bench_drop", "bench_followers")
 """Benches that print figures of their own, without a target."""
 
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"some of {', '.join(WORKS)}")
     parser.add_argument("--report", type=Path, default=Path("bench.json"), help="the JSON report (bench.json)")
     chosen = parser.parse_args()
-    wanted = [name for name in chosen.only.split(",") if name] or list(works.WORKS)
+    wanted = [name for name in chosen.only.split(",") if name] or [*works.WORKS, "large"]
     where = machine()
     failed: list[str] = []
     print("  ".join(f"{name} {value}" for name, value in where.items()), flush=True)

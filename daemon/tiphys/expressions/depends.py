@@ -59,6 +59,10 @@ _LEVELS: Final = {"||": 1, "&&": 2, "==": 3, "!=": 3, "!": 4}
 _SPELLED: Final = frozenset({"and", "or", "not", "true", "false"})
 
 
+PLAIN = ("Succeeded", "Skipped", "Daemoned")
+"""What a bare name means."""
+
+
 class Term(NamedTuple):
     """One operand: the task and the results any of which makes it true."""
 
@@ -77,16 +81,25 @@ class Term(NamedTuple):
 class Depends:
     """A condition over the results of tasks. `tasks` are their names in the order of the text, each once."""
 
-    __slots__ = ("_steps", "items", "tasks", "text")
+    __slots__ = ("_steps", "_text", "items", "tasks")
 
-    def __init__(self, text: str, steps: tuple[Term | str, ...]) -> None:
-        """`text` is the condition with its bare names expanded; `steps` are terms and operators, operands first."""
+    def __init__(self, text: str | None, steps: tuple[Term | str, ...]) -> None:
+        """`text` is the condition with its bare names expanded (None: all terms with `&&` between); `steps` are terms and operators,
+        operands first.
+        """
         terms = [step for step in steps if isinstance(step, Term)]
-        self.text = text
+        self._text = text
         self._steps = steps
         self.tasks: tuple[str, ...] = tuple(dict.fromkeys(term.task for term in terms))
         self.items: tuple[str, ...] = tuple(dict.fromkeys(term.task for term in terms if not OF_ITEMS.isdisjoint(term.results)))
         """The tasks that must be loops, for their children's results are asked."""
+
+    @property
+    def text(self) -> str:
+        """The condition with its bare names expanded."""
+        if self._text is None:
+            self._text = " && ".join(str(step) for step in self._steps if isinstance(step, Term))
+        return self._text
 
     def evaluate(self, results: Callable[[str], TaskResult]) -> bool:
         """Whether the condition holds, given how each of `tasks` ended; without any it does."""
@@ -148,14 +161,16 @@ def from_dependencies(names: Iterable[str], continue_on: Mapping[str, ContinueOn
         steps.append(_bare(name, continue_on or {}))
         if len(steps) > 1:
             steps.append("&&")
-    return Depends(" && ".join(str(step) for step in steps if isinstance(step, Term)), tuple(steps))
+    return Depends(None, tuple(steps))
 
 
 def _bare(name: str, continue_on: Mapping[str, ContinueOn]) -> Term:
-    tolerated = continue_on.get(name, ContinueOn())
+    tolerated = continue_on.get(name)
+    if tolerated is None:
+        return Term(name, PLAIN)
     errored = ("Errored",) if tolerated.error else ()
     failed = ("Failed",) if tolerated.failed else ()
-    return Term(name, ("Succeeded", "Skipped", "Daemoned", *errored, *failed))
+    return Term(name, (*PLAIN, *errored, *failed))
 
 
 @functools.lru_cache(maxsize=256)

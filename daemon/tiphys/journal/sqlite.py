@@ -1,7 +1,7 @@
 """The journal on disk: SQLite in WAL mode, one transaction a batch.
 
 With `synchronous: normal` a commit is a write into the page cache (some 20 µs), done on the loop; with `full` it waits for the
-disk, so it goes to a thread.
+disk, so it goes to a thread; so does a large manifest.
 """
 
 import json
@@ -21,13 +21,14 @@ from tiphys.journal import opening, queries, remains, rows
 from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
-from tiphys.scheduler.events import Event
+from tiphys.scheduler.events import Event, Submitted
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Remains
 from tiphys.settings import JournalSettings
 from tiphys.spec.workflows import Workflow
 
 RUN_SHIFT = 32
+LARGE_TASKS = 1000
 LEAST_FREE_PAGES = 1024
 PAGE = 5000  # events read in one transaction: a long one would keep the WAL from being begun anew
 SQL = queries.named()
@@ -68,7 +69,7 @@ class SQLiteJournal:
         async with self._turn:
             if self._failure is not None:
                 raise RecordFailed(f"{self._path}: the journal failed before") from self._failure
-            if self._synchronous == "FULL":
+            if self._synchronous == "FULL" or any(_is_large(entry.event) for entry in entries):
                 await anyio.to_thread.run_sync(self._record, entries)
             else:
                 self._record(entries)
@@ -337,6 +338,14 @@ class SQLiteJournal:
         for total, row in cast("Iterable[tuple[int, bytes]]", self._reader.execute(SQL["definitions_of"], (run,))):
             return _checked("definitions", run, rows.manifest, total, row)
         raise rows.Damaged(f"definitions, row {run}: it is not there")
+
+
+def _is_large(fact: Event) -> bool:
+    """Whether to write a fact down takes long, however fast the disk is."""
+    if not isinstance(fact, Submitted):
+        return False
+    spec = fact.manifest.workflow.spec
+    return sum(len(template.dag.tasks) for template in spec.templates if template.dag is not None) > LARGE_TASKS
 
 
 def _line(at: float, *shown: str) -> int:

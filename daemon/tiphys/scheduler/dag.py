@@ -110,7 +110,8 @@ def resolve(draft: Draft, node: Node, name: str, upto: int) -> None:
         in_exit=node.in_exit,
     )
     try:
-        if not upto and not plan.depends[name].evaluate(lambda other: _result(draft, node, other)):
+        asked = plan.depends[name].items
+        if not upto and not plan.depends[name].evaluate(lambda other: _result(draft, node, other, items=other in asked)):
             omitted = _with_template(base, plan, name)
             nodes.end(draft, nodes.create(draft, omitted, NodeType.SKIPPED, Phase.PENDING), Phase.OMITTED, OMITTED)
             return
@@ -234,8 +235,8 @@ def _end_loop(draft: Draft, group: Node) -> None:
 def close(draft: Draft, group: Node) -> None:
     """End a loop whose items are all over."""
     phase = Phase.SUCCEEDED
-    for child in draft.owned(group.id):
-        if (child.phase is Phase.FAILED or child.phase is Phase.ERROR) and child.role is Role.ITEM:
+    for child in variables.failures(draft, group):
+        if child.role is Role.ITEM:
             phase = child.phase
     nodes.end(draft, group, phase)
 
@@ -256,11 +257,11 @@ def _aggregate(draft: Draft, tasks: Iterable[Node]) -> None:
             variables.aggregated(draft, task, task.task)
 
 
-def _result(draft: Draft, node: Node, name: str) -> TaskResult:
-    """What `depends` sees of a task (semantics 2.6.3)."""
+def _result(draft: Draft, node: Node, name: str, *, items: bool) -> TaskResult:
+    """What `depends` sees of a task (semantics 2.6.3); of the `items` of a loop only if they are asked for."""
     task = draft.node(_task_id(draft, node, name))
     any_succeeded = all_failed = False
-    if task.type is NodeType.TASK_GROUP:
+    if items and task.type is NodeType.TASK_GROUP:
         children = [child.phase for child in draft.owned(task.id) if child.role is Role.ITEM]
         any_succeeded = any(phase is Phase.SUCCEEDED for phase in children)
         all_failed = bool(children) and all(phase is Phase.FAILED for phase in children)
@@ -290,7 +291,7 @@ def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
         return
     if draft.count("open", node.id):
         return
-    if (group := _ungathered(draft, node, plan.order)) is not None:  # after a restart
+    if (group := _ungathered(draft, node, plan.loops)) is not None:  # after a restart
         draft.later(todo.Gather(group.id, 0))
         draft.later(todo.Look(node.id))
         return
@@ -303,7 +304,7 @@ def _look(draft: Draft, node: Node, plan: DagPlan) -> None:
         return
     scope = ChainScope(variables.TaskScope(draft, node, plan, lambda _: True), plans.outer(draft, plan))
     try:
-        _aggregate(draft, (draft.node(_task_id(draft, node, name)) for name in plan.order if plan.tasks[name].looped))
+        _aggregate(draft, (task for name in plan.loops if (task := draft.named(f"{node.name}.{name}")) is not None))
         outputs = giving.outputs(draft, node, plan, scope)
     except TiphysError as error:
         nodes.error(draft, node, str(error))

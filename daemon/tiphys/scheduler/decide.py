@@ -93,11 +93,11 @@ def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
         return Refusal(reason=f"a workflow with the uid {event.uid} is there already")
     if event.key and event.key in state.shared.registry.claims:
         return Refusal(reason=f"the submission {event.key} was made before")
-    draft = Draft(submitting.first_state(event, state.shared), event.at)
+    state.begun[event.uid] = submitting.first_state(event, state.shared)
+    draft = Draft(state.begun[event.uid], event.at)
     for node in event.nodes:
         draft.put(node)
     manifest = submitting.submitted(draft)
-    draft.spent = draft.state.shared.rules.slice  # the first slice ends it: to the caches of slices belongs a run that is there
     work(draft)
     closing.look(draft)
     if event.key:
@@ -109,7 +109,7 @@ def _revived(state: State, event: events.Revived) -> Decision | Refusal:
     draft = reviving.revive(state, event)
     if isinstance(draft, Refusal):
         return draft
-    draft.spent = draft.state.shared.rules.slice  # as above
+    state.begun[event.uid] = draft.state
     work(draft)
     closing.look(draft)
     return draft.decision(ManifestPut(manifest=draft.state.manifest))

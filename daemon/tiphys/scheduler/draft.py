@@ -112,6 +112,14 @@ class Draft:
             if node_id not in self.state.nodes or node_id in self._removed:
                 yield node
 
+    def has_artifacts(self) -> bool:
+        """Whether any node gave an artifact."""
+        return any(
+            node.outputs is not None and bool(node.outputs.artifacts)
+            for nodes in (self.state.nodes, self._nodes)
+            for node in nodes.values()
+        )
+
     def owned(self, owner: str) -> list[Node]:
         """The nodes that `owner` waits for, in the order they were made."""
         state, changed = self.state.nodes, self._nodes.get

@@ -38,14 +38,15 @@ def parameters_json(parameters: tuple[Parameter, ...]) -> str:
 def fixed(run: Run, workflow: Workflow) -> dict[str, str]:
     """The variables that stay the same for the whole run."""
     spec = workflow.spec
+    listed = parameters_json(run.parameters)
     values = {
         "workflow.name": run.name,
         "workflow.namespace": run.namespace,
         "workflow.uid": run.uid,
         "workflow.mainEntrypoint": spec.entrypoint,
         "workflow.serviceAccountName": spec.service_account_name,
-        "workflow.parameters": parameters_json(run.parameters),
-        "workflow.parameters.json": parameters_json(run.parameters),
+        "workflow.parameters": listed,
+        "workflow.parameters.json": listed,
     }
     if spec.priority is not None:
         values["workflow.priority"] = str(spec.priority)
@@ -103,12 +104,10 @@ class GlobalScope:
         self._draft = draft
 
     def _fixed(self) -> dict[str, str]:
-        state = self._draft.state
-        if self._draft.run is not state.run:
-            return fixed(self._draft.run, state.manifest.workflow)
-        if state.globals is None:
-            state.globals = fixed(state.run, state.manifest.workflow)
-        return state.globals
+        run, state = self._draft.run, self._draft.state
+        if state.globals is None or state.globals[0] is not run:
+            state.globals = run, fixed(run, state.manifest.workflow)
+        return state.globals[1]
 
     def get(self, key: str) -> object:
         """The value of a flat key, or MISSING."""

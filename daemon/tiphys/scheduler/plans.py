@@ -1,6 +1,6 @@
 """The plan of a steps or dag node: what follows from its template alone, computed once and thrown away when the node is over."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 from msgspec import structs
@@ -16,7 +16,7 @@ from tiphys.scheduler.records import Node
 from tiphys.scheduler.sources import Source
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
-from tiphys.spec.templates import Arguments, ContinueOn, DAGTask, LifecycleHook, Sequence, Template, TemplateRef, WorkflowStep
+from tiphys.spec.templates import Arguments, DAGTask, LifecycleHook, Sequence, Template, TemplateRef, WorkflowStep
 
 
 class Resolved(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -81,6 +81,31 @@ def _hooks(hooks: Mapping[str, LifecycleHook], on_exit: str) -> Iterable[HookCal
         yield HookCall(suffix="onExit", hook=LifecycleHook(template=on_exit), exit=True)
 
 
+class Tasks(Mapping[str, TaskPlan]):
+    """The tasks of a dag by their names, each compiled when it is first asked for: there may be very many."""
+
+    __slots__ = ("_compiled", "_declared")
+
+    def __init__(self, tasks: Iterable[DAGTask]) -> None:
+        self._declared = {task.name: task for task in tasks}
+        self._compiled: dict[str, TaskPlan] = {}
+
+    def __getitem__(self, name: str) -> TaskPlan:
+        found = self._compiled.get(name)
+        if found is None:
+            found = self._compiled[name] = TaskPlan(self._declared[name])
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._declared
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+
 class Plan:
     """The plan of a steps or dag node. `scope` has its inputs and its own names."""
 
@@ -93,7 +118,7 @@ class Plan:
         for artifact in node.inputs.artifacts if node.inputs is not None else ():
             values[f"inputs.artifacts.{artifact.name}"] = artifact if binding.located(artifact) else ABSENT
         self.scope = FlatScope(values)
-        self.tasks: dict[str, TaskPlan] = {}
+        self.tasks: Mapping[str, TaskPlan] = {}
         self._positions: dict[str, int] | None = None
 
     def position(self, task: str) -> int:
@@ -121,16 +146,19 @@ class StepsPlan(Plan):
 
 
 class DagPlan(Plan):
-    """Tasks with their dependencies counted. `order`: needed tasks, dependencies first; `dependents`: the edges reversed."""
+    """Tasks with their dependencies counted. `order`: needed tasks, dependencies first; `dependents`: the edges reversed; `loops`: those
+    that are loops.
+    """
 
-    __slots__ = ("_reach", "dependents", "depends", "order", "targets")
+    __slots__ = ("_reach", "dependents", "depends", "loops", "order", "targets")
 
     def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         super().__init__(draft, node, source, template)
         dag = template.dag
         assert dag is not None
-        self.tasks = {task.name: TaskPlan(task) for task in dag.tasks}
-        continues = {task.name: task.continue_on or ContinueOn() for task in dag.tasks}
+        self.tasks = Tasks(dag.tasks)
+        self.loops = tuple(task.name for task in dag.tasks if task.with_items or task.with_param or task.with_sequence is not None)
+        continues = {task.name: task.continue_on for task in dag.tasks if task.continue_on is not None}
         self.depends: dict[str, Depends] = {}
         for task in dag.tasks:
             if task.depends:

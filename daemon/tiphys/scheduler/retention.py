@@ -142,7 +142,7 @@ def _collect(draft: Draft, strategies: tuple[str, ...]) -> bool:
     """Have the artifacts with these strategies deleted; whether there are any. One such deletion of a run goes on at a time, so that its
     end says for which artifacts it is the end.
     """
-    doomed = _artifacts(draft, strategies)
+    doomed = _artifacts(draft, strategies) if draft.has_artifacts() else ()
     if doomed:
         draft.change_run(collecting=strategies, artifact_gc_error="")
         draft.command(decision.DeleteArtifacts(uid=draft.run.uid, artifacts=doomed))

@@ -25,6 +25,8 @@ def go_on(draft: Draft, item: todo.Slice) -> None:
             _expand(draft, draft.node(node_id), index)
         case todo.Gather(node_id=node_id, index=index):
             _gather(draft, draft.node(node_id), index)
+        case todo.Close(node_id=node_id):
+            _close(draft, draft.node(node_id))
         case todo.Walk(node_id=node_id, tasks=tasks, index=index):
             dag.walk(draft, draft.node(node_id), tasks, index)
         case _:
@@ -41,9 +43,13 @@ def _expand(draft: Draft, group: Node, index: int) -> None:
 def _gather(draft: Draft, group: Node, index: int) -> None:
     if not variables.gather(draft, group, index):
         draft.later(todo.Gather(group.id, index + expanding.many(draft)))
-    elif group.phase.fulfilled:
-        pass  # after a restart: whoever needs it looks again
-    elif group.type is NodeType.TASK_GROUP:
+    elif not group.phase.fulfilled:  # else after a restart: whoever needs it looks again
+        draft.spent += draft.state.shared.rules.slice  # to look at all nodes once more is a slice of its own
+        draft.later(todo.Close(group.id))
+
+
+def _close(draft: Draft, group: Node) -> None:
+    if group.type is NodeType.TASK_GROUP:
         dag.close(draft, group)
     else:
         steps.close(draft, group)

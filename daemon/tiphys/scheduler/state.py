@@ -7,7 +7,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from msgspec import structs
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tiphys.scheduler.expanding import Expansion
     from tiphys.scheduler.plans import Plan
     from tiphys.scheduler.sources import Source
-    from tiphys.scheduler.variables import Piece
+    from tiphys.scheduler.variables import Gathered
     from tiphys.spec.work import WorkOrder
 
 Key = tuple[str, ...]
@@ -97,6 +97,7 @@ class Shared:
 
 ACTIVE_TYPES = frozenset({NodeType.POD, NodeType.STEPS, NodeType.DAG})
 ACTIVE_PHASES = frozenset({Phase.PENDING, Phase.RUNNING})
+WASTE = 500
 QUIET = (Phase.SUCCEEDED, Phase.SKIPPED, Phase.OMITTED)
 """Phases of nodes that count for nothing: what has one of them neither is active nor has failed."""
 
@@ -217,6 +218,7 @@ class RunState:
         "run",
         "shared",
         "sources",
+        "waste",
         "watched",
     )
 
@@ -237,10 +239,11 @@ class RunState:
         self.plans: dict[str, Plan] = {}
         self.moulds: dict[tuple[str, str, bool], WorkOrder] = {}
         self.aggregates: dict[tuple[str, str, int], dict[str, object] | str] = {}
-        self.globals: dict[str, str] | None = None
+        self.globals: tuple[Run, dict[str, str]] | None = None
         self.expansions: dict[tuple[str, str, int], Expansion] = {}
-        self.gathered: dict[tuple[str, int], list[Piece | None]] = {}
+        self.gathered: dict[tuple[str, int], Gathered] = {}
         self.rest: tuple[Todo, ...] = ()
+        self.waste: list[list[Any]] = []
 
     def config_map(self, name: str, namespace: str = "") -> ConfigMap | None:
         """A ConfigMap by its name: one that came with the submission, else one in force in the namespace (the run's own)."""
@@ -289,6 +292,17 @@ class RunState:
             last, alike = node, 1
         self._count(last, alike)
 
+    def inherit(self, begun: "RunState") -> None:
+        """Take over what was read and made of the run's templates when it was decided to begin."""
+        self.sources, self.plans, self.expansions = begun.sources, begun.plans, begun.expansions
+
+    def throw_away(self, most: int) -> None:
+        """Let go of what slices no longer need, of so many at most: to forget a hundred thousand at once takes its time, too."""
+        last = self.waste[-1]
+        del last[-most:]
+        if not last:
+            self.waste.pop()
+
     def _count(self, node: Node | None, times: int) -> None:
         for key, amount in effects(node):
             self.bump(key, times * amount)
@@ -309,7 +323,6 @@ class RunState:
         self._queue("", old.wanting if old is not None else (), run.wanting)
         self.shared.crowd.put(self.rank, old, run)
         self.run = run
-        self.globals = None
         if (
             run.phase is Phase.SUCCEEDED
             and (old is None or old.phase is not Phase.SUCCEEDED)
@@ -361,6 +374,8 @@ class State:
         self.runs: dict[str, RunState] = {}
         self.shared = Shared()
         self._arriving: dict[str, Manifest] = {}
+        self.begun: dict[str, RunState] = {}
+        """Runs that are decided to begin, for the sake of the caches made on the way."""
 
     def load(self, manifest: Manifest, run: Run, nodes: Iterable[Node]) -> None:
         """Take the rows of one run in; `DaemonStarted` then sets it going."""
@@ -407,8 +422,10 @@ class State:
             case words.NodePut(uid=uid, node=node):
                 self.runs[uid].put(node)
             case words.RunPut(run=run) if run.uid not in self.runs:
-                self.runs[run.uid] = RunState(run, self._arriving.pop(run.uid), self.shared)
-                self.runs[run.uid].set_run(run)
+                fresh = self.runs[run.uid] = RunState(run, self._arriving.pop(run.uid), self.shared)
+                fresh.set_run(run)
+                if (begun := self.begun.pop(run.uid, None)) is not None:
+                    fresh.inherit(begun)
             case words.RunPut(run=run):
                 self.runs[run.uid].set_run(run)
             case words.ManifestPut(manifest=manifest):
@@ -429,9 +446,14 @@ class State:
 
 def _arithmetic(run: RunState, decision: words.Decision) -> None:
     run.rest = decision.rest
-    if not run.rest:
+    if not run.rest and run.expansions:
+        run.waste += [expansion.calls for expansion in run.expansions.values()]
         run.expansions.clear()
+    if not run.rest and run.gathered:
+        run.waste += [gathered.pieces for gathered in run.gathered.values()]
         run.gathered.clear()
+    if run.waste:
+        run.throw_away(WASTE)
     for key, amount in decision.bumps:
         run.bump(key, amount)
     for queue, amount in decision.unparked:

@@ -162,7 +162,7 @@ def _end_group(draft: Draft, group: Node) -> None:
 def close(draft: Draft, group: Node) -> None:
     """End a group whose steps are all over."""
     plan = _plan(draft, draft.node(group.owner))
-    children = [child for child in draft.owned(group.id) if child.phase is Phase.ERROR or child.phase is Phase.FAILED]
+    children = variables.failures(draft, group)
     if plan.template.fail_fast and draft.count("failed", group.owner):
         nodes.end(draft, group, Phase.FAILED, room.FAIL_FAST)
         return

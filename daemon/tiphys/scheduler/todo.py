@@ -101,6 +101,12 @@ class Gather(Item, frozen=True):
     index: int
 
 
+class Close(Item, frozen=True):
+    """End a loop whose nodes are over, and what they gave is put together."""
+
+    node_id: str
+
+
 class Walk(Item, frozen=True):
     """Start the tasks of a dag of these names, all of which are ready, from this one on; then see whether the dag is over."""
 
@@ -151,6 +157,7 @@ Todo = (
     | Resolve
     | Expand
     | Gather
+    | Close
     | Walk
     | TakeUp
     | EndAll
@@ -158,7 +165,7 @@ Todo = (
     | Conclude
 )
 
-Slice = Resolve | Expand | Gather | Walk | TakeUp | EndAll | Release
+Slice = Resolve | Expand | Gather | Close | Walk | TakeUp | EndAll | Release
 """Items before which a decision may end."""
 
 FOUND_AGAIN = Slice | Start | NextAttempt | Begin | Look | Settle | Freed | Admit | Conclude

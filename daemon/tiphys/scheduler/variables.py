@@ -58,26 +58,74 @@ def _nested(text: str) -> str | None:
     return gojson.compact(value) if isinstance(value, dict | list) else None
 
 
-def aggregate(pieces: Iterable[Piece]) -> dict[str, object]:
-    """The aggregates of a loop over its Succeeded nodes with outputs, in index order: flat keys below `outputs.`.
+class Gathered:
+    """What the nodes of a step group or of a task's loop gave, put together as far as `count` of them: by tasks, in their order."""
 
-    Raises AggregationError where a captured result is not JSON.
-    """
-    done = sorted(pieces, key=attrgetter("place"))
-    values: dict[str, list[tuple[str, str | None]]] = {}
-    for one in done:
-        if one.error:
-            raise AggregationError(one.error)
+    __slots__ = ("_last", "_straight", "count", "failed", "pieces", "tasks")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.failed: list[str] = []
+        """Ids of the nodes that are Failed or an Error."""
+        self.tasks: dict[str, Aggregate] = {}
+        self._last = -1
+        self._straight = True
+        self.pieces: list[Piece] = []
+
+    def take(self, nodes: Iterable[Node]) -> None:
+        """Put the next nodes to the others."""
+        for node in nodes:
+            self.count += 1
+            one = piece(node)
+            if node.phase.failed_or_error:
+                self.failed.append(node.id)
+            elif one is not None:
+                self._straight = self._straight and (one.place > self._last or one.task not in self.tasks)
+                self._last = one.place
+                self.pieces.append(one)
+                self.tasks.setdefault(one.task, Aggregate()).take(one)
+
+    def found(self) -> "dict[str, Aggregate]":
+        """All of it, by tasks. Where the nodes did not come in the order of their indices, that is made good."""
+        if not self._straight:
+            self.tasks = {}
+            for one in sorted(self.pieces, key=attrgetter("place")):
+                self.tasks.setdefault(one.task, Aggregate()).take(one)
+        return self.tasks
+
+
+class Aggregate:
+    """The aggregates of one loop as lists of JSON texts."""
+
+    __slots__ = ("_error", "_results", "_rows", "_values")
+
+    def __init__(self) -> None:
+        self._error = ""
+        self._results: list[str] = []
+        self._rows: list[str] = []
+        self._values: dict[str, tuple[list[str], list[str]]] = {}
+
+    def take(self, one: Piece) -> None:
+        """Put the next node's part to the others'."""
+        self._error = self._error or one.error
+        if one.result is not None:
+            self._results.append(one.result)
+        if one.row:
+            self._rows.append(one.row)
         for name, text, nested in one.values:
-            values.setdefault(name, []).append((text, nested))
-    found: dict[str, object] = {
-        "outputs.result": _listed(one.result for one in done if one.result is not None),
-        "outputs.parameters": _listed(one.row for one in done if one.row),
-    }
-    for name, texts in values.items():
-        nested_ = [nested for _, nested in texts if nested is not None]
-        found[f"outputs.parameters.{name}"] = _listed(nested_ if len(nested_) == len(texts) else (text for text, _ in texts))
-    return found
+            texts, nests = self._values.setdefault(name, ([], []))
+            texts.append(text)
+            if nested is not None:
+                nests.append(nested)
+
+    def flat(self) -> dict[str, object] | str:
+        """The flat keys below `outputs.`; where a captured result is not JSON, what is wrong with it."""
+        if self._error:
+            return self._error
+        found: dict[str, object] = {"outputs.result": _listed(self._results), "outputs.parameters": _listed(self._rows)}
+        for name, (texts, nests) in self._values.items():
+            found[f"outputs.parameters.{name}"] = _listed(nests if len(nests) == len(texts) else texts)
+        return found
 
 
 def _listed(texts: Iterable[str]) -> str:
@@ -106,42 +154,43 @@ def _gathered(draft: Draft, owner: Node) -> tuple[str, str, int]:
 
 def gather(draft: Draft, owner: Node, index: int) -> bool:
     """Put together what the nodes from `index` on gave; whether those were the last."""
-    pieces = draft.state.gathered.setdefault((owner.id, draft.run.generation), [])
+    gathered = draft.state.gathered.setdefault((owner.id, draft.run.generation), Gathered())
     end = index + spend(draft)
-    if len(pieces) < end:
-        pieces.extend(map(piece, draft.owned_slice(owner.id, len(pieces), end)))
+    if gathered.count < end:
+        gathered.take(draft.owned_slice(owner.id, gathered.count, end))
     if end < draft.owned_count(owner.id):
         return False
-    tasks: dict[str, list[Piece]] = {}
-    for one in pieces:
-        if one is not None:
-            tasks.setdefault(one.task, []).append(one)
-    for task, of in tasks.items():
-        _remember(draft, owner, task, of)
+    _remember(draft, owner, gathered)
     draft.state.aggregates[_gathered(draft, owner)] = {}
     return True
 
 
+def failures(draft: Draft, owner: Node) -> list[Node]:
+    """The Failed and Error nodes of a step group or of a task's loop whose nodes are all over."""
+    gathered = draft.state.gathered.get((owner.id, draft.run.generation))
+    if gathered is not None and gathered.count == draft.owned_count(owner.id):
+        return [draft.node(node_id) for node_id in gathered.failed]
+    return [node for node in draft.owned(owner.id) if node.phase is Phase.FAILED or node.phase is Phase.ERROR]
+
+
 def aggregated(draft: Draft, owner: Node, task: str) -> dict[str, object]:
     """The aggregates of a loop, remembered: a finished loop's children do not change. Raises AggregationError."""
-    found = draft.state.aggregates.get((owner.id, task, draft.run.generation))
+    key = (owner.id, task, draft.run.generation)
+    found = draft.state.aggregates.get(key)
     if found is None:
-        gathered = _gathered(draft, owner) in draft.state.aggregates  # then nothing of this task was there
-        pieces = [] if gathered else [one for node in draft.owned(owner.id) if (one := piece(node)) is not None and one.task == task]
-        found = _remember(draft, owner, task, pieces)
+        gathered = Gathered()
+        if _gathered(draft, owner) not in draft.state.aggregates:  # else nothing of this task was there
+            gathered.take(node for node in draft.owned(owner.id) if base(node.task) == task)
+        _remember(draft, owner, gathered)
+        found = draft.state.aggregates.setdefault(key, Aggregate().flat())
     if isinstance(found, str):
         raise AggregationError(found)
     return found
 
 
-def _remember(draft: Draft, owner: Node, task: str, pieces: Iterable[Piece]) -> dict[str, object] | str:
-    found: dict[str, object] | str
-    try:
-        found = aggregate(pieces)
-    except AggregationError as error:
-        found = str(error)
-    draft.state.aggregates[owner.id, task, draft.run.generation] = found
-    return found
+def _remember(draft: Draft, owner: Node, gathered: Gathered) -> None:
+    for task, aggregate in gathered.found().items():
+        draft.state.aggregates[owner.id, task, draft.run.generation] = aggregate.flat()
 
 
 def node_value(draft: Draft, node: Node, key: str) -> object:

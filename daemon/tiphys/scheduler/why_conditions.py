@@ -97,7 +97,7 @@ def _operand(draft: Draft, boundary: Node, name: str, wanted: tuple[str, ...]) -
 
 
 def _result(draft: Draft, boundary: Node, name: str) -> language.TaskResult:
-    return dag._result(draft, boundary, name)  # noqa: SLF001 (what `depends` saw is to be shown, not something like it)
+    return dag._result(draft, boundary, name, items=True)  # noqa: SLF001 (what `depends` saw is to be shown, not something like it)
 
 
 def omitted(lone: Lone) -> Reason:

@@ -197,8 +197,8 @@ def check_sizes(written: Sequence[str], argv: Sequence[str], env: Mapping[str, s
 def _check(text: str, size: int, what: str) -> None:
     if size > LARGEST_STRING:
         raise CommandError(
-            f"{what} is {size} bytes; the kernel takes no more than {LARGEST_STRING} in one piece. Hand a large value over as a raw"
-            " artifact (inputs: {artifacts: [{name: x, path: /tmp/x, raw: {data: ...}}]}) or in the script's source"
+            f"{what} is {size} bytes; Linux lets no program have more than {LARGEST_STRING} in one piece. Hand a large value over as a raw"
+            " artifact (inputs: {artifacts: [{name: x, path: /tmp/x, raw: {data: ...}}]}), in the script's source or as an HTTP body"
         )
     if "\0" in text:
         raise CommandError(f"{what} holds a NUL byte, which no command line or environment can")
