@@ -73,6 +73,20 @@ def dag(size: int) -> Made:
     return [subject.workflow("large", [{"name": "main", "dag": {"tasks": tasks}}, STEP])]
 
 
+def chain(size: int) -> Made:
+    """Tasks one after another, each of which names the first."""
+    first = {"parameters": [{"name": "item", "value": "{{tasks.t0.outputs.result}}"}]}
+    rest = [{"name": f"t{n}", "template": "one", "dependencies": [f"t{n - 1}"], "arguments": first} for n in range(1, size)]
+    return [subject.workflow("large", [{"name": "main", "dag": {"tasks": [{"name": "t0", "template": "one"}, *rest]}}, STEP])]
+
+
+def groups(size: int) -> Made:
+    """Steps one after another, each of which names the first."""
+    first = {"parameters": [{"name": "item", "value": "{{steps.s0.outputs.result}}"}]}
+    rest = [[{"name": f"s{n}", "template": "one", "arguments": first}] for n in range(1, size)]
+    return [subject.workflow("large", [{"name": "main", "steps": [[{"name": "s0", "template": "one"}], *rest]}, STEP])]
+
+
 def crowd(size: int) -> Made:
     """Workflows of a hundred nodes."""
     each = {"name": "each", "template": "one", "arguments": GIVEN, "withSequence": {"count": "98"}}
@@ -110,9 +124,20 @@ def body(size: int, url: str) -> Made:
     return fan(size, {"inputs": LISTED, "http": {"url": url, "method": "POST", "body": "{{inputs.parameters.list}}"}})
 
 
-SHAPES: dict[str, Callable[[int], Made]] = {"sequence": sequence, "param": param, "dag": dag, "crowd": crowd, "script": script, "raw": raw}
+SHAPES: dict[str, Callable[[int], Made]] = {
+    "sequence": sequence,
+    "param": param,
+    "dag": dag,
+    "chain": chain,
+    "groups": groups,
+    "crowd": crowd,
+    "script": script,
+    "raw": raw,
+}
 BODY = "body"
 MOST_GROWTH = 1.3
+WRITTEN = frozenset({"dag", "chain", "groups"})
+"""Shapes each of whose nodes is written in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +236,9 @@ def large(bench: Bench) -> None:
 def sizes(shape: str, *, quick: bool) -> tuple[int, ...]:
     """At which sizes a shape is measured: of tasks in a file, ten times fewer."""
     found = (1000, 3000) if quick else (1000, 10_000, 100_000)
-    return found if shape != "dag" else tuple(size // 10 for size in found) if not quick else (300, 1000)
+    if shape not in WRITTEN:
+        return found
+    return (300, 1000) if quick else tuple(size // 10 for size in found)
 
 
 def measured(shape: str, size: int) -> Cost:

@@ -20,7 +20,7 @@ from tiphys.spec.status import Phase
 
 NOW = datetime(2031, 5, 6, tzinfo=UTC)
 MOST_OF_A_SLICE = 2
-SHAPES = ("sequence", "param", "dag", "crowd")
+SHAPES = ("sequence", "param", "dag", "chain", "groups", "crowd")
 
 
 def carried_out(shape: str, size: int) -> tuple[int, State]:

@@ -83,15 +83,19 @@ class Depends:
 
     __slots__ = ("_steps", "_text", "items", "tasks")
 
-    def __init__(self, text: str | None, steps: tuple[Term | str, ...]) -> None:
+    def __init__(self, text: str | None, steps: tuple[Term | str, ...], bare: tuple[str, ...] | None = None) -> None:
         """`text` is the condition with its bare names expanded (None: all terms with `&&` between); `steps` are terms and operators,
-        operands first.
+        operands first. `bare`: the tasks, where nothing but bare names is in it.
         """
-        terms = [step for step in steps if isinstance(step, Term)]
         self._text = text
         self._steps = steps
-        self.tasks: tuple[str, ...] = tuple(dict.fromkeys(term.task for term in terms))
-        self.items: tuple[str, ...] = tuple(dict.fromkeys(term.task for term in terms if not OF_ITEMS.isdisjoint(term.results)))
+        if bare is not None:
+            self.tasks: tuple[str, ...] = tuple(dict.fromkeys(bare)) if len(bare) > 1 else bare
+            self.items: tuple[str, ...] = ()
+            return
+        terms = [step for step in steps if isinstance(step, Term)]
+        self.tasks = tuple(dict.fromkeys(term.task for term in terms))
+        self.items = tuple(dict.fromkeys(term.task for term in terms if not OF_ITEMS.isdisjoint(term.results)))
         """The tasks that must be loops, for their children's results are asked."""
 
     @property
@@ -156,12 +160,13 @@ def parse(text: str, continue_on: Mapping[str, ContinueOn] | None = None) -> Dep
 
 def from_dependencies(names: Iterable[str], continue_on: Mapping[str, ContinueOn] | None = None) -> Depends:
     """`dependencies: [A, B]`, which is `depends: A && B`."""
+    names = tuple(names)
     steps: list[Term | str] = []
     for name in names:
         steps.append(_bare(name, continue_on or {}))
         if len(steps) > 1:
             steps.append("&&")
-    return Depends(None, tuple(steps))
+    return Depends(None, tuple(steps), names)
 
 
 def _bare(name: str, continue_on: Mapping[str, ContinueOn]) -> Term:

@@ -67,7 +67,7 @@ class _LoneDag(DagPlan):
             return depends.from_dependencies(task.dependencies, continues)
 
         self.depends = _Lazy(read)
-        self._reach = {}
+        self._reach, self._bits = {}, {}
 
 
 def _named(task: DAGTask) -> tuple[str, ...]:

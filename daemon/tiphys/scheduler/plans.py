@@ -150,7 +150,7 @@ class DagPlan(Plan):
     that are loops.
     """
 
-    __slots__ = ("_reach", "dependents", "depends", "loops", "order", "targets")
+    __slots__ = ("_bits", "_reach", "dependents", "depends", "loops", "order", "targets")
 
     def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         super().__init__(draft, node, source, template)
@@ -172,7 +172,8 @@ class DagPlan(Plan):
         for name in self.order:
             for other in self.depends[name].tasks:
                 self.dependents[other].append(name)
-        self._reach: dict[str, frozenset[str]] = {}
+        self._reach: dict[str, int] = {}
+        self._bits: dict[str, int] = {}
 
     def _ordered(self) -> tuple[str, ...]:
         order: dict[str, None] = {}
@@ -199,20 +200,26 @@ class DagPlan(Plan):
         direct = self.depends[task].tasks if task in self.depends else ()
         if other in direct:
             return True
-        reach = self._reach.get(task)
-        if reach is None:
-            reach = self._reach[task] = self._ancestors(direct)
-        return other in reach
+        reached = self._reached(task)
+        return other in self._bits and bool(reached >> self._bits[other] & 1)
 
-    def _ancestors(self, direct: Iterable[str]) -> frozenset[str]:
-        seen: set[str] = set()
-        stack = list(direct)
+    def _reached(self, task: str) -> int:
+        """The ancestors of a task, a bit for each: a set for every task of a long chain would take the square of its length."""
+        reach, bits, begun, stack = self._reach, self._bits, set[str](), [task]
         while stack:
-            name = stack.pop()
-            if name not in seen:
-                seen.add(name)
-                stack.extend(self.depends[name].tasks)
-        return frozenset(seen)
+            name = stack[-1]
+            direct = self.depends[name].tasks if name in self.depends else ()
+            if missing := [other for other in direct if other not in reach and other not in begun]:
+                begun.add(name)
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if name not in reach:
+                reached = 0
+                for other in direct:
+                    reached |= reach.get(other, 0) | 1 << bits.setdefault(other, len(bits))
+                reach[name] = reached
+        return reach[task]
 
 
 def plan_of(draft: Draft, node: Node) -> StepsPlan | DagPlan:

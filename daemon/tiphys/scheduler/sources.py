@@ -141,7 +141,8 @@ def _spec(draft: Draft, scope: str) -> WorkflowSpec | None:
 def _source(draft: Draft, template: Template, name: str, scope: str) -> Source:
     full = with_defaults(template, draft.state.manifest.workflow.spec.template_defaults)
     text = msgspec.json.encode(full).decode()
-    captured = frozenset(dotted or quoted for dotted, quoted in RESULT_MENTION.findall(text))
+    mentions = RESULT_MENTION.findall(text) if ".outputs.result" in text else ()  # to look for one in megabytes takes its time
+    captured = frozenset(dotted or quoted for dotted, quoted in mentions)
     return Source(template=full, text=tags.compile(text), kind=kind(full), name=name, scope=scope, captured=captured)
 
 
