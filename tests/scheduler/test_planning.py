@@ -110,3 +110,28 @@ def test_a_suspended_workflow_and_one_that_cannot_begin_say_so() -> None:
 def test_planning_leaves_nothing_behind_and_is_the_same_again() -> None:
     spec = "entrypoint: main\ntemplates:\n- {name: main, container: {image: x, command: [a]}}\n"
     assert planned(spec) == planned(spec)
+
+
+def test_what_others_show_is_open_until_they_have_ended() -> None:
+    plan = planned(
+        """
+entrypoint: main
+templates:
+- name: main
+  dag:
+    tasks:
+    - {name: s, template: steps}
+    - {name: t, template: work}
+    - {name: u, template: work, depends: t, when: "{{tasks.t.status}} == Failed"}
+- name: steps
+  steps:
+  - - {name: a, template: work, withItems: [1]}
+    - {name: b, template: work, when: "1 == 2"}
+  - - {name: c, template: work, arguments: {parameters: [{name: m, value: "{{steps.a.status}} {{steps.b.status}}"}]}}
+"""
+        + WORK
+    )
+    later = {one.name: one for one in plan.later}
+    assert later["wf.u"].decided == ""
+    (argument,) = later["wf.s[1].c"].arguments.values()
+    assert (argument.value, argument.open) == ("{{steps.a.status}} Skipped", {"steps.a.status": "the end of a"})

@@ -14,7 +14,7 @@ from tiphys.errors import TiphysError
 from tiphys.expressions import conditions, tags
 from tiphys.expressions.scope import ChainScope, Scope
 from tiphys.expressions.tags import NotYet, Unresolved
-from tiphys.scheduler import concluding, decision, orders, plans, resolving, steps, variables
+from tiphys.scheduler import concluding, decision, orders, plans, resolving, variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.decide import decide
 from tiphys.scheduler.draft import Draft
@@ -210,7 +210,9 @@ def _steps(draft: Draft, node: Node) -> Iterator[Later]:
     for index, group in enumerate(plan_.groups):
         if draft.named(f"{node.name}[{index}]") is not None:
             continue
-        scope = steps.visible_before(draft, node, plan_, index)
+        earlier = {name for name, at in plan_.group_of.items() if at < index and _over(draft, node, name)}
+        seen = variables.TaskScope(draft, node, plan_, earlier.__contains__)
+        scope = ChainScope(seen, plans.outer(draft, plan_))
         before = ", ".join(step.name for step in plan_.groups[index - 1])
         for step in group:
             yield _later(draft, node, step, scope, f"{node.name}[{index}].{step.name}", before)
@@ -222,9 +224,17 @@ def _tasks(draft: Draft, node: Node) -> Iterator[Later]:
     for name in plan_.order:
         if draft.named(f"{node.name}.{name}") is not None or not plan_.depends[name].tasks:
             continue
-        seen = variables.TaskScope(draft, node, plan_, lambda other, name=name: plan_.sees(name, other))  # type: ignore[misc] # a bound name
+        seen = variables.TaskScope(draft, node, plan_, lambda other, name=name: plan_.sees(name, other) and _over(draft, node, other))  # type: ignore[misc] # a bound name
         scope = ChainScope(seen, plans.outer(draft, plan_))
         yield _later(draft, node, plan_.tasks[name], scope, f"{node.name}.{name}", ", ".join(plan_.depends[name].tasks))
+
+
+def _over(draft: Draft, node: Node, task: str) -> bool:
+    """Whether a step or task has ended already: what others are to know of it is then known."""
+    plan_ = plans.plan_of(draft, node)
+    name = f"{node.name}[{plan_.group_of[task]}].{task}" if isinstance(plan_, StepsPlan) else f"{node.name}.{task}"
+    found = draft.named(name)
+    return found is not None and found.phase.fulfilled
 
 
 def _later(draft: Draft, node: Node, task: TaskPlan, scope: Scope, name: str, after: str) -> Later:
