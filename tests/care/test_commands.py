@@ -103,7 +103,7 @@ def test_a_copy_goes_out_and_back(machine, capsys, tmp_path):
     expected = states.loaded(path)
     code, out, _ = run(machine, capsys, "backup", tmp_path / "copy.db")
     assert code == 0
-    assert "a verified copy of the journal (version 2, 3 workflows, 12 nodes, 7 events" in out
+    assert "a verified copy of the journal (version 3, 3 workflows, 12 nodes, 7 events" in out
     assert "artifacts, the drop folder and settings are not part of it" in out
     code, _, error = run(machine, capsys, "backup", tmp_path / "copy.db")
     assert (code, "--force" in error) == (1, True)

@@ -163,7 +163,7 @@ CASES = (
     Case("delete", "delete hello broken"),
     Case("archive list", "archive list -l team=red"),
     Case("archive get", "archive get hello"),
-    Case("archive retry", "archive retry broken -o name"),
+    Case("archive retry", "archive retry broken -o name --wait", code=1),
     Case("archive resubmit", "archive resubmit hello -o name"),
     Case("archive list-label-keys", "archive list-label-keys", only="team|creator|phase"),
     Case("archive list-label-values", "archive list-label-values -l team"),

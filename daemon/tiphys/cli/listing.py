@@ -1,5 +1,6 @@
 """`tiphys list`: Argo's table of workflows (semantics part 3)."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ OUTLINE = ",".join(
 PHASES = {phase.value for phase in (Phase.PENDING, Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED, Phase.ERROR)}
 LONGEST = 50
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+PART = re.compile(r"([0-9]{1,6})([smhdw])")
+AGE = re.compile(r"([0-9]{1,6}[smhdw]){1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +158,10 @@ def _selector(wish: Wish) -> str:
 
 
 def age(text: str, option: str) -> timedelta:
-    """`90s`, `10m`, `3h`, `2d`, `1w`. Raises BadInput."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in UNITS or not (number.isascii() and number.isdecimal() and len(number) < 7):
+    """`90s`, `10m`, `3h`, `2d`, `1w`, `1h30m`. Raises BadInput."""
+    if not AGE.fullmatch(text):
         raise BadInput(f"{option} is {text!r}; it is a number and one of s, m, h, d, w, as 10m")
-    return timedelta(seconds=int(number) * UNITS[unit])
+    return timedelta(seconds=sum(int(number) * UNITS[unit] for number, unit in PART.findall(text)))
 
 
 def _created(workflow: Workflow) -> datetime:
