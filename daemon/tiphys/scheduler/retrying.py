@@ -9,7 +9,6 @@ from tiphys.expressions import durations, expr, tags
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import binding, bodies, daemons, decision, nodes, room, todo
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec import transient
 from tiphys.spec.status import Phase
@@ -78,7 +77,7 @@ def _judge(draft: Draft, wrapper: Node, attempts: list[Node], strategy: RetryStr
         _give_up(draft, wrapper, last, f"Stopped with strategy '{draft.run.shutdown}'")
         return
     if draft.run.deadline_passed and not wrapper.in_exit and draft.run.deadline_at is not None:
-        _give_up(draft, wrapper, last, f"retry exceeded workflow deadline {rfc3339(draft.run.deadline_at)}")
+        _give_up(draft, wrapper, last, f"retry exceeded workflow deadline {_printed(draft.run.deadline_at)}")
         return
     limit = limit_of(strategy)
     wanted = _policy_allows(strategy, last)
@@ -103,6 +102,11 @@ def _judge(draft: Draft, wrapper: Node, attempts: list[Node], strategy: RetryStr
     else:
         draft.change(wrapper, message="", wake_at=None)
         draft.later(todo.NextAttempt(wrapper.id))
+
+
+def _printed(at: datetime) -> str:
+    """A time as Go's `%s` prints it."""
+    return at.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
 
 
 def _give_up(draft: Draft, wrapper: Node, last: Node, message: str) -> None:

@@ -293,9 +293,11 @@ class TaskScope:
         if looped and rest.startswith("outputs."):
             if not node.phase.fulfilled:
                 return MISSING
-            if isinstance(self._plan, StepsPlan) and all_skipped(self._draft, node, name):
+            skipped = all_skipped(self._draft, node, name)
+            if skipped and isinstance(self._plan, StepsPlan):
                 return ABSENT
-            return aggregated(self._draft, node, name).get(rest, MISSING)
+            found = aggregated(self._draft, node, name).get(rest, MISSING)
+            return ABSENT if found is MISSING and skipped and rest.startswith("outputs.parameters.") else found
         return node_value(self._draft, node, rest)
 
     def _node(self, name: str) -> tuple[Node | None, bool]:
@@ -321,10 +323,10 @@ class TaskScope:
     def _aggregates(self, owner: Node, name: str) -> Iterable[str]:
         if not owner.phase.fulfilled:
             return ()
-        if not isinstance(self._plan, StepsPlan) or not all_skipped(self._draft, owner, name):
+        if not all_skipped(self._draft, owner, name):
             return aggregated(self._draft, owner, name)
         declared = next((_outputs(self._draft, node).parameters for node in self._draft.owned(owner.id) if base(node.task) == name), ())
-        return ["outputs.result", *(f"outputs.parameters.{parameter.name}" for parameter in declared)]
+        return ["outputs.result", "outputs.parameters", *(f"outputs.parameters.{parameter.name}" for parameter in declared)]
 
     def _below(self, name: str, prefix: str) -> Iterator[tuple[str, object]]:
         node, looped = self._node(name)
