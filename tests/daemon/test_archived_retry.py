@@ -2,13 +2,16 @@
 
 import contextlib
 import http.client
+import random
 import shutil
+import threading
 import time
 
 import pytest
 
 from tests.daemon.running import until
 from tests.daemon.test_kept import asked
+from tiphys.care import verifying
 from tiphys.spec.status import Phase
 
 FAILED = """
@@ -127,3 +130,58 @@ def test_a_restart_between_deletion_and_retry_loses_nothing_but_what_steps_print
     status, text = asked(tiphysd, "GET", "/api/v1/workflows/default/broken/log?logOptions.follow=true")
     assert (status, text) == (200, b""), "no step that is still known printed anything"
     assert time.monotonic() - began < 10
+
+
+def test_whatever_is_asked_and_whenever_it_is_killed_each_workflow_is_there_once(tiphysd):
+    names = ["broken-1", "broken-2", "broken-3"]
+    tiphysd.start()
+    for name in names:
+        text = FAILED.replace("name: broken", f"name: {name}").replace("echo a >>", f"echo a-{name} >>")
+        tiphysd.drop(f"{name}.yaml", text % {"shared": tiphysd.shared})
+    for name in names:
+        tiphysd.ended(name)
+    chance = random.Random(11)
+    over = threading.Event()
+
+    def asks(name):
+        chance = random.Random(name)
+        while not over.is_set():
+            with contextlib.suppress(http.client.HTTPException, OSError):
+                if chance.random() < 0.5:
+                    asked(tiphysd, "DELETE", f"/api/v1/workflows/default/{name}")
+                else:
+                    asked(tiphysd, "PUT", f"/api/v1/archived-workflows/{name}/retry")
+            time.sleep(chance.uniform(0, 0.1))
+
+    askers = [threading.Thread(target=asks, args=(name,)) for name in names]
+    for asker in askers:
+        asker.start()
+    try:
+        for _ in range(8):
+            time.sleep(chance.uniform(0.1, 1.0))
+            tiphysd.end(9)
+            there = [run.name for run in tiphysd.runs()]
+            assert len(there) == len(set(there)), there
+            tiphysd.start()
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+    (tiphysd.shared / "go").touch()
+    for name in names:
+        until(lambda name=name: (run := tiphysd.run(name)) is None or run.phase.completed, f"the end of {name}")
+        if tiphysd.run(name) is None:
+            assert asked(tiphysd, "PUT", f"/api/v1/archived-workflows/{name}/retry")[0] == 200
+        elif tiphysd.run(name).phase is not Phase.SUCCEEDED:
+            assert asked(tiphysd, "PUT", f"/api/v1/workflows/default/{name}/retry")[0] == 200
+        until(lambda name=name: (run := tiphysd.run(name)) is not None and run.phase is Phase.SUCCEEDED, f"the success of {name}")
+    assert sorted(line for line in ran(tiphysd) if line.startswith("a-")) == [f"a-{name}" for name in names], "what succeeded ran once"
+    assert tiphysd.end() == 0
+    tiphysd.start()
+    kept = {run.uid for run in tiphysd.runs()}
+    folder = tiphysd.state / "attempts"
+    until(lambda: {path.name for path in folder.iterdir() if not path.name.startswith(".")} <= kept, "nothing is left of what was deleted")
+    assert tiphysd.end() == 0
+    contents = verifying.examined(tiphysd.state / "journal.db")
+    assert contents.wrong == 0, contents.damage
+    assert contents.archived > 0
