@@ -5,7 +5,10 @@ A bound is some fifth above what was measured when it was written; who makes som
 
 import gc
 import json
+import socket
+import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -21,6 +24,7 @@ from tests.scheduler import going
 from tiphys import app, configuration, manifests
 from tiphys.engine.engine import open_engine
 from tiphys.engine.operations import Operations
+from tiphys.executors.process import connection
 from tiphys.executors.scripted import ScriptedExecutor
 from tiphys.journal import rows
 from tiphys.journal.memory import MemoryJournal
@@ -199,3 +203,59 @@ async def test_a_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path
         await run(10)
         found = (await counted(120) - await counted(20)) / 100
         assert found < bound, found
+
+
+COUNTED_LAUNCHER = """
+import sys
+here, told = sys.argv[1:3]
+del sys.argv[1:3]
+alone = type(sys)("tiphys")
+alone.__path__ = [here]
+sys.modules["tiphys"] = alone
+from tiphys.launching import program, serving
+count = 0
+def seen(_frame, event, _of):
+    global count
+    count += event in {"call", "c_call"}
+serve = serving.run
+def counted(launcher):
+    sys.setprofile(seen)
+    try:
+        serve(launcher)
+    finally:
+        sys.setprofile(None)
+        with open(told, "w") as file:
+            file.write(str(count))
+serving.run = counted
+sys.exit(program.main(dict(zip(sys.argv[1::2], sys.argv[2::2])), here))
+"""
+
+
+def calls_of_launcher(tmp_path: Path, count: int) -> int:
+    """How many functions the launcher calls for a loop of so many steps, told as a daemon tells it."""
+    place = tmp_path / str(count)
+    form = {"group": "run", "split": False, "log_limit": 1 << 26, "grace": 30.0, "cwd": "/", "home": [448, -1, -1], "progress": True}
+    form |= {"env": {"PATH": "/usr/bin:/bin", "ARGO_WORKFLOW_NAME": "x"}, "argv": ["/bin/true"], "prepare": []}
+    asked = [
+        {"op": "spawn", "id": f"run/n-{number}/0", "key": f"run.n-{number}.0", "env": {"ARGO_NODE_ID": f"n-{number}"}, "form": 0}
+        for number in range(count)
+    ]
+    argv = [sys.executable, "-I", "-S", "-c", COUNTED_LAUNCHER, str(connection.LAUNCHER.parent), str(tmp_path / f"{count}.calls")]
+    argv += ["--mode", "daemon", "--runtime", str(place), "--scratch", str(place / "scratch"), "--root", str(place / "root")]
+    with subprocess.Popen(argv) as launcher, socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        while not (place / "socket").exists():
+            time.sleep(0.01)
+        client.connect(str(place / "socket"))
+        client.sendall(json.dumps([{"op": "form", "form": 0, "fields": form}, *asked]).encode() + b"\n")
+        said = b""
+        while said.count(b'"ended"') < count:
+            said += client.recv(1 << 20)
+        launcher.terminate()
+    return int((tmp_path / f"{count}.calls").read_text())
+
+
+@pytest.mark.parametrize("bound", [190])
+def test_a_step_calls_no_more_functions_of_the_launcher_than_it_did(tmp_path: Path, bound: int) -> None:
+    found = (calls_of_launcher(tmp_path, 240) - calls_of_launcher(tmp_path, 40)) / 200
+    assert found < bound, found

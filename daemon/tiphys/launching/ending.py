@@ -16,6 +16,7 @@ from tiphys.launching.processes import descendants, is_own_child, read_text, sen
 from tiphys.launching.roots import keep_upper
 
 CLEARING_ROUNDS = 500
+GONE = contextlib.suppress(ProcessLookupError, PermissionError)
 PACKED_BYTES = 64 * 1024
 Json = dict[str, Any]
 
@@ -34,7 +35,7 @@ def reap(launcher: Launcher) -> None:
         pid = seen.si_pid
         attempt = launcher.by_pid.pop(pid, None)
         if attempt and not attempt.isolated:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            with GONE:
                 os.killpg(pid, signal.SIGKILL)
             plain.append(attempt)
         _, status, usage = os.wait4(pid, 0)

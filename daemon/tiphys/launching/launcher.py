@@ -13,6 +13,7 @@ from tiphys.launching.limits import Limits
 from tiphys.launching.loop import Loop
 from tiphys.launching.processes import read_text
 from tiphys.launching.roots import Roots
+from tiphys.launching.spawning import Spawner
 
 
 class Client(Protocol):
@@ -39,6 +40,7 @@ class Launcher:
         self.homes = Homes(options.scratch)
         self.roots = Roots(options.runtime, options.root)
         self.limits = Limits()
+        self.spawner = Spawner()
         self.running: dict[str, Attempt] = {}
         self.by_pid: dict[int, Attempt] = {}
         self.fresh: dict[Attempt, float] = {}

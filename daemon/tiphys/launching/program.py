@@ -83,14 +83,15 @@ def take_signals(launcher: Launcher, ended: int) -> None:
     """SIGTERM ends the steps and the launcher; children that ended are told of by the descriptor `ended`."""
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, lambda *_: stopping.leave(launcher, "owner", serving.ORPHANED_GRACE_SECONDS))
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the loop hears of it, between one thing and the next
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGCHLD}:
         ignored = number in {signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ}
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
     def woken(_events: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(wake_reader, 4096)
+            if signal.SIGTERM in os.read(wake_reader, 4096):
+                stopping.leave(launcher, "owner", serving.ORPHANED_GRACE_SECONDS)
 
     def reap(_events: int) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -96,9 +96,21 @@ class Client:
         for line in lines:
             requests = json.loads(line)
             starting.begin(self.launcher, requests, self.forms)
-            for request in requests:
-                handle(self.launcher, self, request)
+            self.carry_out(requests)
             ending.settle(self.launcher)
+
+    def carry_out(self, requests: list[Json]) -> None:
+        """Carry out requests in their order; attempts that are to start one after another are started together."""
+        together: dict[str, Json] = {}
+        for request in requests:
+            if request.get("op") == "spawn" and request["id"] not in together and is_new(self.launcher, request):
+                together[request["id"]] = request
+                continue
+            if together and request.get("op") != "form":
+                starting.spawn(self.launcher, list(together.values()))
+                together = {}
+            handle(self.launcher, self, request)
+        starting.spawn(self.launcher, list(together.values()))  # that they run is told a moment later, unless they are over by then
 
     def flush(self) -> None:
         """Write what waits, as much as goes."""
@@ -132,14 +144,7 @@ class Client:
 def handle(launcher: Launcher, client: Client, request: Json) -> None:
     """Carry out one request."""
     op, id_ = request.get("op"), request.get("id", "")
-    if op == "spawn":
-        form = request.get("form", request)
-        group = "" if form is None else form.fields["group"] if isinstance(form, Form) else request["group"]
-        if form is None or id_ in launcher.running or launcher.journals.ended(id_, group):
-            answer(launcher, client, id_)
-        else:
-            starting.spawn(launcher, request)  # that it runs is told a moment later, unless it is over by then
-    elif op == "find":
+    if op in {"spawn", "find"}:
         answer(launcher, client, id_)
     elif op == "stop":
         if attempt := launcher.running.get(id_):
@@ -156,6 +161,15 @@ def handle(launcher: Launcher, client: Client, request: Json) -> None:
     elif op == "quit":
         launcher.over = True
         stopping.leave(launcher, "stop", float(request.get("grace", 0.0)))
+
+
+def is_new(launcher: Launcher, request: Json) -> bool:
+    """Whether an attempt is to be started: it was not before, and a form that it names is known."""
+    form = request.get("form", request)
+    if form is None:
+        return False
+    group = form.fields["group"] if isinstance(form, Form) else request["group"]
+    return request["id"] not in launcher.running and not launcher.journals.ended(request["id"], group)
 
 
 def answer(launcher: Launcher, client: Client, id_: str) -> None:

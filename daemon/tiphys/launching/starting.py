@@ -12,9 +12,10 @@ from tiphys.launching.forms import Form, skeleton
 from tiphys.launching.journals import quote
 from tiphys.launching.launcher import Launcher
 from tiphys.launching.processes import DEFAULT_SIGNALS
+from tiphys.launching.spawning import TICKS, Start, encoded
 
 STATUS_FD, ARGUMENTS_FD = 3, 4
-TICKS = os.sysconf("SC_CLK_TCK")
+MOST_AT_ONCE = 16
 Json = dict[str, Any]
 
 
@@ -45,26 +46,59 @@ def begin(launcher: Launcher, requests: list[Json], forms: dict[int, Form]) -> N
                 request["refused"] = why
 
 
-def spawn(launcher: Launcher, own: Json) -> None:
-    """Start an attempt; one that cannot be started has ended."""
-    form: Form | None = own.pop("form", None)
-    request = form.filled(own, launcher.options.scratch) if form else own
-    attempt = Attempt(request, launcher.options.scratch)
-    attempt.started_at = time.time()
-    if why := request.get("refused"):
-        ending.finish(launcher, attempt, failure=f"its start cannot be written down: {why}")
-        return
-    try:
-        prepare(request.get("prepare", ()))
-        start(launcher, attempt)
-    except (OSError, ValueError) as error:
-        code = error.errno if isinstance(error, OSError) else None
-        ending.finish(launcher, attempt, failure=explain_start(error, request), missing=code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC})
-        return
+def spawn(launcher: Launcher, requests: list[Json]) -> None:
+    """Start attempts, all different ones; those that cannot be started have ended."""
+    for first in range(0, len(requests), MOST_AT_ONCE):
+        spawn_some(launcher, requests[first : first + MOST_AT_ONCE])
+
+
+def spawn_some(launcher: Launcher, requests: list[Json]) -> None:
+    """Start so many attempts that their pipes can be open at the same time."""
+    readied: list[tuple[Attempt, Json, Form | None, Start]] = []
+    scratch = launcher.options.scratch
+    launcher.spawner.trim()
+    for own in requests:
+        form: Form | None = own.pop("form", None)
+        attempt = Attempt(form.filled(own, scratch) if form else own, scratch)
+        attempt.started_at = time.time()
+        if why := own.get("refused"):
+            ending.finish(launcher, attempt, failure=f"its start cannot be written down: {why}")
+            continue
+        try:
+            prepare(attempt.request.get("prepare", ()))
+            if attempt.isolated or "limits" in attempt.request or attempt.request.get("cwd", "/") != "/":
+                start(launcher, attempt)
+            else:
+                readied.append((attempt, own, form, ready(launcher, attempt)))
+                continue
+        except (OSError, ValueError) as error:
+            fail(launcher, attempt, error)
+            continue
+        started(launcher, attempt, own, form)
+    launcher.spawner.run([one for _, _, _, one in readied])
+    for attempt, own, form, one in readied:
+        for fd in set(one.writers):
+            os.close(fd)
+        if one.error:
+            fail(launcher, attempt, OSError(one.error, os.strerror(one.error), os.fsdecode(one.argv[0])))
+        else:
+            attempt.pid, attempt.born = one.pid, one.born
+            started(launcher, attempt, own, form)
+
+
+def fail(launcher: Launcher, attempt: Attempt, error: Exception) -> None:
+    """An attempt could not be started."""
+    code = error.errno if isinstance(error, OSError) else None
+    missing = code in {errno.ENOENT, errno.EACCES, errno.ENOEXEC}
+    ending.finish(launcher, attempt, failure=explain_start(error, attempt.request), missing=missing)
+
+
+def started(launcher: Launcher, attempt: Attempt, own: Json, form: Form | None) -> None:
+    """An attempt runs."""
     launcher.running[attempt.id] = launcher.by_pid[attempt.pid] = attempt
     launcher.fresh[attempt] = time.monotonic()
     write_down(launcher, attempt, form.skeleton(own, launcher.options.scratch) if form else skeleton(own))
-    if deadline := request.get("deadline"):
+    if deadline := attempt.request.get("deadline"):
         stopping.expire_at(launcher, attempt.id, deadline)
 
 
@@ -79,8 +113,29 @@ def write_down(launcher: Launcher, attempt: Attempt, kept: str) -> None:
     launcher.journals.add(attempt.request["group"], (line + "}").encode())
 
 
+def ready(launcher: Launcher, attempt: Attempt) -> Start:
+    """Environment and pipes of an attempt that needs no more than these."""
+    request = attempt.request
+    environment: dict[str, str] = request["env"]
+    if home := request.get("home"):
+        attempt.home = environment["HOME"] = launcher.homes.lend(home)
+    texts = encoded([f"{name}={text}" for name, text in environment.items()])
+    if "bytes_env" in request:
+        texts += encoded([f"{name}={text}" for name, text in request["bytes_env"].items()], "latin-1")
+    writers = [hearing.pipe(launcher, attempt, is_out=False)]
+    try:
+        if attempt.split:
+            writers.append(hearing.pipe(launcher, attempt, is_out=True))
+        out, log = writers[-1], writers[0]
+        return Start(request["argv"], texts, (out, log), launcher.spawner.redirections((out, log)))
+    except (OSError, ValueError):
+        for fd in writers:
+            os.close(fd)
+        raise
+
+
 def start(launcher: Launcher, attempt: Attempt) -> None:
-    """Pipes, root, limits, posix_spawn."""
+    """Pipes, root, limits, posix_spawn, of an attempt for which the launcher has to be elsewhere, or that has limits."""
     request = attempt.request
     argv = list(request["argv"])
     environment = request["env"]
