@@ -1,6 +1,5 @@
 """`tiphysd`: the engine with everything around it that takes work in, in one exit stack, until somebody ends it."""
 
-import ctypes
 import functools
 import gc
 import os
@@ -9,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +35,7 @@ from tiphys.scheduler import decision
 from tiphys.scheduler.items import Rules, Target
 from tiphys.server import serving
 from tiphys.server.guard import Guard
-from tiphys.service import certificates, entrances, locations, sockets, tokens
+from tiphys.service import certificates, entrances, locations, memory, sockets, tokens
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
 from tiphys.service.turns import Turns, loop_over
@@ -47,7 +46,6 @@ from tiphys.triggers.dropfolder import DropFolder
 DROP = "drop"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TIDY_SECONDS = 60.0, 3600.0
-COLLECT = (50_000, 20, 100)
 STATUS_SECONDS = 10.0
 DISK_SECONDS = 1.0
 RELOADED = frozenset({"daemon", "server", "retention", "notifications", "semaphores", "workflow_defaults", "namespace"})
@@ -202,18 +200,6 @@ class Daemon:
             reading_seconds=round(time.monotonic() - opened, 3),
         )
 
-    @staticmethod
-    def settle_memory() -> None:
-        """What was read stays: the collector of cyclic garbage need not look at it again, and seldom at what comes. What was needed only
-        to read it goes back to the system.
-        """
-        gc.collect()
-        gc.freeze()
-        with suppress(AttributeError):  # a C library that has no such call
-            ctypes.CDLL(None).malloc_trim(0)
-        gc.set_threshold(*COLLECT)
-        gc.enable()
-
     async def serve(self) -> None:
         """Take work in from everywhere, until cancelled."""
         settings = self._loaded.settings
@@ -247,13 +233,14 @@ class Daemon:
                 )
             )
             await self._engine.recovered.wait()
-            self.settle_memory()
+            memory.settle()
             await answering.wait()
             await drop.prepare()
             group.start_soon(drop.run)
             group.start_soon(cron.run)
             group.start_soon(outbox.run)
             group.start_soon(self._tidy)
+            group.start_soon(memory.kept_small)
             group.start_soon(self._tell_status)
             self._notifier.ready()
             self._turns.begin_anew()

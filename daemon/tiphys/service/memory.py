@@ -1,0 +1,42 @@
+"""What a process that lives for months does about its memory: what a start needed goes back, and what connections leave is looked for.
+
+A closed connection of asyncio is garbage in a cycle (its transport holds a method of its own), and takes buffers along that the collector
+does not count. With thresholds as high as a hot path likes them, thousands of such would wait for it.
+"""
+
+import ctypes
+import gc
+from contextlib import suppress
+
+import anyio
+import anyio.to_thread
+
+THRESHOLDS = (50_000, 20, 100)
+YOUNG = 1
+"""The generation up to which is looked through often: at most what came since the collector's last turn."""
+COLLECT_SECONDS = 10.0
+TRIM_EVERY = 6
+
+
+def settle() -> None:
+    """What is there stays: the collector need not look at it again, and seldom at what comes. What is free goes back to the system."""
+    gc.collect()
+    gc.freeze()
+    trim()
+    gc.set_threshold(*THRESHOLDS)
+    gc.enable()
+
+
+def trim() -> None:
+    """Give free memory back to the system, as far as the C library knows how."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+async def kept_small(seconds: float = COLLECT_SECONDS) -> None:
+    """Look for young garbage every so many seconds, and give free memory back now and then; for ever."""
+    while True:
+        for _ in range(TRIM_EVERY):
+            await anyio.sleep(seconds)
+            gc.collect(YOUNG)
+        await anyio.to_thread.run_sync(trim)
