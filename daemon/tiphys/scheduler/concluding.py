@@ -1,8 +1,12 @@
 """The end of a run: its exit handler, and then its last phase (semantics 2.2, steps 8 to 12)."""
 
-from tiphys.scheduler import daemons, decision, measuring, room, sources, todo
+from msgspec import structs
+
+from tiphys.errors import TiphysError
+from tiphys.scheduler import daemons, decision, hooks, measuring, resolving, room, sources, todo
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
+from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments, LifecycleHook
@@ -51,9 +55,22 @@ def _call(draft: Draft, handler: LifecycleHook) -> Call:
         template=handler.template,
         reference=handler.template_ref,
         scope=sources.local_scope(draft),
-        arguments=handler.arguments or Arguments(parameters=draft.run.parameters),
+        arguments=_arguments(draft, handler),
         in_exit=True,
     )
+
+
+def _arguments(draft: Draft, handler: LifecycleHook) -> Arguments:
+    """The handler's arguments, exported artifacts found; tags in parameters are replaced with the template's own (semantics 2.5.2)."""
+    given = handler.arguments
+    if given is None or not (given.parameters or given.artifacts):
+        return hooks.of_the_workflow(draft)
+    scope, chance = GlobalScope(draft), draft.chance(f"{draft.run.name}.onExit")
+    try:
+        artifacts = tuple(found for artifact in given.artifacts if (found := resolving.artifact(artifact, scope, chance)) is not None)
+    except TiphysError:
+        return given
+    return structs.replace(given, artifacts=artifacts)
 
 
 def _finish(draft: Draft, entry: Node, ended: Node | None) -> None:

@@ -175,6 +175,12 @@ def _named(hook: LifecycleHook, scope: Scope, chance: Chance) -> LifecycleHook:
     return structs.replace(hook, template=called.template, template_ref=called.template_ref)
 
 
+def of_the_workflow(draft: Draft) -> Arguments:
+    """The arguments of an exit handler that declares none."""
+    given = draft.state.manifest.workflow.spec.arguments or Arguments()
+    return Arguments(parameters=draft.run.parameters, artifacts=given.artifacts)
+
+
 def _start(draft: Draft, node: Node, call: HookCall) -> None:
     hook = call.hook
     scope = ChainScope(_item(draft, node, hook), _scope(draft, node))
@@ -182,8 +188,8 @@ def _start(draft: Draft, node: Node, call: HookCall) -> None:
     arguments = hook.arguments
     absent: tuple[str, ...] = ()
     try:
-        if arguments is None and call.exit:
-            arguments = Arguments(parameters=draft.run.parameters)
+        if call.exit and (arguments is None or not (arguments.parameters or arguments.artifacts)):
+            arguments = of_the_workflow(draft)
         elif arguments is not None:
             absent = tuple(p.name for p in arguments.parameters if (tag := tags.sole_tag(p.value or "")) and scope.get(tag) is ABSENT)
             given = tuple(p for p in arguments.parameters if p.name not in absent)
