@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tiphys import __version__
+from tiphys.cli import leading
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda made, option: option(made), options, command)
 
 
-class Commands(click.Group):
+class Commands(leading.Group):
     """What works without a daemon is here; the commands that ask one are made when the first of them, or all names, are asked for."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

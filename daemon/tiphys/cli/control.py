@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tiphys.cli import leading
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ def delete(daemon: "Remote", *, names: tuple[str, ...], all_: bool, force: bool,
     return steering.delete(daemon, names, wish, force=force, dry_run=dry_run)
 
 
-@click.group()
+@click.group(cls=leading.Group)
 def node() -> None:
     """Single nodes of a workflow."""
 
@@ -369,7 +370,7 @@ def health(daemon: "Remote") -> Exit:
     return about.health(daemon)
 
 
-@click.group()
+@click.group(cls=leading.Group)
 def auth() -> None:
     """Who asks over the network."""
 

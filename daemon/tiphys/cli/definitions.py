@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tiphys.cli import leading
 from tiphys.cli.control import (
     EVERYWHERE,
     FIELD_SELECTOR,
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
 FILES = click.argument("files", metavar="FILE|DIR|-...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 
 
-@click.group()
+@click.group(cls=leading.Group)
 def cron() -> None:
     """Cron workflows in force."""
 
 
-@click.group()
+@click.group(cls=leading.Group)
 def template() -> None:
     """Workflow templates in force."""
 
 
-@click.group("cluster-template")
+@click.group("cluster-template", cls=leading.Group)
 def cluster_template() -> None:
     """Cluster workflow templates in force."""
 
@@ -195,7 +196,7 @@ def cron_run(daemon: "Remote", *, name: str, output: str) -> Exit:
     return standing.run(daemon, name, output)
 
 
-@click.group()
+@click.group(cls=leading.Group)
 def archive() -> None:
     """Records of workflows that were deleted."""
 
@@ -285,7 +286,7 @@ def archive_label_values(daemon: "Remote", *, key: str, everywhere: bool) -> Exi
     return archived.label_values(daemon, key, everywhere=everywhere)
 
 
-@click.group()
+@click.group(cls=leading.Group)
 def sync() -> None:
     """Limits of semaphores."""
 
