@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tiphys.scheduler import decide, decision, events, items, laws, records, retention, state
+from tiphys.scheduler import decide, decision, events, items, laws, records, render, retention, state
 from tiphys.spec import work
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.status import Phase
@@ -79,9 +79,10 @@ class Rows:
                 self.items[type(item).__name__, item.key] = item
             case decision.ItemRemoved(kind=kind, key=key):
                 del self.items[kind, key]
-            case decision.Archived(workflow=shown, remains=remains):
-                self.archive.append(shown)
+            case decision.Archived(remains=remains):
                 assert remains is not None
+                shown = render.of_remains(remains)
+                self.archive.append(shown)
                 self.remains[shown.metadata.uid] = remains
 
     def loaded(self, rules: items.Rules) -> state.State:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from tiphys.journal.protocol import Entry
+from tiphys.scheduler import render
 from tiphys.scheduler.decision import (
     Archived,
     Change,
@@ -93,7 +94,11 @@ def _fold(runs: dict[str, RunChanges], others: OtherChanges, change: Change, gon
             others.items[type(item).__name__, item.key] = item
         case ItemRemoved(kind=kind, key=key):
             others.items[kind, key] = None
+        case Archived(workflow=None, remains=remains):
+            assert remains is not None, "it is shown by what is left of it"
+            others.archived.append((render.of_remains(remains), remains))
         case Archived(workflow=workflow, remains=remains):
+            assert workflow is not None
             others.archived.append((workflow, remains))
         case _:
             assert_never(change)

@@ -1,7 +1,7 @@
 """The journal on disk: SQLite in WAL mode, one transaction a batch.
 
 With `synchronous: normal` a commit is a write into the page cache (some 20 µs), done on the loop; with `full` it waits for the
-disk, so it goes to a thread; so does a large manifest.
+disk, so it goes to a thread; so do a large manifest and the deletion of a run.
 """
 
 import json
@@ -21,6 +21,7 @@ from tiphys.journal import opening, queries, remains, rows
 from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
+from tiphys.scheduler.decision import Decision, RunRemoved
 from tiphys.scheduler.events import Event, Submitted
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Remains
@@ -69,7 +70,7 @@ class SQLiteJournal:
         async with self._turn:
             if self._failure is not None:
                 raise RecordFailed(f"{self._path}: the journal failed before") from self._failure
-            if self._synchronous == "FULL" or any(_is_large(entry.event) for entry in entries):
+            if self._synchronous == "FULL" or any(map(_is_large, entries)):
                 await anyio.to_thread.run_sync(self._record, entries)
             else:
                 self._record(entries)
@@ -340,8 +341,11 @@ class SQLiteJournal:
         raise rows.Damaged(f"definitions, row {run}: it is not there")
 
 
-def _is_large(fact: Event) -> bool:
-    """Whether to write a fact down takes long, however fast the disk is."""
+def _is_large(entry: Entry) -> bool:
+    """Whether to write down what follows from a fact may take long however fast the disk is: a large manifest, or the end of all rows."""
+    fact, answer = entry.event, entry.answer
+    if isinstance(answer, Decision) and answer.changes and isinstance(answer.changes[-1], RunRemoved):
+        return True
     if not isinstance(fact, Submitted):
         return False
     spec = fact.manifest.workflow.spec

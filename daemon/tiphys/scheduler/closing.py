@@ -1,6 +1,6 @@
 """After everything else of a decision: what a new phase of the run means to others."""
 
-from tiphys.scheduler import crons, decision, notices, places, render, retention
+from tiphys.scheduler import crons, decision, notices, places, retention
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Remains
 
@@ -11,7 +11,7 @@ def look(draft: Draft) -> None:
         if draft.state.shared.rules.archive and draft.run.phase.completed:
             state = draft.state
             remains = Remains(manifest=state.manifest, run=state.run, nodes=tuple(state.nodes.values()))
-            draft.also(decision.Archived(workflow=render.workflow(state), remains=remains))
+            draft.also(decision.Archived(remains=remains))
         return
     before, now = draft.state.run, draft.run
     if now is before:

@@ -50,9 +50,11 @@ class RunRemoved(Words, frozen=True):
 
 
 class Archived(Words, frozen=True):
-    """A run's record goes into the archive, as Argo would show the run, and its rows with it."""
+    """A run's record goes into the archive as Argo would show the run, and its rows with it. `workflow`: the picture, where it is not to be
+    made of the rows (`render.of_remains`), which takes its time for a large run and is left to who records it.
+    """
 
-    workflow: Workflow
+    workflow: Workflow | None = None
     remains: Remains | None = None
 
 

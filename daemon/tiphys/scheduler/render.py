@@ -7,8 +7,8 @@ from msgspec import structs
 from tiphys.scheduler import concluding, stored
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.graph import Graph
-from tiphys.scheduler.records import Node, Role
-from tiphys.scheduler.state import RunState
+from tiphys.scheduler.records import Node, Remains, Role
+from tiphys.scheduler.state import RunState, Shared
 from tiphys.spec import status
 from tiphys.spec.objects import JSON
 from tiphys.spec.status import NodeType, Phase
@@ -23,6 +23,13 @@ OUTBOUND = frozenset({NodeType.STEPS, NodeType.DAG})
 def workflow(state: RunState) -> Workflow:
     """The Workflow object, status and all."""
     return _shown(state, workflow_status(state))
+
+
+def of_remains(remains: Remains) -> Workflow:
+    """The Workflow object of a run that is gone."""
+    state = RunState(remains.run, remains.manifest, Shared())
+    state.load(remains.nodes)
+    return workflow(state)
 
 
 def without_nodes(state: RunState, counted: str, templates: dict[str, JSON], locking: Iterable[Node]) -> Workflow:

@@ -403,7 +403,7 @@ class State:
     def _forget(self, uid: str) -> None:
         run = self.runs.pop(uid, None)
         if run is not None:
-            run.remove(list(run.nodes))
+            run.remove([node.id for node in run.nodes.values() if node.wanting or node.holding or node.memo is not None])
             self._forget_success(run.run)
             for key, amount in run_effects(run.run):
                 run.bump(key, -amount)
