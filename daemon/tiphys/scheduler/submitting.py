@@ -16,7 +16,7 @@ from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import Submitted
-from tiphys.scheduler.records import Manifest, Role, Run
+from tiphys.scheduler.records import Manifest, Role, Run, Shutdown
 from tiphys.scheduler.state import RunState, Shared
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import Phase
@@ -68,7 +68,8 @@ def submitted(draft: Draft) -> Manifest:
     workflow = structs.replace(manifest.workflow, spec=structs.replace(spec, arguments=arguments))
     manifest = structs.replace(manifest, workflow=workflow)
     draft.state.manifest = manifest
-    draft.change_run(parameters=parameters, suspended=bool(spec.suspend))
+    shutdown = Shutdown(spec.shutdown) if spec.shutdown in tuple(Shutdown) else Shutdown.NONE
+    draft.change_run(parameters=parameters, suspended=bool(spec.suspend), shutdown=shutdown)
     try:
         if places.take(draft) and lock(draft):
             begin(draft)
