@@ -14,13 +14,19 @@ from msgspec import structs
 
 from tests.process.orders import RESULT, UID, opened, order, printed, processes, run, shell, unique_sleep, until
 from tests.process.test_deaths import end_daemon_launcher, leaf
+from tiphys import manifests
+from tiphys.engine.engine import open_engine
 from tiphys.executors.process import command, places, pods
 from tiphys.executors.process.forms import Form
+from tiphys.journal.memory import MemoryJournal
 from tiphys.launching import forms
+from tiphys.scheduler.records import Manifest, Settled
+from tiphys.settings import LimitSettings
 from tiphys.spec import work
 from tiphys.spec.containers import Container, EnvVar, EnvVarSource, VolumeMount
 from tiphys.spec.templates import Template
 from tiphys.spec.work import Handle, Outcome, OutcomeKind, WorkOrder
+from tiphys.spec.workflows import Workflow
 
 
 @dataclasses.dataclass
@@ -224,3 +230,46 @@ async def test_of_a_form_that_is_not_known_nothing_starts_and_it_is_told_again(t
         (known,) = executor._link._wire._forms
         executor._link._wire._forms[known] = 400  # as if the launcher had lost it
         assert has_said(others[1], await begun(executor, others[1]))
+
+
+LOOP = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: loop}
+spec:
+  entrypoint: main
+  templates:
+    - name: main
+      steps:
+        - - name: each
+            template: one
+            arguments: {parameters: [{name: number, value: "{{item}}"}]}
+            withSequence: {count: "6"}
+    - name: one
+      inputs: {parameters: [{name: number}]}
+      outputs: {parameters: [{name: squared, valueFrom: {path: "TOP/{{inputs.parameters.number}}"}}]}
+      container:
+        image: busybox
+        command: [sh, -c]
+        args: ["n={{inputs.parameters.number}}; echo -n $((n * n)) > TOP/$n"]
+"""
+
+
+async def test_an_engine_collects_what_attempts_that_it_began_left(tmp_path):
+    text = LOOP.replace("TOP", str(tmp_path))
+    found = manifests.parse(text.encode(), "loop.yaml", LimitSettings()).documents[0].document
+    assert isinstance(found, Workflow)
+    async with (
+        opened(tmp_path, "none", parallelism=2) as executor,
+        open_engine(MemoryJournal(), {"process": executor}, {"process": 2}) as engine,
+    ):
+        await engine.submit(Manifest(uid=UID, workflow=found, chosen=Settled(executor="process")))
+        with anyio.fail_after(30):
+            while not engine.phase(UID).completed:
+                await anyio.sleep(0.01)
+        status = engine.workflow(UID).status
+    assert status is not None
+    assert status.phase == "Succeeded", [node.message for node in (status.nodes or {}).values()]
+    made = {node.display_name: node.outputs for node in (status.nodes or {}).values() if node.template_name == "one"}
+    values = {name: [p.value for p in outputs.parameters] for name, outputs in made.items() if outputs is not None}
+    assert values == {f"each({n}:{n})": [str(n * n)] for n in range(6)}
