@@ -7,7 +7,6 @@ as JSON. Steps are played, not run, where it is their number that matters; what 
 """
 
 import functools
-import gc
 import json
 import resource
 import subprocess
@@ -28,11 +27,11 @@ from tests.bench import subject
 from tests.bench.works import Bench
 from tests.daemon.running import TOP
 from tiphys import app, configuration, manifests
-from tiphys.daemon import COLLECT
 from tiphys.engine.engine import open_engine
 from tiphys.engine.operations import Operations
 from tiphys.executors.scripted import Play, Script, ScriptedExecutor
 from tiphys.journal.sqlite import SQLiteJournal
+from tiphys.service import memory
 from tiphys.service.turns import Turns, loop_over
 from tiphys.settings import JournalSettings, LimitSettings, ProcessSettings, Settings
 from tiphys.spec.status import Phase
@@ -189,9 +188,7 @@ async def carried_out(shape: str, size: int, turns: Turns, state: Path) -> Cost:
         executors = {**opened.executors, "plugin": ScriptedExecutor(Script(otherwise=Play(result=RESULT)))}
         engine = await stack.enter_async_context(open_engine(journal, executors, {"plugin": 64, **app.room(settings)}))
         verbs = Operations(engine, app.chosen(settings, "process"), "default", opened.folders)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT)
+        memory.settle()
         await anyio.sleep(0.1)
         turns.begin_anew()
         began = time.process_time()
