@@ -91,8 +91,9 @@ def body(draft: Draft, node: Node, source: sources.Source) -> Template:
     if source.text.plain:
         return source.template
     chance = draft.chance(node.name)
-    text = source.text.render(scope_of(draft, node, source), Unresolved.KEEP, chance)
+    scope = scope_of(draft, node, source)
+    text = source.text.render(scope, Unresolved.KEEP, chance)
     if node.role is Role.ATTEMPT and "{{" in text:
-        values = attempt_scope(draft, node)
-        text = tags.compile(text).render(ChainScope(FlatScope(values), GlobalScope(draft)), Unresolved.KEEP, chance)
+        scope = ChainScope(FlatScope(attempt_scope(draft, node)), scope)
+        text = tags.compile(text).render(scope, Unresolved.KEEP, chance)
     return msgspec.json.decode(text, type=Template)

@@ -12,7 +12,7 @@ from tiphys.scheduler import binding, bodies
 from tiphys.scheduler.calls import HookCall
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
-from tiphys.scheduler.records import Node
+from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.sources import Source
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
@@ -115,6 +115,8 @@ class Plan:
         self.template = template
         self.source = source
         values = bodies.own_names(draft, node.name, node.task, source) | binding.body_scope(source.template, node.inputs)
+        if node.role is Role.ATTEMPT:
+            values |= bodies.attempt_scope(draft, node)
         for artifact in node.inputs.artifacts if node.inputs is not None else ():
             values[f"inputs.artifacts.{artifact.name}"] = artifact if binding.located(artifact) else ABSENT
         self.scope = FlatScope(values)
