@@ -79,7 +79,10 @@ def last_retry(last: Node) -> dict[str, object]:
 def scope_of(draft: Draft, node: Node, source: sources.Source) -> Scope:
     """Everything the body of a node's template may name before its own children exist."""
     values = own_names(draft, _plain_name(draft, node), node.task, source) | binding.body_scope(source.template, node.inputs)
-    return ChainScope(FlatScope(values), GlobalScope(draft))
+    scope = ChainScope(FlatScope(values), GlobalScope(draft))
+    for key in [key for key, value in values.items() if key.endswith(".path") and isinstance(value, str) and "{{" in value]:
+        values[key] = tags.render_plain(str(values[key]), scope, Unresolved.KEEP, draft.chance(node.name))
+    return scope
 
 
 def _plain_name(draft: Draft, node: Node) -> str:
