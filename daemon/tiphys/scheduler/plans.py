@@ -73,11 +73,11 @@ class TaskPlan:
 
 def _hooks(hooks: Mapping[str, LifecycleHook], on_exit: str) -> Iterable[HookCall]:
     for name, hook in hooks.items():
-        if name == "exit":
-            yield HookCall(suffix="onExit", hook=hook, exit=True)
-        else:
+        if name != "exit":
             yield HookCall(suffix=f"hooks.{name}", hook=hook, exit=False)
-    if on_exit and "exit" not in hooks:
+        elif not on_exit:
+            yield HookCall(suffix="onExit", hook=hook, exit=True)
+    if on_exit:
         yield HookCall(suffix="onExit", hook=LifecycleHook(template=on_exit), exit=True)
 
 
