@@ -119,7 +119,17 @@ def test_every_field_of_a_container_and_template_is_judged():
     engines = {
         *("name", "inputs", "outputs", "steps", "dag", "suspend", "http", "container", "script", "volumes", "archive_location"),
         *("active_deadline_seconds", "retry_strategy", "parallelism", "fail_fast", "metrics", "synchronization", "memoize"),
-        *("timeout", "pending_timeout", "security_context", "container_set", "plugin", "daemon", "init_containers", "sidecars"),
+        *(
+            "timeout",
+            "pending_timeout",
+            "security_context",
+            "container_set",
+            "plugin",
+            "daemon",
+            "init_containers",
+            "sidecars",
+            "annotations",
+        ),
     }
     assert set(Template.__struct_fields__) == engines | set(findings.PLACING) | set(findings.REFUSED) | set(findings.REFUSED_KINDS)
 

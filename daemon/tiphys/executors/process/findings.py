@@ -26,7 +26,6 @@ PLACING = (
     "automount_service_account_token",
     "executor",
     "metadata",
-    "annotations",
 )
 """Template fields that place, name or label a pod."""
 
