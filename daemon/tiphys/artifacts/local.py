@@ -14,6 +14,8 @@ from tiphys.artifacts.trees import Check
 from tiphys.spec.artifacts import ArchiveStrategy
 
 ASIDE = ".incoming"
+TRIES = 10
+"""How often a save begins anew because others delete the folders it makes."""
 STALE_SECONDS = 24 * 3600.0
 
 
@@ -109,16 +111,17 @@ class LocalRepository:
 
     def _appear(self, halfway: Path, dest: Path) -> None:
         made: set[Path] = set()
-        for last in (False, False, True):
+        for left in reversed(range(TRIES)):
             try:
                 made.update(trees.make_directory(dest.parent))
                 trees.place(halfway, dest)
                 break
             except FileNotFoundError:  # a delete took the empty folder away in between
-                if last:
+                if not left:
                     raise
-            except (FileExistsError, NotADirectoryError) as error:
-                raise ArtifactError(f"{dest} cannot be made: an artifact has the name of one of its folders") from error
+            except (FileExistsError, NotADirectoryError) as error:  # so it did, just after it was found there; or there is such an artifact
+                if not left or any(path.is_file() for path in dest.parents):
+                    raise ArtifactError(f"{dest} cannot be made: an artifact has the name of one of its folders") from error
         if self._durable:
             for folder in {dest.parent, *(path.parent for path in made)}:
                 trees.sync_directory(folder)
