@@ -16,6 +16,8 @@ YOUNG = 1
 """The generation up to which is looked through often: at most what came since the collector's last turn."""
 COLLECT_SECONDS = 10.0
 TRIM_EVERY = 6
+WORTH_IT = 1_000
+"""Objects that must have come before anybody looks: a process at rest makes none."""
 
 
 def settle() -> None:
@@ -36,7 +38,11 @@ def trim() -> None:
 async def kept_small(seconds: float = COLLECT_SECONDS) -> None:
     """Look for young garbage every so many seconds, and give free memory back now and then; for ever."""
     while True:
+        busy = False
         for _ in range(TRIM_EVERY):
             await anyio.sleep(seconds)
-            gc.collect(YOUNG)
-        await anyio.to_thread.run_sync(trim)
+            if gc.get_count()[0] >= WORTH_IT:
+                gc.collect(YOUNG)
+                busy = True
+        if busy:
+            await anyio.to_thread.run_sync(trim)
