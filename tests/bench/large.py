@@ -106,7 +106,7 @@ LISTED = {"parameters": [{"name": "list"}]}
 
 def script(size: int) -> Made:
     """All results as a parameter in a script's source, which counts what it got."""
-    source = "cat > all <<'END'\n{{inputs.parameters.list}}\nEND\ntest \"$(tr -cd , < all | wc -c)\" -eq " + str(size - 1)
+    source = "test \"$(tr -cd , <<'END' | wc -c\n{{inputs.parameters.list}}\nEND\n)\" -eq " + str(size - 1)
     made = {"inputs": LISTED, "script": {"image": "busybox", "command": ["sh"], "source": source}}
     return fan(size, made)
 
