@@ -1,5 +1,8 @@
-"""Other tools at the same work: 1,000 programs that do nothing, eight at a time. Those that Python's index has go into an environment
-of their own."""
+"""Other tools at the same work: programs that do nothing, eight at a time, and what each of them keeps of that.
+
+Those that Python's index has get an environment each, in `$XDG_CACHE_HOME/tiphys-peers` (`~/.cache`), where the next run finds it. What
+cannot be installed, or does not do the work, is named and left out.
+"""
 
 import functools
 import os
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +21,36 @@ from tests.bench.measured import Row
 if TYPE_CHECKING:
     from tests.bench.works import Bench
 
-INSTALLED = ("doit", "luigi")
 PATIENCE_SECONDS = 300.0
+INSTALL_SECONDS = 600.0
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """What it `keeps` of each step and how durably; `needs`: what pip is asked for; `fewer`: slow, so the work is divided by it."""
+
+    keeps: str
+    needs: tuple[str, ...] = ()
+    fewer: int = 1
+
+
+PEERS = {
+    "make": Peer(keeps="nothing"),
+    "ninja": Peer(keeps="a line of its log, not synced"),
+    "xargs": Peer(keeps="nothing"),
+    "parallel": Peer(keeps="nothing"),
+    "doit": Peer(keeps="what was done, in one file at the end", needs=("doit",)),
+    "luigi": Peer(keeps="an empty file, not synced", needs=("luigi",)),
+    "snakemake": Peer(keeps="the output and a record, a file each, not synced", needs=("snakemake",), fewer=5),
+    "dbos": Peer(keeps="the output, in a row of SQLite committed by itself, journal_mode=DELETE, synchronous=FULL", needs=("dbos",)),
+    # Newer ones of fastapi refuse a parameter that it uses.
+    "prefect": Peer(
+        keeps="states in rows of its server's SQLite, synchronous=NORMAL; the output in a file, not synced",
+        needs=("prefect", "fastapi<0.140"),
+        fewer=10,
+    ),
+}
 DOIT = """
 def task_each():
     for number in range({count}):
@@ -39,23 +71,47 @@ class One(luigi.Task):
 if __name__ == "__main__":
     luigi.build([One(number=number) for number in range({count})], workers=8, local_scheduler=True, log_level="ERROR")
 """
+SNAKEFILE = """
+rule all:
+    input: expand("made/{{number}}", number=range({count}))
+rule one:
+    output: "made/{{number}}"
+    shell: "/bin/true > {{output}}"
+"""
 
 
 def rows(bench: "Bench") -> list[Row]:
     """A line for each tool that is here, or can be installed."""
-    count = bench.size(1000, 200)
-    ways = {**system_ways(bench.folder, count), **python_ways(bench.folder, count)}
+    whole = bench.size(1000, 200)
     found = []
-    for name, way in ways.items():
-        row = Row(name=f"peer: {name}", work=f"{count} × true, P=8", unit="/s", limited_by="C posix_spawn")
-        for _ in range(1 if bench.quick else 3):
-            began = time.perf_counter()
-            way()
-            limit = bench.spawn_limit(count, 8, "/bin/true")
-            taken = time.perf_counter() - began - (limit or 0.0)
-            row.add(count / taken, None if limit is None else count / limit)
+    for name, peer in PEERS.items():
+        count = whole // peer.fewer
+        way = {**system_ways(bench.folder, count), **python_ways(bench.folder, count, name)}.get(name)
+        if way is None:
+            continue
+        row = Row(name=f"peer: {name}", work=f"{count} × true, P=8", unit="/s", limited_by="C posix_spawn", note=f"keeps {peer.keeps}")
+        try:
+            for _ in range(1 if bench.quick else 3):
+                began = time.perf_counter()
+                way()
+                taken = time.perf_counter() - began
+                limit = bench.spawn_limit(count, 8, "/bin/true")
+                row.add(count / taken, None if limit is None else count / limit)
+        except subprocess.SubprocessError as error:
+            print(f"{name} is left out: {error}", flush=True)
+            continue
+        print(f"{name} {version(name)}: {row.work}, keeps {peer.keeps}", flush=True)
         found.append(row)
     return found
+
+
+def version(name: str) -> str:
+    """What it says of itself, or pip of it."""
+    argv = [name, "--version"]
+    if PEERS[name].needs:
+        argv = [str(place(name) / "bin/python"), "-c", f"import importlib.metadata as its; print(its.version({name!r}))"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+    return told.partition("\n")[0].strip()
 
 
 def system_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
@@ -83,11 +139,17 @@ def system_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def patiently(argv: list[str], folder: Path, given: bytes | None = None) -> None:
+def patiently(argv: list[str], folder: Path, given: bytes | None = None, env: dict[str, str] | None = None) -> None:
     """Have a tool do its work; one that takes too long ends with all that it started. Raises subprocess.SubprocessError."""
     quiet = subprocess.DEVNULL
     with subprocess.Popen(
-        argv, stdin=subprocess.PIPE if given else quiet, stdout=quiet, stderr=quiet, cwd=folder, start_new_session=True
+        argv,
+        stdin=subprocess.PIPE if given else quiet,
+        stdout=quiet,
+        stderr=quiet,
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        start_new_session=True,
     ) as made:
         try:
             made.communicate(given, timeout=PATIENCE_SECONDS)
@@ -98,23 +160,31 @@ def patiently(argv: list[str], folder: Path, given: bytes | None = None) -> None
         raise subprocess.CalledProcessError(made.returncode, argv)
 
 
-def python_ways(folder: Path, count: int) -> dict[str, Callable[[], object]]:
-    """Tools of Python's index, in an environment made for them."""
-    return {name: getattr(sys.modules[__name__], name)(folder / "peers", folder, count) for name in installed(folder / "peers")}
+def python_ways(folder: Path, count: int, *names: str) -> dict[str, Callable[[], object]]:
+    """Tools of Python's index (these, or all), each in an environment made for it."""
+    wanted = [name for name, peer in PEERS.items() if peer.needs and name in (names or PEERS)]
+    return {name: getattr(sys.modules[__name__], name)(place(name), folder, count) for name in wanted if installed(name)}
+
+
+def place(name: str) -> Path:
+    """The environment of a tool."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tiphys-peers" / name
 
 
 @functools.cache
-def installed(home: Path) -> tuple[str, ...]:
-    """Those that can be installed, once they are."""
-    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    found = []
-    for name in INSTALLED:
-        made = subprocess.run([str(home / "bin/pip"), "install", "--quiet", name], capture_output=True, check=False)
-        if made.returncode:
-            print(f"{name} cannot be installed here")
-            continue
-        found.append(name)
-    return tuple(found)
+def installed(name: str) -> bool:
+    """Whether it is there, after an attempt to install what is missing."""
+    home = place(name)
+    try:
+        if not (home / "bin/pip").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, capture_output=True, timeout=INSTALL_SECONDS)
+        argv = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *PEERS[name].needs]
+        subprocess.run(argv, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        print(f"{name} cannot be installed here: {said[-1] if said else 'no reason given'}", flush=True)
+        return False
+    return True
 
 
 def doit(home: Path, folder: Path, count: int) -> Callable[[], object]:
@@ -131,12 +201,52 @@ def doit(home: Path, folder: Path, count: int) -> Callable[[], object]:
 
 def luigi(home: Path, folder: Path, count: int) -> Callable[[], object]:
     """Luigi's tasks, whose targets are files."""
-    place = folder / "luigi-targets"
-    (folder / "many.py").write_text(LUIGI.format(count=count, folder=place), encoding="utf-8")
+    made = folder / "luigi-targets"
+    (folder / "many.py").write_text(LUIGI.format(count=count, folder=made), encoding="utf-8")
 
     def run() -> None:
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
+        fresh(made)
         patiently([str(home / "bin/python"), "many.py"], folder)
 
     return run
+
+
+def snakemake(home: Path, folder: Path, count: int) -> Callable[[], object]:
+    """Snakemake's jobs, whose outputs are files."""
+    made = folder / "snakemake"
+    script = SNAKEFILE.format(count=count)
+    argv = [str(home / "bin/snakemake"), "--cores", "8", "--quiet", "all"]
+
+    def run() -> None:
+        (fresh(made) / "Snakefile").write_text(script, encoding="utf-8")
+        patiently(argv, made, env={"XDG_CACHE_HOME": str(made), "PATH": f"{home / 'bin'}:{os.environ['PATH']}"})
+
+    return run
+
+
+def dbos(home: Path, folder: Path, count: int) -> Callable[[], object]:
+    """DBOS's steps, of one durable workflow."""
+    made = folder / "dbos"
+    return lambda: patiently([str(home / "bin/python"), str(HERE / "peer_dbos.py"), str(count)], fresh(made))
+
+
+def prefect(home: Path, folder: Path, count: int) -> Callable[[], object]:
+    """Prefect's tasks, of one flow, with the server that it starts by itself."""
+    made = folder / "prefect"
+    env = {
+        "PREFECT_HOME": str(made),
+        "PREFECT_API_URL": "",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "DO_NOT_TRACK": "1",
+    }
+    return lambda: patiently([str(home / "bin/python"), str(HERE / "peer_prefect.py"), str(count)], fresh(made), env=env)
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder in its place."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder

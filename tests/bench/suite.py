@@ -2,7 +2,7 @@
 
     python -m tests.bench.suite [--quick] [--peers] [--only NAME,NAME] [--report FILE]
 
---quick: about a minute, less work and two rounds. --peers: an environment with other tools is made, and they do the same work. The
+--quick: about a minute, less work and two rounds. --peers: environments with other tools are made, and they do the same work. The
 bench `growth` (cost for a node as workflows grow, beside other tools; plot.py draws it) takes a quarter of an hour: it runs when named.
 The exit code is 0 whatever was measured (a busy machine is no failing build), and 1 where something could not be.
 """
