@@ -13,8 +13,9 @@ from aiohttp import web
 from tiphys.engine.house import House, NotThere
 from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
-from tiphys.server import audience, clocks, context, fetching, framing, past, queries, reels, streams, workflows
+from tiphys.server import audience, clocks, context, fetching, framing, merging, past, queries, reels, streams, workflows
 from tiphys.server.clocks import Clock, Clocks, Timing
+from tiphys.server.merging import Lines
 from tiphys.server.problems import Problem
 from tiphys.server.reels import PRINTING, Line, Piece, Reel, Span, entries, pod_name, whole_lines
 from tiphys.server.streams import Stream
@@ -78,12 +79,18 @@ async def logged(request: web.Request) -> web.StreamResponse:
             return
         times = Clocks(context.of(request), uid)
         meant = [node for node in nodes if not wish.timing.misses(node)]
-        if wish.timing:
+        if wish.timing or len(meant) > 1:
             await times.learn(meant)
-        for node in meant:
-            async for lines in _lines(house, times, uid, node, wish):
-                await stream.send(entries(lines, pod_name(still.run, node)))
-            await anyio.lowlevel.checkpoint()  # many nodes that printed nothing
+        read = functools.partial(_lines, house, times, uid, wish)
+        kept, size = list[bytes](), 0
+        async for node, lines in merging.merged(meant, read, times.of):
+            told = entries(lines, pod_name(still.run, node))
+            kept += told
+            size += sum(map(len, told))
+            if size >= WRITE_BYTES:
+                await stream.send(kept)
+                kept, size = [], 0
+        await stream.send(kept)
 
     return await streams.answered(request, speak)
 
@@ -188,12 +195,12 @@ def _shown_pod(workflow: Workflow, node: NodeStatus) -> str:
     return names.pod_name(workflow.metadata.name, node.name, template)
 
 
-def _lines(house: House, times: Clocks, uid: str, node: Node, wish: Wish) -> AsyncIterator[list[Line]]:
+def _lines(house: House, times: Clocks, uid: str, wish: Wish, node: Node) -> Lines:
     """A node's lines as they are, some at a time."""
     return _read(functools.partial(reels.output, house, uid, node.id), wish, functools.partial(times.of, node.id))
 
 
-async def _read(pieces: Callable[[], AsyncIterator[bytes]], wish: Wish, clock: Callable[[], Awaitable[Clock]]) -> AsyncIterator[list[Line]]:
+async def _read(pieces: Callable[[], AsyncIterator[bytes]], wish: Wish, clock: Callable[[], Awaitable[Clock]]) -> Lines:
     """The lines of an output that are wanted. `pieces` gives it, `clock` says when they came."""
     left = wish.limit
     async for found in _wanted(pieces, wish):
