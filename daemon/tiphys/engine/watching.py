@@ -50,7 +50,7 @@ class Watchers:
             self._end(made.uid)
             return
         nodes = sorted((change.node for change in made.changes if isinstance(change, decision.NodePut)), key=_turn)
-        changes = [Change(node=render.node_status(node, Graph(()), run.name), phase=run.phase, message=run.message) for node in nodes]
+        changes = [Change(node=render.node_status(node, Graph({}), run.name), phase=run.phase, message=run.message) for node in nodes]
         if puts:
             changes.append(Change(node=None, phase=run.phase, message=run.message))
         for stream in list(streams):

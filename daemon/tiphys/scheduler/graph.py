@@ -1,25 +1,43 @@
 """Argo's graph over the nodes: children and outbound nodes (semantics 2.1.2), derived from the records when somebody asks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType
 
 
 class Graph:
-    """The children of every node, by id."""
+    """The children of every node, by id. Nodes that were made together often have the same parents: those are looked up once."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.nodes = {node.id: node for node in nodes}
-        self._owned: dict[str, list[Node]] = {}
-        for node in nodes:
-            if node.owner:
-                self._owned.setdefault(node.owner, []).append(node)
+    def __init__(self, nodes: Mapping[str, Node]) -> None:
+        self.nodes = nodes
+        self._owners: dict[str, list[Node]] | None = None
         self._outbound: dict[str, tuple[str, ...]] = {}
         self.children: dict[str, list[str]] = {}
-        for node in nodes:
-            for parent in self._parents(node):
-                self.children.setdefault(parent, []).append(node.id)
+        last: tuple[str, ...] = ()
+        lists: list[list[str]] = []
+        for node_id, node in nodes.items():
+            if node.after:
+                for parent in self._parents(node):
+                    self.children.setdefault(parent, []).append(node_id)
+                continue
+            if node.parents is not last:
+                last = node.parents
+                lists = [self.children.setdefault(parent, []) for parent in last]
+            for children in lists:
+                children.append(node_id)
+
+    @property
+    def _owned(self) -> dict[str, list[Node]]:
+        if self._owners is None:
+            self._owners = {}
+            last, owned = "", list[Node]()
+            for node in self.nodes.values():
+                if node.owner is not last:
+                    last = node.owner
+                    owned = self._owners.setdefault(last, []) if last else []
+                owned.append(node)
+        return self._owners
 
     def _parents(self, node: Node) -> Iterable[str]:
         yield from node.parents
@@ -34,7 +52,10 @@ class Graph:
         """The last nodes inside a node: those that what follows it hangs under."""
         found = self._outbound.get(node_id)
         if found is None:
-            found = self._outbound[node_id] = tuple(dict.fromkeys(self._out(self.nodes[node_id]))) if node_id in self.nodes else ()
+            node = self.nodes.get(node_id)
+            if node is None or node_id not in self._owned:
+                return () if node is None else (node_id,)
+            found = self._outbound[node_id] = tuple(dict.fromkeys(self._out(node)))
         return found
 
     def _out(self, node: Node) -> Iterable[str]:
@@ -50,16 +71,24 @@ class Graph:
             case NodeType.STEPS:
                 return self.outbound(inner[-1].id)
             case NodeType.STEP_GROUP | NodeType.TASK_GROUP:
-                return (last for child in inner for last in self.outbound(child.id))
+                return self._each(child.id for child in inner)
             case NodeType.DAG:
                 followed = {upstream for child in inner for upstream in child.after}
-                return (last for child in inner if child.id not in followed for last in self.outbound(child.id))
+                return self._each(child.id for child in inner if child.id not in followed)
         return (node.id,)
 
-    def let_go(self) -> None:
-        """Forget the nodes: children are known, and of what was asked the outbound nodes."""
-        self.nodes = {}
-        self._owned = {}
+    def _each(self, node_ids: Iterable[str]) -> Iterable[str]:
+        owned = self._owned
+        for node_id in node_ids:
+            if node_id in owned:
+                yield from self.outbound(node_id)
+            else:
+                yield node_id
+
+    def go_on(self, nodes: Mapping[str, Node]) -> None:
+        """The same nodes as they are now: what hangs under what is still the same."""
+        self.nodes = nodes
+        self._owners = None
 
     def descendants(self, node_id: str) -> list[str]:
         """Everything below a node in the graph, itself aside."""

@@ -41,7 +41,7 @@ def without_nodes(state: RunState, counted: str, templates: dict[str, JSON], loc
 
 def workflow_status(state: RunState) -> status.WorkflowStatus:
     """The status alone."""
-    graph = Graph(list(state.nodes.values()))
+    graph = Graph(state.nodes)
     counted = progress(state)
     nodes = {node.id: node_status(node, graph, state.run.name, counted.get(node.id, "")) for node in state.nodes.values()}
     return _status(state, counted.get("", "0/0"), stored.templates(state, state.nodes.values()), state.nodes.values(), nodes)
@@ -200,4 +200,4 @@ def node_status(node: Node, graph: Graph, run_name: str, progress_: str = "") ->
 
 def node(state: RunState, node_id: str) -> status.NodeStatus:
     """One node without the graph's edges, for those who follow changes."""
-    return node_status(state.nodes[node_id], Graph(()), state.run.name)
+    return node_status(state.nodes[node_id], Graph({}), state.run.name)

@@ -7,8 +7,7 @@ then; a workflow nobody looks at costs nothing here.
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import compress
+from itertools import compress, islice
 
 import anyio
 import anyio.to_thread
@@ -16,11 +15,12 @@ import msgspec
 from msgspec import structs
 
 from tiphys.engine.house import House, NotThere
-from tiphys.scheduler import render, stored
+from tiphys.scheduler import render
 from tiphys.scheduler.graph import Graph
 from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import RunState
-from tiphys.spec.objects import JSON
+from tiphys.server.painting import Painter
+from tiphys.server.tallies import Tally
 from tiphys.spec.status import NodeStatus
 
 KEEP_SECONDS = 60.0
@@ -35,7 +35,6 @@ AT_ONCE = 1000
 HERE: dict[str, NodeStatus] = {"": msgspec.Raw(b"\xff")}  # type: ignore[dict-item]
 """Stands where the nodes belong; no JSON text holds such a byte."""
 
-encode = msgspec.json.Encoder().encode
 PLACE = msgspec.json.encode(HERE)[1:-1]
 Shape = tuple[str, str, tuple[str, ...], tuple[str, ...], str, Role]
 
@@ -73,36 +72,29 @@ class Album:
         self.size = 0
         """Bytes of all nodes' texts."""
         self._rows: dict[str, Node] = {}
-        self._texts: dict[str, bytes] = {}
-        self._graph = Graph(())
-        self._below: dict[str, tuple[int, int]] = {}
-        self._all = (0, 0)
-        self._templates: dict[str, JSON] = {}
-        self._locking: set[str] = set()
-        self._latest: datetime | None = None
+        self._texts: list[bytes] = []
+        self._places: dict[str, int] = {}
+        """Where nodes stand among the texts; all that were there when one changed."""
+        self._graph = Graph({})
+        self._tally = Tally()
+        self._painter = Painter()
 
     def drawn(self, still: RunState) -> Picture:
         """The run as it is."""
         self._take_in(still)
-        made = render.without_nodes(still, self._progress(), self._templates, self._lockers())
+        made = render.without_nodes(still, self._tally.progress, self._tally.templates, self._tally.lockers(self._rows))
         assert made.status is not None
         version = self._version(still)
         metadata = structs.replace(made.metadata, resource_version=version)
         text = msgspec.json.encode(structs.replace(made, metadata=metadata, status=structs.replace(made.status, nodes=HERE)))
         head, _, tail = text.partition(PLACE)
-        nodes = list(self._texts.values())
+        nodes = self._texts.copy()
         return Picture(head, nodes, tail, len(head) + len(tail) + self.size + max(0, len(nodes) - 1), version)
 
     def _version(self, still: RunState) -> str:
         run = still.run
-        moments = (run.created_at, run.started_at, run.finished_at, self._latest)
+        moments = (run.created_at, run.started_at, run.finished_at, self._tally.latest)
         return str(int(max(moment for moment in moments if moment is not None).timestamp() * 1_000_000))
-
-    def _progress(self) -> str:
-        return f"{self._all[0]}/{self._all[1]}"
-
-    def _lockers(self) -> list[Node]:
-        return [node for node in self._rows.values() if node.id in self._locking] if self._locking else []
 
     def _take_in(self, still: RunState) -> None:
         """Draw what is another one."""
@@ -114,61 +106,37 @@ class Album:
             before, changed = [], []
         added = now[len(before) :]
         self._rows = rows
-        redrawn = {new.id for _, new in changed}
-        for old, new in changed:
-            redrawn |= self._count(old, new)
-        for new in added:
-            redrawn |= self._count(None, new)
-        self._note(still, [new for _, new in changed], added)
+        redrawn = {new.id for _, new in changed} | self._tally.change(still, changed, rows) | self._tally.add(still, added, rows)
         if added or any(_shape(old) != _shape(new) for old, new in changed):
-            redrawn |= self._hang(now)
-        for new in added:  # in their order
-            self._draw(still.run.name, new)
-        for node_id in redrawn.difference([new.id for new in added]):
-            self._draw(still.run.name, rows[node_id])
+            redrawn |= self._hang(rows)
+        if before:
+            redrawn.difference_update([new.id for new in added])
+        self._draw(still.run.name, [rows[node_id] for node_id in redrawn] if before else [], added)
+        self._graph.go_on(rows)
 
-    def _count(self, old: Node | None, new: Node) -> set[str]:
-        """Take along what is done of a node; the ids of those above it that show another sum for it."""
-        was, now = render.own_progress(old) if old is not None else (0, 0), render.own_progress(new)
-        done, of = now[0] - was[0], now[1] - was[1]
-        if not done and not of:
-            return set()
-        self._all = (self._all[0] + done, self._all[1] + of)
-        above, found = self._rows.get(new.owner), set()
-        while above is not None:
-            sums = self._below.get(above.id, (0, 0))
-            self._below[above.id] = (sums[0] + done, sums[1] + of)
-            found.add(above.id)
-            above = self._rows.get(above.owner)
-        return found
-
-    def _note(self, still: RunState, changed: Sequence[Node], added: Sequence[Node]) -> None:
-        """Know what else the workflow shows of its nodes."""
-        for key, template in stored.templates(still, added).items():
-            self._templates.setdefault(key, template)
-        for node in (*changed, *added):
-            (self._locking.add if render.locks(node) else self._locking.discard)(node.id)
-            for moment in (node.started_at, node.finished_at):
-                if moment is not None and (self._latest is None or moment > self._latest):
-                    self._latest = moment
-
-    def _hang(self, rows: Sequence[Node]) -> set[str]:
+    def _hang(self, rows: dict[str, Node]) -> set[str]:
         """Know anew what hangs under what; the ids of the nodes for which that is another."""
         old, new = self._graph, Graph(rows)
         self._graph = new
         found = {node_id for node_id, children in new.children.items() if old.children.get(node_id) != children}
         found |= old.children.keys() - new.children.keys()
-        found |= {node.id for node in rows if node.type in render.OUTBOUND and old.outbound(node.id) != new.outbound(node.id)}
-        new.let_go()
+        shown = [node.id for node in rows.values() if node.type in render.OUTBOUND and node.phase.fulfilled]
+        found.update(node_id for node_id in shown if old.outbound(node_id) != new.outbound(node_id))
         return found & self._rows.keys()
 
-    def _draw(self, run_name: str, node: Node) -> None:
-        sums, own = self._below.get(node.id, (0, 0)), render.own_progress(node)
-        counted = f"{sums[0] + own[0]}/{sums[1] + own[1]}" if sums[1] + own[1] else ""
-        made = render.node_status(node, self._graph, run_name, counted)
-        text = b"%b:%b" % (encode(node.id), encode(made))
-        self.size += len(text) - len(self._texts.get(node.id, b""))
-        self._texts[node.id] = text
+    def _draw(self, run_name: str, old: Sequence[Node], added: Sequence[Node]) -> None:
+        """Draw nodes anew, and draw those that were added behind all others."""
+        paint = self._painter.texts
+        if old:
+            drawn, places = len(self._places), self._places
+            places.update(zip(islice(self._rows, drawn, len(self._texts)), range(drawn, len(self._texts)), strict=True))
+            for node, text in zip(old, paint(old, self._graph, run_name, self._tally.below), strict=True):
+                place = places[node.id]
+                self.size += len(text) - len(self._texts[place])
+                self._texts[place] = text
+        new = paint(added, self._graph, run_name, self._tally.below)
+        self.size += sum(map(len, new))
+        self._texts += new
 
 
 def _shape(node: Node) -> Shape:
