@@ -156,7 +156,7 @@ BODIES = [
     ),
     (
         "container: {image: a}\noutputs: {parameters: [{name: o, value: x, valueFrom: {path: /o}}]}",
-        ["templates.main.outputs.parameters.o has both valueFrom and value specified. Choose one."],
+        ["templates.main.outputs.parameters.o has both valueFrom and value specified, choose one"],
     ),
     (
         "container: {image: a}\noutputs: {parameters: [{name: o, valueFrom: {expression: x}}]}",

@@ -337,3 +337,17 @@ async def test_the_composed_root_does_the_same_where_overlays_are_not_allowed(tm
     assert (outcome.result, outcome.parameters) == ("denied\nin\n/argo/home", {"p": "v", "t": "t"})
     assert script_outcome.result == "print"
     assert not Path(place).exists()
+
+
+@pytest.mark.parametrize("path", ["/scratch/deep/down", "/scratch"])
+async def test_a_working_directory_in_a_volume_is_made_there(tmp_path, path):
+    empty, mount = Volume(name="scratch", empty_dir={}), VolumeMount(name="scratch", mount_path="/scratch")
+    assert await said(tmp_path, "pwd; touch made", working_dir=path, volumes=(empty,), volume_mounts=(mount,)) == path
+
+
+async def test_a_working_directory_in_a_claim_stays_for_the_next_step(tmp_path):
+    claim = Volume(name="work", persistent_volume_claim={"claimName": "wf-work"})
+    given = {"volumes": (claim,), "volume_mounts": (VolumeMount(name="work", mount_path="/mnt/work"),)}
+    async with opened(tmp_path, "full") as executor:
+        await run(executor, shell("touch here", working_dir="/mnt/work/a/b", **given))
+        assert (await run(executor, shell("cd /mnt/work; find . -type f", wanted=RESULT, **given))).result == "./a/b/here"

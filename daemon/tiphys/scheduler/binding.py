@@ -70,7 +70,7 @@ def _parameter(
     source = declared.value_from
     if given is not None and not absent:
         value = given.value
-        source = source if given.value is not None else given.value_from
+        source = given.value_from if given.value is None else None
     if source is not None and (value is None or source.config_map_key_ref is not None):
         value = _from(declared.name, source, outer, config_map, chance)
     if value is None:

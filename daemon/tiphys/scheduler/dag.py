@@ -126,7 +126,7 @@ def resolve(draft: Draft, node: Node, name: str, upto: int) -> None:
             draft.later(todo.Resolve(node.id, name, upto))
             return
     except TiphysError as error:
-        nodes.end(draft, nodes.create(draft, base, NodeType.SKIPPED, Phase.PENDING), Phase.ERROR, str(error))
+        nodes.end(draft, nodes.create(draft, _with_template(base, plan, name), NodeType.SKIPPED, Phase.PENDING), Phase.ERROR, str(error))
         return
     calls = found.calls
     if len(calls) == 1 and calls[0].skipped == resolving.EMPTY_LOOP and calls[0].name == name:

@@ -203,6 +203,7 @@ class Fence:
             if not mount.filled:
                 entries += [("tree", mount.source), ("mode", mount.source, 0o777)]
             words += ["--ro-bind" if mount.read_only else "--bind", mount.source, normal(mount.path)]
+        entries += _begun_in_volume(view, attempt)
         if "overlay" in fields and (len(entries) > len(self.writable) + len(mounts) * 2 or attempt.brings_in or attempt.own_root):
             entries[:0] = [
                 ("tree", attempt.folder),
@@ -305,6 +306,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     def reads_host(self) -> bool:
         """Whether planning has to look at the host's tree."""
         return bool(self.declared or self.mounts or self.working_directory != "/")
+
+
+def _begun_in_volume(view: View, attempt: Asked) -> list[Entry]:
+    """What makes the working directory, if it lies in a volume that can be written to: it is made if missing, there as anywhere."""
+    place = view.in_volume(view.resolve(attempt.working_directory + "/."))
+    fixed = any(mount.filled or mount.read_only for mount in attempt.mounts if within(place, mount.source))
+    return [("tree", place)] if place and not fixed and all(place != mount.source for mount in attempt.mounts) else []
 
 
 def bind(option: str, paths: Iterable[str]) -> list[str]:

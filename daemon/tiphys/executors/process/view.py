@@ -69,7 +69,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         if not self.private:
             return Path(normal(absolute))
         resolved = self.resolve(absolute)
-        if volume := self._volume(resolved):
+        if volume := self.in_volume(resolved):
             if self.writing:
                 os.makedirs(os.path.dirname(volume), exist_ok=True)
             return Path(volume)
@@ -122,13 +122,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return None
 
-    def _volume(self, path: str) -> str:
+    def in_volume(self, path: str) -> str:
         """The host's file of a path in a volume; "" for other paths."""
         best = max((mount for mount in self.mounts if within(path, mount[0])), key=lambda mount: len(mount[0]), default=None)
         return best[1] + path[len(best[0].rstrip("/")) :] if best else ""
 
     def _layers(self, path: str) -> Iterable[str]:
-        if volume := self._volume(path):
+        if volume := self.in_volume(path):
             return [volume]
         if self._is_shared(path):
             return [path]
@@ -161,7 +161,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         entries = []
         for parent in [*reversed(PurePosixPath(path).parents), PurePosixPath(path)]:
             text = str(parent)
-            if text == "/" or self._is_shared(text) or self._volume(text):
+            if text == "/" or self._is_shared(text) or self.in_volume(text):
                 continue
             mode, (uid, gid) = 0o755, self.owner or (-1, -1)
             if text in {"/tmp", "/var/tmp"}:  # noqa: S108 (the view's own)

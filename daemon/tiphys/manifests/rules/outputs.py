@@ -46,7 +46,7 @@ def _global_fault(name: str) -> str:
 def _parameter_faults(label: str, parameter: parameters.Parameter, kind: str) -> Iterator[str]:
     source = parameter.value_from
     if source is not None and parameter.value is not None:
-        yield f"{label} has both valueFrom and value specified. Choose one."
+        yield f"{label} has both valueFrom and value specified, choose one"
         return
     if source is None:
         if parameter.value is None:
