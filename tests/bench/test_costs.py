@@ -29,6 +29,7 @@ from tiphys.executors.scripted import ScriptedExecutor
 from tiphys.journal import rows
 from tiphys.journal.memory import MemoryJournal
 from tiphys.journal.protocol import Entry
+from tiphys.journal.sqlite import SQLiteJournal
 from tiphys.scheduler import decision, events
 from tiphys.scheduler.decide import decide
 from tiphys.scheduler.items import Rules
@@ -36,6 +37,7 @@ from tiphys.scheduler.records import Manifest, Settled
 from tiphys.scheduler.state import State
 from tiphys.settings import JournalSettings, LimitSettings, ProcessSettings, Settings
 from tiphys.spec import work
+from tiphys.spec.status import Phase
 from tiphys.spec.workflows import Workflow
 
 NOW = datetime(2031, 5, 6, tzinfo=UTC)
@@ -259,3 +261,52 @@ def calls_of_launcher(tmp_path: Path, count: int) -> int:
 def test_a_step_calls_no_more_functions_of_the_launcher_than_it_did(tmp_path: Path, bound: int) -> None:
     found = (calls_of_launcher(tmp_path, 240) - calls_of_launcher(tmp_path, 40)) / 200
     assert found < bound, found
+
+
+def fan(count: int, value: str) -> Workflow:
+    """Steps that all have the same value as an input."""
+    given = {"parameters": [{"name": "item", "value": "{{item}}"}, {"name": "list", "value": "{{workflow.parameters.list}}"}]}
+    each = {"name": "each", "template": "one", "arguments": given, "withSequence": {"count": str(count)}}
+    one = subject.command("one", "true", inputs=["item", "list"])
+    made = subject.workflow("fan", [{"name": "main", "steps": [[each]]}, one], arguments={"parameters": [{"name": "list", "value": value}]})
+    found = manifests.parse(json.dumps(made).encode(), "fan.yaml", LimitSettings()).documents[0].document
+    assert isinstance(found, Workflow)
+    return found
+
+
+async def test_a_megabyte_that_two_hundred_nodes_have_is_a_megabyte_in_the_journal(tmp_path: Path) -> None:
+    value = "x" * 1_000_000
+    path, settings = tmp_path / "journal.db", JournalSettings(synchronous="normal")
+    async with SQLiteJournal(path, settings) as journal:
+        before = written()
+        async with open_engine(journal, {"scripted": ScriptedExecutor()}, {"scripted": 16}) as engine:
+            await engine.submit(Manifest(uid=UID, workflow=fan(200, value), chosen=Settled(executor="scripted")))
+            with anyio.fail_after(60):
+                async for _ in engine.changes(UID):
+                    pass
+            assert engine.phase(UID) is Phase.SUCCEEDED
+        assert written() - before < 5_000_000, "of which two are the value, in the WAL and in the database"
+    assert path.stat().st_size < 2_000_000
+    async with SQLiteJournal(path, settings) as journal:
+        (found,) = (await journal.load()).runs
+    held = [parameter.value for node in found.nodes if node.inputs is not None for parameter in node.inputs.parameters]
+    assert held.count(value) == 200
+    assert len({id(one) for one in held if one == value}) == 1
+
+
+def written() -> int:
+    """How many bytes this process has written."""
+    return int(Path("/proc/self/io").read_text().split("wchar: ")[1].split()[0])
+
+
+async def test_recording_an_ordinary_end_calls_no_more_functions_than_it_did(tmp_path: Path) -> None:
+    runs, launches = submitted(300)
+    manifest = runs.runs[UID].manifest
+    begun = decision.Decision(uid=UID, changes=(decision.ManifestPut(manifest=manifest), decision.RunPut(run=runs.runs[UID].run)))
+    handle = work.Handle(executor="process", text="h", host="b")
+    outcome = work.Outcome(kind=work.OutcomeKind.SUCCEEDED, exit_code=0)
+    facts = [events.Exited(at=NOW, uid=UID, node_id=one.node_id, attempt=0, outcome=outcome, handle=handle) for one in launches]
+    entries = [Entry(event=fact, answer=made) for fact, made in zip(facts, end(runs, launches), strict=True)]
+    async with SQLiteJournal(tmp_path / "journal.db", JournalSettings(synchronous="normal")) as journal:
+        await journal.record([Entry(event=events.Submitted(at=NOW, uid=UID, seed="s", manifest=manifest), answer=begun), *entries[:100]])
+        assert calls(lambda: journal._record(entries[100:])) / 200 < 35

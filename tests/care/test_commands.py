@@ -13,6 +13,7 @@ from tests.care import states
 from tiphys import configuration
 from tiphys.care.commands import SUBCOMMANDS, SUMMARIES
 from tiphys.configuration import Configuration
+from tiphys.journal import opening
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def test_a_copy_goes_out_and_back(machine, capsys, tmp_path):
     expected = states.loaded(path)
     code, out, _ = run(machine, capsys, "backup", tmp_path / "copy.db")
     assert code == 0
-    assert "a verified copy of the journal (version 3, 3 workflows, 12 nodes, 7 events" in out
+    assert f"a verified copy of the journal (version {opening.VERSION}, 3 workflows, 12 nodes, 7 events" in out
     assert "artifacts, the drop folder and settings are not part of it" in out
     code, _, error = run(machine, capsys, "backup", tmp_path / "copy.db")
     assert (code, "--force" in error) == (1, True)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import apsw
 
-from tiphys.journal import rows
+from tiphys.journal import rows, texts
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Node, Run
 
@@ -127,17 +127,20 @@ class Tiphysd:
         fresh.write_text(text, encoding="utf-8")
         fresh.rename(self.dropped / name)
 
-    def _query(self, sql: str) -> list[tuple]:
+    def _read(self, decoder: "rows.Decoder", sql: str) -> list:
+        """The records in rows that come as their run, their checksum and themselves."""
         connection = apsw.Connection(str(self.state / "journal.db"), flags=apsw.SQLITE_OPEN_READONLY)
         connection.set_busy_timeout(5000)
+        find = texts.Finder(connection.execute).of
         try:
-            return list(connection.execute(sql))
+            with connection:
+                return [rows.read(decoder, total, row, find=find(run)) for run, total, row in connection.execute(sql)]
         finally:
             connection.close()
 
     def runs(self) -> list[Run]:
         """The runs as they are recorded, while a daemon goes on or not."""
-        return [rows.run.decode(row) for (row,) in self._query("SELECT row FROM workflows ORDER BY run")]
+        return self._read(rows.run, "SELECT run, sum, row FROM workflows ORDER BY run")
 
     def run(self, name: str) -> Run | None:
         """The newest run whose name begins so."""
@@ -145,12 +148,12 @@ class Tiphysd:
 
     def nodes(self, run: Run) -> dict[str, Node]:
         """A run's nodes by their names."""
-        found = self._query(f"SELECT n.row FROM nodes n JOIN workflows w ON w.run = n.run WHERE w.uid = '{run.uid}'")
-        return {node.name: node for node in (rows.node.decode(row) for (row,) in found)}
+        query = f"SELECT n.run, n.sum, n.row FROM nodes n JOIN workflows w ON w.run = n.run WHERE w.uid = '{run.uid}'"
+        return {node.name: node for node in self._read(rows.node, query)}
 
     def items(self) -> list[Item]:
         """The rows that belong to no single run."""
-        return [rows.item.decode(row) for (row,) in self._query("SELECT row FROM items")]
+        return self._read(rows.item, "SELECT 0, sum, row FROM items")
 
     def ended(self, name: str, seconds: float = PATIENCE_SECONDS) -> Run:
         """The run of that name, once it is completed."""

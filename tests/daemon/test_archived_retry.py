@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import random
 import shutil
 import threading
@@ -85,6 +86,35 @@ def test_a_daemon_killed_over_a_retry_makes_it_once(tiphysd, point):
     assert run.uid != uid
     assert ran(tiphysd) == ["a", "b result", "b result", "c file"]
     assert [one.name for one in tiphysd.runs()] == ["broken"]
+
+
+def test_a_parameter_of_hundreds_of_kilobytes_outlives_kill_deletion_and_retry(tiphysd):
+    """It is in the journal once, beside the rows; whoever asks sees it whole."""
+    given = "a line of a list; " * 20_000
+    text = (FAILED % {"shared": tiphysd.shared}).replace("parameters: [{name: r}]", "parameters: [{name: r}, {name: big}]")
+    text = text.replace('outputs.result}}"}]}}', 'outputs.result}}"}, {name: big, value: "{{workflow.parameters.big}}"}]}}')
+    text = text.replace("spec:", f"spec:\n  arguments: {{parameters: [{{name: big, value: '{given}'}}]}}", 1)
+    tiphysd.start().drop("broken.yaml", text)
+    run = tiphysd.ended("broken")
+    tiphysd.process.kill()
+    tiphysd.process.wait()
+    tiphysd.start()
+    assert tiphysd.run("broken").parameters[0].value == given
+    assert tiphysd.nodes(run)["broken.b"].inputs.parameters[1].value == given
+    shown = json.loads(asked(tiphysd, "GET", "/api/v1/workflows/default/broken")[1])
+    assert [node["inputs"]["parameters"][1]["value"] for node in shown["status"]["nodes"].values() if "inputs" in node][:1] == [given]
+    assert asked(tiphysd, "DELETE", "/api/v1/workflows/default/broken")[0] == 200
+    until(lambda: tiphysd.run("broken") is None or None, "the deletion")
+    assert given.encode() in asked(tiphysd, "GET", f"/api/v1/archived-workflows/{run.uid}")[1]
+    (tiphysd.shared / "go").touch()
+    assert retried(tiphysd, run.uid) == 200
+    until(lambda: (run := tiphysd.run("broken")) is not None and run.phase is Phase.SUCCEEDED, "the success")
+    again = tiphysd.run("broken")
+    assert tiphysd.nodes(again)["broken.b"].inputs.parameters[1].value == given
+    assert tiphysd.end() == 0
+    contents = verifying.examined(tiphysd.state / "journal.db")
+    assert contents.wrong == 0, contents.damage
+    assert (tiphysd.state / "journal.db").stat().st_size < 3_000_000
 
 
 @pytest.mark.parametrize("point", ["before-record", "in-transaction", "after-record", "erasing"])

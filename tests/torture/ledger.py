@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from tiphys.journal import rows
+from tiphys.journal import rows, texts
 from tiphys.scheduler.items import Claim, Definition, Item, Outbox, Tick
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.scheduler.state import State
@@ -65,9 +65,10 @@ class Ledger:
                 uids = dict(database.execute("SELECT run, uid FROM workflows"))
             except apsw.SQLError:  # killed before the tables were made
                 return []
+            find = texts.Finder(database.execute).of
             self.runs = {}
-            for total, row in database.execute("SELECT sum, row FROM workflows"):
-                run = rows.read(rows.run, total, row)
+            for number, total, row in database.execute("SELECT run, sum, row FROM workflows"):
+                run = rows.read(rows.run, total, row, find=find(number))
                 self.runs[run.uid] = run
             wanted = []
             for number, run, node_id, total in database.execute("SELECT number, run, id, sum FROM nodes"):
@@ -75,14 +76,14 @@ class Ledger:
                     wanted.append((number, run, node_id, total))
             for number, run, node_id, total in wanted:
                 ((row,),) = database.execute("SELECT row FROM nodes WHERE number = ?", (number,))
-                node = rows.read(rows.node, total, row)
+                node = rows.read(rows.node, total, row, find=find(run))
                 self._sums[run, node_id] = total
                 self.nodes[uids[run], node_id] = node
                 changed.append((uids[run], node))
             self._items([rows.read(rows.item, total, row) for total, row in database.execute("SELECT sum, row FROM items")])
             query = "SELECT number, uid, name, phase, labels, sum, row FROM archive WHERE number > ? ORDER BY number"
             for number, uid, name, phase, labels, total, row in database.execute(query, (self._archived,)):
-                workflow = rows.read(rows.workflow, total, row)
+                workflow = rows.archived(total, row)
                 self.archive[uid] = Archived(uid=uid, name=name, phase=phase, labels=json.loads(labels), workflow=workflow)
                 self._archived = number
         return changed
@@ -107,14 +108,14 @@ class Ledger:
         state = State()
         with self._opened() as database:
             state.load_items([rows.read(rows.item, total, row) for total, row in database.execute("SELECT sum, row FROM items")])
-            manifests: dict[int, Manifest] = {
-                run: rows.read(rows.manifest, total, row) for run, total, row in database.execute("SELECT run, sum, row FROM definitions")
-            }
+            find = texts.Finder(database.execute).of
+            stored = database.execute("SELECT run, sum, row FROM definitions")
+            manifests: dict[int, Manifest] = {run: rows.read(rows.manifest, total, row, find=find(run)) for run, total, row in stored}
             nodes: dict[int, list[Node]] = {run: [] for run in manifests}
             for run, total, row in database.execute("SELECT run, sum, row FROM nodes ORDER BY number"):
-                nodes[run].append(rows.read(rows.node, total, row))
+                nodes[run].append(rows.read(rows.node, total, row, find=find(run)))
             for number, total, row in database.execute("SELECT run, sum, row FROM workflows ORDER BY run"):
-                state.load(manifests[number], rows.read(rows.run, total, row), tuple(nodes[number]))
+                state.load(manifests[number], rows.read(rows.run, total, row, find=find(number)), tuple(nodes[number]))
         return state
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
@@ -18,7 +19,7 @@ import tiphys
 from tiphys.care import places
 from tiphys.care.finding import counted, size
 from tiphys.errors import StateRefused
-from tiphys.journal import opening, queries, remains, rows
+from tiphys.journal import opening, queries, references, remains, rows, texts
 from tiphys.scheduler.records import Node
 
 RUN_SHIFT = 32  # as in tiphys.journal.sqlite: the upper half of a row's number is its run's
@@ -34,6 +35,7 @@ ORPHANS = {
         "SELECT (SELECT min(number) >> 32 FROM events WHERE number >= (found.run + 1) << 32) FROM found WHERE found.run IS NOT NULL) "
         "SELECT run FROM found WHERE run IS NOT NULL AND run NOT IN (SELECT run FROM workflows) LIMIT 5"
     ),
+    "texts": "SELECT DISTINCT run FROM texts WHERE run NOT IN (SELECT run FROM workflows) LIMIT 5",
 }
 Result = TypeVar("Result")
 
@@ -209,6 +211,8 @@ class _Reading:
             steps += [self._items, self._archive]
         if self._version >= 3:
             steps += [self._remains]
+        if self._version >= 4:
+            steps += [self._texts]
         for step in steps:
             try:
                 step()
@@ -256,7 +260,8 @@ class _Reading:
         if not stored:
             return
         self._uids.add(uid)
-        record = self._checked(f"workflows, row {run}", rows.run, *stored[0])
+        find = self._find(run)
+        record = self._checked(f"workflows, row {run}", rows.run, *stored[0], find=find)
         if record is not None:
             if record.uid != uid:
                 self._problem(f"workflows, row {run}: it holds the workflow {record.uid}, not {uid}")
@@ -265,18 +270,18 @@ class _Reading:
         if not definitions:
             self._problem(f"workflows, row {run}: its definitions are not there")
         else:
-            manifest = self._checked(f"definitions, row {run}", rows.manifest, *definitions[0])
+            manifest = self._checked(f"definitions, row {run}", rows.manifest, *definitions[0], find=find)
             if manifest is not None and manifest.uid != uid:
                 self._problem(f"definitions, row {run}: they are of the workflow {manifest.uid}, not {uid}")
-        self._nodes(run)
+        self._nodes(run, find)
 
-    def _nodes(self, run: int) -> None:
+    def _nodes(self, run: int, find: references.Find) -> None:
         found: dict[str, Node] = {}
         whole = True
         statement = "SELECT number, run, id, sum, row FROM nodes WHERE number BETWEEN ? AND ? ORDER BY number"
         for number, of, node_id, total, row in self._rows(statement, run << RUN_SHIFT, (run + 1 << RUN_SHIFT) - 1):
             self._counts["nodes"] += 1
-            node = self._checked(f"nodes, row {number}", rows.node, total, row)
+            node = self._checked(f"nodes, row {number}", rows.node, total, row, find=find)
             if node is None:
                 whole = False
                 continue
@@ -291,19 +296,48 @@ class _Reading:
 
     def _events(self) -> None:
         last = -1
-        while page := self._rows("SELECT number, sum, event, summary FROM events WHERE number > ? ORDER BY number LIMIT ?", last, PAGE):
-            for number, total, event, summary in page:
-                self._counts["events"] += 1
-                # The checksum covers the number too; version 1 left that out.
-                more = () if _sum(event, summary) == total else (b"%d" % number,)
-                fact = self._checked(f"events, row {number}", rows.event, total, event, summary, *more)
-                if fact is not None:
-                    self._seen(fact.at)
-                    self._checked(f"events, row {number}", rows.brief, _sum(summary), summary)
+        while True:
+            with self._moment():  # the texts that they name go with them
+                page = self._rows("SELECT number, sum, event, summary FROM events WHERE number > ? ORDER BY number LIMIT ?", last, PAGE)
+                for row in page:
+                    self._event(*row)
+            if not page:
+                return
             last = page[-1][0]
+
+    def _event(self, number: int, total: int, event: bytes, summary: bytes) -> None:
+        self._counts["events"] += 1
+        # The checksum covers the number too; version 1 left that out.
+        more = () if _sum(event, summary) == total else (b"%d" % number,)
+        fact = self._checked(f"events, row {number}", rows.event, total, event, summary, *more, find=self._find(number >> RUN_SHIFT))
+        if fact is not None:
+            self._seen(fact.at)
+            self._checked(f"events, row {number}", rows.brief, _sum(summary), summary)
+
+    def _find(self, run: int) -> references.Find:
+        """Whether a text that a row names is there; what is in it is looked at once, in `_texts`."""
+
+        def find(name: bytes) -> str:
+            if not self._rows("SELECT 1 FROM texts WHERE run = ? AND digest = ?", run, name):
+                texts.read(name, None)
+            return ""
+
+        return find
+
+    def _texts(self) -> None:
+        """The large texts of runs, one at a time."""
+        last, statement = -1, "SELECT number, run, digest, text FROM texts WHERE number > ? ORDER BY number LIMIT 1"
+        while found := self._rows(statement, last):
+            [(last, run, name, text)] = found
+            try:
+                texts.read(name, text)
+            except (rows.Damaged, TypeError, AttributeError) as error:  # a damaged cell may even be of another type
+                self._problem(f"texts, row {last} (of run {run}): {error}")
 
     def _orphans(self) -> None:
         for table, statement in ORPHANS.items():
+            if table == "texts" and self._version < 4:
+                continue
             for (run,) in self._rows(statement):
                 self._problem(f"{table}, run {run}: they belong to no workflow")
 
@@ -324,7 +358,7 @@ class _Reading:
         while page := self._rows(statement, last, PAGE // 10):  # a row is a whole Workflow
             for number, uid, archived_at, total, row in page:
                 self._counts["archive"] += 1
-                workflow = self._checked(f"archive, row {number}", rows.workflow, total, row)
+                workflow = self._judged(f"archive, row {number}", partial(rows.archived, total, row))
                 if workflow is not None and workflow.metadata.uid != uid:
                     self._problem(f"archive, row {number}: it holds the workflow {workflow.metadata.uid}, not {uid}")
                 self._seen(datetime.fromtimestamp(archived_at, UTC))
@@ -345,9 +379,14 @@ class _Reading:
         for (uid,) in self._rows("SELECT uid FROM remains WHERE uid NOT IN (SELECT uid FROM archive) LIMIT 5"):
             self._problem(f"remains, {uid}: the archive does not have it")
 
-    def _checked(self, what: str, decoder: "rows.Decoder[Result]", total: int, *data: bytes) -> Result | None:
+    def _checked(
+        self, what: str, decoder: "rows.Decoder[Result]", total: int, *data: bytes, find: references.Find = rows.no_texts
+    ) -> Result | None:
+        return self._judged(what, partial(rows.read, decoder, total, *data, find=find))
+
+    def _judged(self, what: str, read: Callable[[], Result]) -> Result | None:
         try:
-            return rows.read(decoder, total, *data)
+            return read()
         except (rows.Damaged, TypeError) as error:  # a damaged cell may even be of another type
             self._problem(f"{what}: {error}")
             return None

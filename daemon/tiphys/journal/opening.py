@@ -16,8 +16,8 @@ from tiphys.errors import StateRefused
 from tiphys.journal import queries
 
 APPLICATION_ID = 0x54695068  # "TiPh"
-VERSION = 3
-MIGRATIONS: dict[int, str] = {1: "to_2", 2: "to_3"}
+VERSION = 4
+MIGRATIONS: dict[int, str] = {1: "to_2", 2: "to_3", 3: "to_4"}
 """From version (the key) to the next: the name of a script in this package."""
 BUSY_MILLISECONDS = 5000
 SYNCHRONOUS = {"": "FULL", "full": "FULL", "normal": "NORMAL"}

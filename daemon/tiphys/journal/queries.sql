@@ -107,3 +107,15 @@ DELETE FROM remains WHERE number <= (
 
 -- name: remove_lone_remains
 DELETE FROM remains WHERE uid NOT IN (SELECT uid FROM archive);
+
+-- name: put_text
+INSERT INTO texts (run, digest, text) VALUES (?, ?, ?) ON CONFLICT (run, digest) DO NOTHING;
+
+-- name: text
+SELECT text FROM texts WHERE run = ? AND digest = ?;
+
+-- name: has_texts
+SELECT EXISTS (SELECT 1 FROM texts WHERE run = ?);
+
+-- name: remove_texts
+DELETE FROM texts WHERE run = ?;

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
+from tiphys.journal import references
 from tiphys.journal.protocol import Entry, Summary, summary
 from tiphys.scheduler.decision import Decision, ManifestPut
 from tiphys.scheduler.events import Event, Revived, Submitted
@@ -42,13 +43,32 @@ def checksum(*parts: bytes) -> int:
     return total
 
 
-def read(decoder: "Decoder[Record]", total: int, data: bytes, *more: bytes) -> Record:
-    """The record in `data`. Raises Damaged if it, or what is checked along with it, is not as it was written."""
+def no_texts(reference: bytes) -> str:
+    """The texts of what has none."""
+    raise Damaged(f"it refers to the text {reference.hex()[:16]}, and has no texts")
+
+
+def read(decoder: "Decoder[Record]", total: int, data: bytes, *more: bytes, find: references.Find = no_texts) -> Record:
+    """The record in `data`, with the large texts that `find` gives. Raises Damaged if it, or what is checked along with it, is not as it
+    was written.
+    """
     if checksum(data, *more) != total:
         raise Damaged("its checksum does not match")
     try:
-        return decoder.decode(data)
+        return references.whole(data, decoder.type, find) if references.is_short(data) else decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(str(error)) from error
+
+
+def archived(total: int, data: bytes) -> Workflow:
+    """The Workflow in a row of the archive, which has its large texts with it. Raises Damaged."""
+    if not references.is_short(data):
+        return read(workflow, total, data)
+    if checksum(data) != total:
+        raise Damaged("its checksum does not match")
+    try:
+        return references.unpacked(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise Damaged(str(error)) from error
 
 
@@ -89,10 +109,11 @@ class Sharing:
 
 def logged(entry: Entry) -> tuple[bytes, bytes]:
     """An entry's event and summary; a workflow that the decision stores is not stored twice."""
-    return encode(_lean(entry)), encode(summary(entry.answer))
+    return encode(lean(entry)), encode(summary(entry.answer))
 
 
-def _lean(entry: Entry) -> Event:
+def lean(entry: Entry) -> Event:
+    """An entry's event, without the workflow that the decision stores."""
     fact, answer = entry.event, entry.answer
     if isinstance(fact, Submitted | Revived) and isinstance(answer, Decision):
         puts = (change.manifest for change in answer.changes if isinstance(change, ManifestPut))

@@ -4,9 +4,10 @@ With `synchronous: normal` a commit is a write into the page cache (some 20 µs)
 disk, so it goes to a thread; so do a large manifest and the deletion of a run.
 """
 
+import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,10 @@ from typing import Self, TypeVar, cast
 import anyio
 import anyio.to_thread
 import apsw
+import msgspec
 
 from tiphys import faults
-from tiphys.journal import opening, queries, remains, rows
+from tiphys.journal import opening, queries, references, remains, rows, texts
 from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
@@ -102,6 +104,7 @@ class SQLiteJournal:
             self._reader = stack.enter_context(closing(opening.connect(self._path)))
             self._execute = self._connection.execute
             self._many = self._connection.executemany
+            self._texts = texts.Keeper(self._execute)
             try:
                 self._numbers: dict[str, int] = dict(cast("Iterable[tuple[str, int]]", self._execute(SQL["runs"])))
                 self._remains_bytes = cast("int", self._execute(SQL["remains_size"]).get)
@@ -127,9 +130,9 @@ class SQLiteJournal:
                 raise self._checkpoints.failure
             changes, others = folded(entries)
             self._execute("BEGIN IMMEDIATE")
+            self._store_others(others)  # first: what is archived may be a run that is removed
             for uid, of in changes.items():
                 self._store(uid, of)
-            self._store_others(others)
             faults.point("in-transaction")
             self._execute("COMMIT")
         except Exception as error:
@@ -152,21 +155,40 @@ class SQLiteJournal:
             self._top += 1
             run = self._numbers[uid] = self._top
         if of.manifest is not None:
-            data = rows.encode(of.manifest)
+            data = self._encoded(run, of.manifest)
             self._execute(SQL["put_definitions"], (run, rows.checksum(data), data))
         if of.run is not None:
-            data = rows.encode(of.run)
+            data = self._encoded(run, of.run)
             self._execute(SQL["put_workflow"], (run, uid, rows.checksum(data), data))
         last_node, last_event = self._last.get(run) or self._last_of(run)
         if of.removed:
             self._many(SQL["remove_node"], [(run, node_id) for node_id in of.removed])
         if of.nodes:
-            self._many(SQL["put_node"], (_node_row(number, run, node) for number, node in enumerate(of.nodes.values(), last_node + 1)))
+            self._many(SQL["put_node"], (self._node_row(number, run, node) for number, node in enumerate(of.nodes.values(), last_node + 1)))
             last_node += len(of.nodes)
         if of.entries:
-            self._many(SQL["put_event"], (_event_row(number, entry) for number, entry in enumerate(of.entries, last_event + 1)))
+            self._many(SQL["put_event"], (self._event_row(number, run, entry) for number, entry in enumerate(of.entries, last_event + 1)))
             last_event += len(of.entries)
         self._last[run] = last_node, last_event
+
+    def _encoded(self, run: int, record: object) -> bytes:
+        data = rows.encode(record)
+        return data if len(data) < references.LARGE else self._shortened(run, record, data)
+
+    def _shortened(self, run: int, record: object, data: bytes) -> bytes:
+        return references.shortened(record, data, functools.partial(self._texts.keep, run))
+
+    def _node_row(self, number: int, run: int, node: Node) -> tuple[int, int, str, int, bytes]:
+        data = rows.encode(node)
+        if len(data) >= references.LARGE:
+            data = self._shortened(run, node, data)
+        return number, run, node.id, rows.checksum(data), data
+
+    def _event_row(self, number: int, run: int, entry: Entry) -> tuple[int, int, bytes, bytes]:
+        event, summary = rows.logged(entry)
+        if len(event) >= references.LARGE:
+            event = self._shortened(run, rows.lean(entry), event)
+        return number, rows.checksum(event, summary, b"%d" % number), event, summary
 
     def _store_others(self, others: OtherChanges) -> None:
         for (kind, key), item in others.items.items():
@@ -176,12 +198,15 @@ class SQLiteJournal:
                 data = rows.encode(item)
                 self._execute(SQL["put_item"], (kind, key, rows.checksum(data), data))
         for workflow, left in others.archived:
-            line, data = archived_run(workflow), rows.encode(workflow)
+            line = archived_run(workflow)
+            run = self._numbers.get(line.uid)
+            short = run is not None and self._texts.has(run)
+            data = references.packed(workflow) if short else rows.encode(workflow)
             shown = (line.uid, line.name, line.namespace, line.phase, line.created_at, line.started_at, line.finished_at)
             at, labels = time.time(), json.dumps(line.labels)
             self._execute(SQL["put_archive"], (*shown, labels, at, _line(at, labels, *shown), rows.checksum(data), data))
             if left is not None and self._remains_limit:
-                self._put_remains(line.uid, remains.packed(left))
+                self._put_remains(line.uid, remains.packed(left, short=short))
 
     def _put_remains(self, uid: str, data: bytes) -> None:
         self._execute(SQL["put_remains"], (uid, len(data), remains.checksum(uid, data), data))
@@ -201,6 +226,7 @@ class SQLiteJournal:
         self._execute(SQL["remove_definitions"], (run,))
         self._execute(SQL["remove_nodes"], (first, last))
         self._execute(SQL["remove_events"], (first, last))
+        self._texts.forget(run)
         del self._numbers[uid]
         self._last.pop(run, None)
 
@@ -228,17 +254,23 @@ class SQLiteJournal:
 
     def _load(self) -> Rows:
         decode, checksum, share = rows.node.decode, rows.checksum, rows.Sharing().share  # the loop below runs once for each node
+        find = texts.Finder(self._execute).of
         runs = {}
         for number, total, row in cast("Iterable[Cells]", self._execute(SQL["workflows"])):
-            runs[number] = _checked("workflows", number, rows.run, total, row)
+            runs[number] = _checked("workflows", number, rows.run, total, row, find=find(number))
         manifests = {}
         for number, total, row in cast("Iterable[Cells]", self._execute(SQL["definitions"])):
-            manifests[number] = _checked("definitions", number, rows.manifest, total, row)
+            manifests[number] = _checked("definitions", number, rows.manifest, total, row, find=find(number))
         if manifests.keys() != runs.keys():
             raise rows.Damaged("workflows and their definitions do not match")
         nodes: dict[int, list[Node]] = {number: [] for number in runs}
         for number, total, row in cast("Iterable[Cells]", self._execute(SQL["nodes"])):
-            node = decode(row) if checksum(row) == total else _checked("nodes", number, rows.node, total, row)
+            try:
+                if checksum(row) != total:
+                    raise msgspec.DecodeError
+                node = decode(row)
+            except msgspec.DecodeError:  # it is damaged, or there are references in it
+                node = _checked("nodes", number, rows.node, total, row, find=find(number >> RUN_SHIFT))
             if number >> RUN_SHIFT not in nodes:
                 raise rows.Damaged(f"nodes, row {number}: it belongs to no workflow")
             nodes[number >> RUN_SHIFT].append(share(node))
@@ -270,7 +302,10 @@ class SQLiteJournal:
 
         def read() -> Workflow | None:
             for total, row in cast("Iterable[tuple[int, bytes]]", self._reader.execute(SQL["archived_one"], (uid,))):
-                found = _checked("archive", 0, rows.workflow, total, row)
+                try:
+                    found = rows.archived(total, row)
+                except rows.Damaged as error:
+                    raise rows.Damaged(f"archive, {uid}: {error}") from error
                 if found.metadata.uid != uid:
                     raise rows.Damaged(f"archive: {uid} is {found.metadata.uid}")
                 return found
@@ -323,21 +358,26 @@ class SQLiteJournal:
                 raise RecordFailed(f"{self._path}: the journal could not be written: {error}") from error
 
     def _page(self, run: int, after: int) -> list[Logged]:
-        first, last = _range(run)
-        found = cast("list[tuple[int, int, bytes, bytes]]", self._reader.execute(SQL["events_of"], (first + after, last, PAGE)).fetchall())
-        definitions: Manifest | None = None
-        page = []
-        for number, total, event, summary in found:
-            fact = _event(number, total, event, summary)
-            if rows.is_lean(fact):
-                definitions = definitions or self._definitions(run)
-                fact = rows.whole(fact, definitions)
-            page.append(Logged(number=number - first, event=fact, summary=rows.brief.decode(summary)))
+        page: list[Logged] = []
+        with self._reader:  # one moment: the run may be deleted meanwhile
+            page.extend(self._logged(run, after))
         return page
 
-    def _definitions(self, run: int) -> Manifest:
+    def _logged(self, run: int, after: int) -> Iterator[Logged]:
+        first, last = _range(run)
+        found = cast("list[tuple[int, int, bytes, bytes]]", self._reader.execute(SQL["events_of"], (first + after, last, PAGE)).fetchall())
+        find = texts.Finder(self._reader.execute).of(run)
+        definitions: Manifest | None = None
+        for number, total, event, summary in found:
+            fact = _event(number, total, event, summary, find)
+            if rows.is_lean(fact):
+                definitions = definitions or self._definitions(run, find)
+                fact = rows.whole(fact, definitions)
+            yield Logged(number=number - first, event=fact, summary=rows.brief.decode(summary))
+
+    def _definitions(self, run: int, find: references.Find) -> Manifest:
         for total, row in cast("Iterable[tuple[int, bytes]]", self._reader.execute(SQL["definitions_of"], (run,))):
-            return _checked("definitions", run, rows.manifest, total, row)
+            return _checked("definitions", run, rows.manifest, total, row, find=find)
         raise rows.Damaged(f"definitions, row {run}: it is not there")
 
 
@@ -362,25 +402,17 @@ def _range(run: int) -> tuple[int, int]:
     return run << RUN_SHIFT, (run + 1 << RUN_SHIFT) - 1
 
 
-def _node_row(number: int, run: int, node: Node) -> tuple[int, int, str, int, bytes]:
-    data = rows.encode(node)
-    return number, run, node.id, rows.checksum(data), data
-
-
-def _event_row(number: int, entry: Entry) -> tuple[int, int, bytes, bytes]:
-    event, summary = rows.logged(entry)
-    return number, rows.checksum(event, summary, b"%d" % number), event, summary
-
-
-def _event(number: int, total: int, event: bytes, summary: bytes) -> "Event":
+def _event(number: int, total: int, event: bytes, summary: bytes, find: references.Find) -> "Event":
     """A row's event. Its checksum covers its number too; version 1 left that out."""
     more = () if rows.checksum(event, summary) == total else (b"%d" % number,)
-    found: Event = _checked("events", number, rows.event, total, event, summary, *more)
+    found: Event = _checked("events", number, rows.event, total, event, summary, *more, find=find)
     return found
 
 
-def _checked(table: str, number: int, decoder: "rows.Decoder[Result]", total: int, *data: bytes) -> Result:
+def _checked(
+    table: str, number: int, decoder: "rows.Decoder[Result]", total: int, *data: bytes, find: references.Find = rows.no_texts
+) -> Result:
     try:
-        return rows.read(decoder, total, *data)
+        return rows.read(decoder, total, *data, find=find)
     except rows.Damaged as error:
         raise rows.Damaged(f"{table}, row {number}: {error}") from error
