@@ -12,7 +12,7 @@ from msgspec import structs
 
 from tiphys import configuration
 from tiphys.cli.errors import BadInput
-from tiphys.errors import TiphysError
+from tiphys.errors import InvalidSettings, TiphysError
 from tiphys.settings import Settings
 from tiphys.spec.templates import Template
 from tiphys.spec.work import Executor, Finding
@@ -30,6 +30,7 @@ JOURNAL = "journal.db"
 ATTEMPTS = "attempts"
 ARTIFACTS = "artifacts"
 PER_CORE = 4
+EXECUTORS = ("process", "scripted")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -179,7 +180,7 @@ async def open_executors(
 
         return Executors({"scripted": ScriptedExecutor()}, {}, ["rehearsal: nothing is run, every step is taken to succeed"])
     if wanted != "process":
-        raise TiphysError(f"there is no executor {wanted!r}; there are process and scripted")
+        raise _no_executor(wanted)
     from tiphys.executors.listing import ListingExecutor
     from tiphys.executors.plugin import PluginExecutor
     from tiphys.executors.process.executor import open_process
@@ -209,8 +210,14 @@ async def open_executors(
     return Executors(made, {"process": process}, list(process.notices), artifacts)
 
 
+def _no_executor(name: str) -> InvalidSettings:
+    return InvalidSettings(f"there is no executor {name!r}; there are {' and '.join(EXECUTORS)}")
+
+
 def _supports(loaded: configuration.Configuration, executor: str) -> Callable[[Template], Sequence[Finding]]:
-    """What an executor says of a template, asked without opening it."""
+    """What an executor says of a template, asked without opening it. Raises InvalidSettings."""
+    if executor not in EXECUTORS:
+        raise _no_executor(executor)
     return lambda template: static_findings(loaded.settings, executor, template)
 
 

@@ -25,7 +25,7 @@ from tiphys.configuration import Configuration
 from tiphys.engine.engine import Engine, open_engine
 from tiphys.engine.house import House
 from tiphys.engine.outbox import Outbox
-from tiphys.errors import InvalidSettings, TiphysError
+from tiphys.errors import InvalidSettings, StateRefused, TiphysError
 from tiphys.executors.process.executor import ProcessExecutor
 from tiphys.journal.sqlite import SQLiteJournal
 from tiphys.manifests import defaults
@@ -150,7 +150,11 @@ class Daemon:
         settings = self._loaded.settings
         began = time.monotonic()
         self._notifier.extend(120)
-        await anyio.to_thread.run_sync(lambda: self._state.mkdir(mode=0o700, parents=True, exist_ok=True))
+        try:
+            await anyio.to_thread.run_sync(lambda: self._state.mkdir(mode=0o700, parents=True, exist_ok=True))
+        except OSError as error:
+            place = f"{self._state}: cannot keep state here: {error.strerror}"
+            raise StateRefused(f"{place}; name another place with the setting state_directory") from error
         journal = await stack.enter_async_context(SQLiteJournal(self._state / app.JOURNAL, settings.journal))
         self._sockets = await anyio.to_thread.run_sync(self._listen, stack)
         secrets = app.find_secrets(self._loaded, ())

@@ -39,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         return _ended(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read what it says went away
+        return FAILED
 
 
 def _ended(error: BaseException) -> int:

@@ -297,6 +297,17 @@ def test_a_daemon_that_recovers_says_so(place, capsys):
         assert out == "recovering\n"
 
 
+def test_bad_usage_is_told_before_the_daemon_is_asked(place, capsys):
+    for typed, said in (
+        (("get", ""), "a name is empty"),
+        (("retry", "hello", "-p", "x"), "expected parameter of the form: NAME=VALUE. Received: x"),
+        (("resubmit", "hello", "-p", "x"), "expected parameter of the form: NAME=VALUE. Received: x"),
+        (("list", "-o", "xml"), "'xml' is not one of 'json', 'yaml', 'name', 'wide'"),
+    ):
+        assert app.main(typed) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_no_daemon_is_told_from_no_permission(place, capsys):
     assert app.main(["list"]) == 1
     assert capsys.readouterr().err == f"tiphys: no daemon answers at {place}/api.sock: is tiphysd running?\n"

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from tests.cli.played import Played, wired
 from tests.cli.test_run import CRON, MANIFEST, fine
+from tiphys import app
 from tiphys.cli import commands
 from tiphys.spec.work import Finding, Severity
 
@@ -84,6 +85,17 @@ def test_a_missing_file_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_no_path_is_bad_usage(tmp_path: Path) -> None:
     assert lint(tmp_path) == 2
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "the name of a file is empty"), ("n" * 300, "File name too long")])
+def test_what_is_no_file_name_is_told(tmp_path: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint(tmp_path, name) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_executor_that_there_is_not_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["lint", str(file), "--executor", "docker"], app.wiring) == 2
+    assert "there is no executor 'docker'; there are process and scripted" in capsys.readouterr().err
 
 
 def unable(name: str, template: object) -> list[Finding]:

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
@@ -192,6 +194,9 @@ def test_all_workflows_of_a_file_run_and_json_is_a_list(tmp_path: Path, capsys: 
         (MANIFEST, ("--frobnicate",), "No such option"),
         (MANIFEST, ("-o", "xml"), "'xml'"),
         (CRON.split("---", maxsplit=1)[0].replace("entrypoint: main", "entrypoint: ''"), (), "entrypoint"),
+        (MANIFEST, ("--name", "../elsewhere"), 'metadata.name: Invalid value: "../elsewhere"'),
+        (MANIFEST.replace("{name: wf}", "{name: ../../etc}"), (), 'metadata.name: Invalid value: "../../etc"'),
+        (MANIFEST, ("--metrics", "/nonexistent/metrics"), "--metrics: /nonexistent/metrics: its folder is not there"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n", (), "there is nothing to run"),
     ],
 )
@@ -333,6 +338,32 @@ def test_outputs_of_the_workflow_are_shown(file: Path, tmp_path: Path, capsys: p
 
     assert run(Played(gives), tmp_path, file) == 0
     assert "    warm: 2 of 5\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("where", [("--state", "taken/below"), ()], ids=["named", "its-own-place"])
+def test_state_that_cannot_be_kept_is_told(file: Path, tmp_path: Path, where: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ("taken" if where else "state")).write_text("a file where a folder is wanted")
+    assert run(Played(fine), tmp_path, file, *(word.replace("taken", str(tmp_path / "taken")) for word in where)) == 78
+    said = capsys.readouterr().err
+    assert "cannot keep state here: Not a directory; name another place" in said
+
+
+@pytest.mark.parametrize("name", ["", "n" * 300])
+def test_what_is_no_file_name_is_told(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(Played(fine), tmp_path, name) == 2
+    assert ("the name of a file is empty" if not name else "File name too long") in capsys.readouterr().err
+
+
+def test_a_run_outlives_those_who_watch_it(file: Path, tmp_path: Path) -> None:
+    """`tiphys run … | head -1` carries the workflow to its end, and says in its exit code how that was."""
+    ours = f"its.run(its.Played(its.bad), its.Path({str(tmp_path)!r}), {str(file)!r})"
+    program = f"import sys; from tests.cli import test_run as its; sys.exit({ours})"
+    reading, writing = os.pipe()
+    os.close(reading)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, env=environ, text=True, check=False)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (1, "")
 
 
 def test_another_process_may_not_use_the_same_state(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

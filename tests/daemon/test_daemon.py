@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.daemon.running import environment, notify_socket, processes, until
+from tests.daemon.running import TOP, environment, notify_socket, processes, until
 from tiphys.spec.status import Phase
 
 HELLO = """
@@ -153,6 +155,27 @@ def test_mistakes_in_the_settings_are_named_and_change_nothing(tiphysd):
     refused = tiphysd.refused(tiphysd.top / "bad.yaml")
     assert refused.returncode == 2
     assert "notifications.ops.topic" in refused.stderr
+
+
+def test_state_that_cannot_be_kept_is_told(tiphysd):
+    tiphysd.configure()
+    (tiphysd.top / "taken").write_text("a file where a folder is wanted")
+    (tiphysd.top / "bad.yaml").write_text(f"state_directory: {tiphysd.top}/taken/state")
+    refused = tiphysd.refused(tiphysd.top / "bad.yaml")
+    assert refused.returncode == 78
+    cure = "cannot keep state here: Not a directory; name another place with the setting state_directory"
+    assert refused.stderr == f"tiphysd: {tiphysd.top}/taken/state: {cure}\n"
+
+
+def test_a_check_that_nobody_reads_ends_quietly(tiphysd):
+    tiphysd.configure()
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-m", "tiphys.tiphysd", "--config", str(tiphysd.top / "tiphys.yaml"), "check"]
+    environ = {**os.environ, "PYTHONPATH": str(TOP / "daemon")}
+    ran = subprocess.run(argv, stdout=writing, stderr=subprocess.PIPE, env=environ, text=True, check=False)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (1, "")
 
 
 def test_a_reload_lets_those_in_that_waited_for_a_place(tiphysd):

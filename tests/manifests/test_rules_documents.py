@@ -166,6 +166,21 @@ def test_names_of_documents_are_bounded(kind, words, longest):
     assert places(text % f"{name}a") == {"metadata/name": message}
 
 
+@pytest.mark.parametrize("kind", ["Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"])
+@pytest.mark.parametrize("field", ["name", "generateName", "namespace"])
+@pytest.mark.parametrize("name", ["../../etc", "a/b", ".hidden", "-x", "a b", "a\\nb", "ünïcode-", "$(x)"])
+def test_names_of_documents_can_be_names_of_folders(kind, field, name):
+    text = f'apiVersion: argoproj.io/v1alpha1\nkind: {kind}\nmetadata: {{{field}: "{name}"}}\nspec: {{entrypoint: main, {LEAF}}}'
+    [(place, message)] = places(text).items()
+    assert place == f"metadata/{field}"
+    assert message.startswith(f"metadata.{field}: Invalid value: ")
+
+
+@pytest.mark.parametrize("name", ["a", "a.b-1", "UpperCase", "ends-with-"])
+def test_names_that_only_kubernetes_minds_are_taken(name):
+    assert errors(f"apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}}}\nspec: {{entrypoint: main, {LEAF}}}") == []
+
+
 def test_a_workflow_template_may_use_what_its_workflows_will_bring():
     text = LIBRARY.removesuffix("---\n").replace("{{workflow.labels.team}}", "{{workflow.parameters.unknown}}")
     assert errors(text) == []

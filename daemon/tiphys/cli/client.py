@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from tiphys.cli.errors import BadInput
 from tiphys.cli.reaching import Way
 from tiphys.errors import TiphysError
 
@@ -134,7 +135,9 @@ class Client:
 
 
 def quoted(*parts: str) -> str:
-    """Names as a part of a path."""
+    """Names as a part of a path. Raises BadInput."""
+    if "" in parts:
+        raise BadInput("a name is empty")
     return "".join(f"/{quote(part, safe='@')}" for part in parts)
 
 

@@ -37,6 +37,10 @@ def main(arguments: Sequence[str], wiring: "Callable[[], Wiring]") -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return Exit.FAILED
+    except BaseExceptionGroup as error:
+        if error.split(BrokenPipeError)[1] is not None:
+            raise
+        return Exit.FAILED
     return int(code or 0)
 
 

@@ -11,8 +11,6 @@ from tiphys.cli import leading
 from tiphys.cli.exits import Exit
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from tiphys.cli.remote import Remote
     from tiphys.cli.wiring import Wiring
 
@@ -55,14 +53,14 @@ def asking(command: Command) -> Command:
 class Form(click.Choice[str]):
     """One of some words, or none."""
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
-        """None is what nobody types."""
-        return [item for item in super().shell_complete(ctx, param, incomplete) if item.value]
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word; none is as good as nothing typed."""
+        return super().convert(value, param, ctx) if value else ""
 
 
 def output(*forms: str) -> Callable[[Command], Command]:
     """The option `-o`."""
-    return click.option("-o", "--output", default="", type=Form(("", *(forms or FORMS))), metavar="|".join(forms or FORMS))
+    return click.option("-o", "--output", default="", type=Form(forms or FORMS), metavar="|".join(forms or FORMS))
 
 
 def offering(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:

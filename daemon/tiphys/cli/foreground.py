@@ -28,7 +28,7 @@ async def run(request: Request, work: Work, engine: Engine, state: Path, wiring:
     """Run the work and tell what came out. Raises what the engine raises for a manifest or a verb that it refuses."""
     stream = sys.stderr if request.output else sys.stdout
     colours = views.has_colours(stream, wiring.environ.get("NO_COLOR", ""), wanted=request.colours)
-    printer = views.Printer(stream, colours=colours)
+    printer = views.Printer(stream, colours=colours, outlives=True)  # `| head` ends no workflow
     utf8 = request.utf8 and views.is_utf8(stream)
     uids = await _uids(request, work, engine, state)
     printer.write(tree.Line(text=f"notice: {notice}") for notice in engine.notices)
@@ -152,8 +152,7 @@ def _now() -> datetime:
 
 
 def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    views.Printer(sys.stderr, colours=False, outlives=True).put(text)
 
 
 def _print(text: str) -> None:

@@ -18,17 +18,20 @@ MOST_REMOVED = 50  # at one go: the user waits
 
 
 def fresh(runs: Path, name: str) -> Path:
-    """A new directory for a run of this name."""
-    runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """A new directory for a run of this name. Raises StateRefused where none can be made."""
     number = 1
-    while True:
-        path = runs / (name if number == 1 else f"{name}.{number}")
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            number += 1
-        else:
-            return path
+    try:
+        runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        while True:
+            path = runs / (name if number == 1 else f"{name}.{number}")
+            try:
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                number += 1
+            else:
+                return path
+    except OSError as error:
+        raise _unusable(runs, error) from error
 
 
 def latest(runs: Path, name: str, prefix: str) -> Path | None:
@@ -48,11 +51,11 @@ def _is_run_of(folder: str, name: str, prefix: str) -> bool:
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
     """The directory is this process's alone while the context lasts. Raises StateRefused where another one has it."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateRefused(f"{path}: cannot keep state here: {error.strerror}") from error
+        raise _unusable(path, error) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,6 +67,10 @@ def claimed(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _unusable(path: Path, error: OSError) -> StateRefused:
+    return StateRefused(f"{path}: cannot keep state here: {error.strerror}; name another place with --state or the setting state_directory")
 
 
 def sweep(runs: Path, keep_seconds: float, *, now: float | None = None) -> list[Path]:

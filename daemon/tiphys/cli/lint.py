@@ -48,11 +48,11 @@ def main(request: Request, wiring: Wiring) -> Exit:
         limits = loaded.settings.limits
         given = [files.read(path, limits.file_bytes) for path in files.found(request.paths)]
         adjust = defaulting.over_defaults(loaded)
+        supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     except (inputs.BadInput, InvalidSettings) as error:
         views.Printer(sys.stderr, colours=False).write([tree.Line(text=f"tiphys: {error}")])
         return Exit.BAD_INPUT
     report = linting.lint(given, limits=limits, definitions=known(given, offline=request.offline), adjust=adjust)
-    supports = wiring.supports(loaded, request.executor or loaded.settings.executor)
     judged = [diagnostic for located in report.documents for diagnostic in runnable(located, supports, strict=bool(request.executor))]
     if request.advise:
         judged += [diagnostic for located in report.documents for diagnostic in advised(located)]

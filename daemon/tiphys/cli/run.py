@@ -1,5 +1,6 @@
 """`tiphys run`: read, check, run to the end in the foreground, report. The engine comes from `app`; see `foreground` for the run itself."""
 
+import os
 import random
 import shutil
 import sys
@@ -51,6 +52,8 @@ def main(request: Request, wiring: Wiring) -> Exit:
 def prepared(request: Request, loaded: Configuration, errors: views.Printer) -> Work:
     """Read and check the file and the parameters. Warnings are told; BadInput is raised with the errors."""
     settings = loaded.settings
+    if request.metrics is not None and not os.access(request.metrics.absolute().parent, os.W_OK | os.X_OK):
+        raise inputs.BadInput(f"--metrics: {request.metrics}: its folder is not there, or may not be written to")
     given = _parameters(request, loaded)
     file, data = files.read(request.file, settings.limits.file_bytes)
     adjust = defaulting.over_defaults(loaded)
@@ -82,7 +85,8 @@ def prepared(request: Request, loaded: Configuration, errors: views.Printer) -> 
 def _parameters(request: Request, loaded: Configuration) -> dict[str, str]:
     """The parameters of `-f`, and over them those of `-p`."""
     from_flags = parameters_given.from_arguments(request.parameters)
-    _refuse(from_flags.diagnostics)
+    if not from_flags.ok:
+        raise inputs.BadInput("\n".join(finding.message for finding in from_flags.diagnostics))
     from_file = parameters_given.Given()
     if request.parameter_file:
         if request.parameter_file == request.file == files.STDIN:

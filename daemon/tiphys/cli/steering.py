@@ -83,6 +83,7 @@ def retry(
     **how: Any,
 ) -> Exit:
     """Go on from what failed."""
+    values(parameters)
     chosen = Chosen(names=names, selector=selector, field_selector=field_selector)
     how |= {"parameters": list(parameters), "restartSuccessful": restart_successful, "nodeFieldSelector": node_field_selector}
     return again(remote, "retry", chosen, form=output, **how)
@@ -100,6 +101,7 @@ def resubmit(
     **how: Any,
 ) -> Exit:
     """The same work again."""
+    values(parameters)
     chosen = Chosen(names=names, selector=selector, field_selector=field_selector)
     return again(remote, "resubmit", chosen, form=output, **how, parameters=list(parameters), memoized=memoized)
 

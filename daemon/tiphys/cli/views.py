@@ -1,5 +1,6 @@
 """What is seen while workflows run: lines, one for each change, where nobody watches; see `live` for a terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -57,14 +58,24 @@ class View(Protocol):
 class Printer:
     """Writes lines to a stream, with colours where it has them."""
 
-    def __init__(self, stream: TextIO, *, colours: bool) -> None:
+    def __init__(self, stream: TextIO, *, colours: bool, outlives: bool = False) -> None:
         self.stream = stream
         self.colours = colours
+        self._outlives = outlives
 
     def write(self, lines: Iterable[tree.Line]) -> None:
         """The lines, each with its sign coloured."""
-        self.stream.write("".join(self.painted(line) + "\n" for line in lines))
-        self.stream.flush()
+        self.put("".join(self.painted(line) + "\n" for line in lines))
+
+    def put(self, text: str) -> None:
+        """The text as it is. Raises BrokenPipeError where nobody reads any more, unless what is told of `outlives` its readers."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError:
+            if not self._outlives:
+                raise
+            unheard(self.stream)
 
     def painted(self, line: tree.Line) -> str:
         """The line's text; its sign in its colour."""
@@ -120,8 +131,7 @@ class PlainView:
 
     def log(self, name: str, line: str) -> None:
         """Prints the line behind its node's name."""
-        self._printer.stream.write(self._printer.prefixed(name, line) + "\n")
-        self._printer.stream.flush()
+        self._printer.put(self._printer.prefixed(name, line) + "\n")
 
     def pause(self) -> None:
         """Lines need no room of their own."""
@@ -134,11 +144,20 @@ class PlainView:
 
     def close(self) -> None:
         """Everything is written."""
-        self._printer.stream.flush()
+        self._printer.put("")
 
     def _line(self, sign: str, colour: str, word: str, name: str, taken: str, message: str) -> None:
         parts = [f"{self._now():%H:%M:%S}", sign, f"{word:<9}" if word else "", name, taken, message]
         self._printer.write([tree.Line(text="  ".join(part for part in parts if part), sign=sign or word, colour=colour)])
+
+
+def unheard(stream: TextIO) -> None:
+    """What is still written to a stream that nobody reads goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 def has_colours(stream: TextIO, environ_no_colour: str, *, wanted: bool) -> bool:

@@ -30,7 +30,7 @@ def not_on_host(container: str, program: str, image: str, why: str) -> str:
     unused = f"image {image!r} was not used: " if image else ""
     return (
         f"{container}: Error (exit code {NOT_STARTED}): {not_found(program, why)}; {unused}the process executor runs commands of this host."
-        " Install the command, or choose an executor that runs images (--executor container)"
+        " Install the command on this machine"
     )
 
 

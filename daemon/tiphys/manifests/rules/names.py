@@ -8,11 +8,25 @@ MAX_OBJECT = 63
 MAX_CRON = 52
 
 _FIELD = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
+_OBJECT = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9.]*")
 _PARAMETER = re.compile(r"[-a-zA-Z0-9_]+")
 _FIELD_FAULT = (
     "name must consist of alpha-numeric characters or '-', and must start with an alpha-numeric character (e.g. My-name1-2, 123-NAME)"
 )
 _PARAMETER_FAULT = "Parameter/Artifact name must consist of alpha-numeric characters, '_' or '-' e.g. my_param_1, MY-PARAM-1"
+
+_OBJECT_FAULT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'example.com')"
+)
+
+
+def object_fault(name: str) -> str:
+    """What is wrong with the name of a whole document, of which folders are made; "" where nothing is, or where there is none.
+
+    Argo leaves this to Kubernetes. Capital letters and a `-` at the end, which only Kubernetes minds, are let pass here.
+    """
+    return "" if not name or _OBJECT.fullmatch(name) else _OBJECT_FAULT
 
 
 def field_fault(name: str) -> str:

@@ -178,7 +178,7 @@ def _keys(kind: str, mapping: Iterable[str] | None) -> list[str]:
 def workflow(document: workflows.Workflow, definitions: Definitions, *, submitting: bool) -> list[Problem]:
     """Check a Workflow; `submitting` asks for a value of every argument."""
     check = _Check(document.spec, document.metadata, definitions, ("spec",), alone=False, lenient=not submitting)
-    _check_name(check, "workflow", document.metadata.name, names.MAX_OBJECT)
+    _check_name(check, "workflow", document.metadata, names.MAX_OBJECT)
     return check.run()
 
 
@@ -188,7 +188,7 @@ def template(
     """Check a WorkflowTemplate or ClusterWorkflowTemplate by itself."""
     check = _Check(document.spec, document.metadata, definitions, ("spec",), alone=True, lenient=not submitting)
     kind = "workflow template" if isinstance(document, workflows.WorkflowTemplate) else "cluster workflow template"
-    _check_name(check, kind, document.metadata.name, names.MAX_OBJECT)
+    _check_name(check, kind, document.metadata, names.MAX_OBJECT)
     return check.run()
 
 
@@ -199,7 +199,7 @@ def cron(document: workflows.CronWorkflow, definitions: Definitions) -> list[Pro
     check = _Check(spec.workflow_spec, metadata, definitions, ("spec", "workflowSpec"), alone=False, lenient=False)
     check.prefix = "cannot validate Workflow: "
     report = check.walk.report
-    _check_name(check, "cron workflow", document.metadata.name, names.MAX_CRON)
+    _check_name(check, "cron workflow", document.metadata, names.MAX_CRON)
     if not spec.schedules and not spec.schedule:
         report.error(("spec",), "cron workflow must have at least one schedule")
     places: list[tuple[Path, str]] = [(("spec", "schedules", index), schedule) for index, schedule in enumerate(spec.schedules)]
@@ -218,6 +218,9 @@ def cron(document: workflows.CronWorkflow, definitions: Definitions) -> list[Pro
     return check.run()
 
 
-def _check_name(check: _Check, kind: str, name: str, limit: int) -> None:
-    if fault := names.too_long(kind, name, limit):
+def _check_name(check: _Check, kind: str, metadata: workflows.ObjectMeta, limit: int) -> None:
+    if fault := names.too_long(kind, metadata.name, limit):
         check.walk.report.error(("metadata", "name"), fault)
+    for field, name in (("name", metadata.name), ("generateName", metadata.generate_name), ("namespace", metadata.namespace)):
+        if fault := names.object_fault(name):
+            check.walk.report.error(("metadata", field), f'metadata.{field}: Invalid value: "{name}": {fault}')
