@@ -163,10 +163,16 @@ class Launcher:
         await self._executors[name].stop(handle, self._ending[uid, node_id])
 
     def _pump(self, name: str) -> None:
+        while (attempt := self._unbegun(name)) is not None:
+            self._group.start_soon(self._work, name, attempt)
+
+    def _unbegun(self, name: str) -> Attempt | None:
+        """Begin what has room; the first that takes a task, if there is one, whose room is taken."""
         prompt = self._prompt.get(name)
         while (attempt := self._next(name)) is not None:
             if prompt is None or attempt.adopt or not self._begin(prompt, name, attempt):
-                self._group.start_soon(self._work, name, attempt)
+                return attempt
+        return None
 
     def _next(self, name: str) -> Attempt | None:
         """The attempt that has room now, if there is one; the room is taken."""
@@ -226,11 +232,7 @@ class Launcher:
         """Carry out an attempt, then what has waited for its room: a task is made for the first of them only."""
         while attempt is not None:
             await self._see(name, attempt, self._carry_out(name, attempt))
-            attempt = None
-            if name in self._prompt:
-                self._pump(name)
-            else:
-                attempt = self._next(name)
+            attempt = self._unbegun(name)
 
     async def _see(self, name: str, attempt: Attempt, carried_out: Awaitable[Outcome]) -> None:
         """Wait for an attempt's outcome, and tell."""

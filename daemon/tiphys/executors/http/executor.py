@@ -1,17 +1,22 @@
 """The life of an http attempt: known from its launch, made while it is waited for, ended by its deadline, a stop, or an answer.
 
+Where a connection is there already, a request is made at once and its end is heard of by a call (`begin`): nobody waits, so there is no
+task. What is not over with one exchange (a redirect, a connection that had been closed) is then gone on with in a task, as any other is.
+
 A request has no process that could outlive this one. So nothing is found again after a restart (`adopt` gives None) and an
 attempt that was on its way is sent again, with the same idempotency key. aiohttp is imported with the first request.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import importlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import anyio
 import anyio.to_thread
@@ -20,10 +25,12 @@ import msgspec
 from tiphys.executors.slots import Slots
 from tiphys.settings import HTTPSettings
 from tiphys.spec.templates import Template
-from tiphys.spec.work import Finding, Handle, Outcome, OutcomeKind, Report, Request, Severity, WorkOrder
+from tiphys.spec.work import Course, Finding, Handle, Outcome, OutcomeKind, Report, Request, Severity, WorkOrder
 
 if TYPE_CHECKING:
+    from tiphys.executors.http.requests import Sent
     from tiphys.executors.http.sending import Sender
+    from tiphys.executors.http.wires import Broken, Reply, Wire
     from tiphys.secrets import Secrets
 
 LOST = "interrupted: the request was on its way when the engine ended"
@@ -35,7 +42,29 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass
+class _Begun:
+    """A request that was made at once, while its answer is not there. `until`: the loop's time at which its `timeoutSeconds` are over."""
+
+    __slots__ = ("at", "course", "order", "timer", "until", "wire")
+
+    def __init__(self, order: WorkOrder, course: Course, wire: Wire, at: datetime) -> None:
+        self.order = order
+        self.course = course
+        self.wire = wire
+        self.at = at
+        self.until: float | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class _Rest(NamedTuple):
+    """What of a begun request is to be gone on with: what its first exchange came to (or what went wrong with us), and when it began."""
+
+    heard: Reply | Broken | Exception
+    at: datetime
+    until: float | None
+
+
+@dataclass(slots=True)
 class _Attempt:
     """One order between `launch` and `remove`."""
 
@@ -44,6 +73,8 @@ class _Attempt:
     over: anyio.Event | None = None  # there while somebody else waits for that
     stopped: bool = False
     outcome: Outcome | None = None
+    begun: _Begun | None = None
+    rest: _Rest | None = None
 
 
 class HTTPExecutor:
@@ -71,6 +102,7 @@ class HTTPExecutor:
         self._attempts: dict[str, _Attempt] = {}
         self._opening = anyio.Lock()
         self._sender: Sender | None = None
+        self._unsaid: list[_Begun] = []
 
     async def __aenter__(self) -> Self:
         """Nothing is opened before the first request."""
@@ -81,6 +113,71 @@ class HTTPExecutor:
         if self._sender is not None:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 await self._sender.close()
+
+    def begin(self, order: WorkOrder, course: Course) -> bool:
+        """Make the attempt's request at once, if it has no secrets and no deadline, and there are a free slot and a connection for it."""
+        work, sender = order.work, self._sender
+        if sender is None or order.deadline is not None or order.id in self._attempts or not self._slots.is_free:
+            return False
+        if not isinstance(work, Request):
+            return False
+        attempt = _Attempt(Handle(executor=self.name, text=order.id))
+        wire = sender.begin(order, work.http, functools.partial(self._heard, attempt))
+        if wire is None:
+            return False
+        self._slots.hold(order.id)
+        self._attempts[order.id] = attempt
+        attempt.begun = begun = _Begun(order, course, wire, self._clock())
+        if work.http.timeout_seconds is not None:
+            loop = asyncio.get_running_loop()
+            begun.until = loop.time() + work.http.timeout_seconds
+            begun.timer = loop.call_at(begun.until, self._timed_out, attempt, sender, work)
+        if not self._unsaid:
+            asyncio.get_running_loop().call_soon(self._say)
+        self._unsaid.append(begun)
+        return True
+
+    def flush(self) -> None:
+        """Nothing: what was begun is on its way."""
+
+    def _say(self) -> None:
+        """Tell of the requests that were begun in the last turn of the loop: no answer can be there before this."""
+        unsaid, self._unsaid = self._unsaid, []
+        for begun in unsaid:
+            begun.course.started(Handle(executor=self.name, text=begun.order.id))
+
+    def _heard(self, attempt: _Attempt, sent: Sent, heard: Reply | Broken) -> None:
+        """A begun request has its answer, or its connection is gone."""
+        begun, sender = attempt.begun, self._sender
+        if begun is None or sender is None or not isinstance(begun.order.work, Request):
+            return
+        trouble: Exception | None = None
+        try:
+            outcome = sender.heard(begun.order, begun.order.work.http, sent, heard)
+        except Exception as error:  # noqa: BLE001 - raised by `wait`, as if the request had been made there
+            outcome, trouble = None, error
+        if outcome is None:
+            attempt.rest = _Rest(trouble or heard, begun.at, begun.until)
+        self._settle(attempt, begun, outcome)
+
+    def _timed_out(self, attempt: _Attempt, sender: Sender, work: Request) -> None:
+        if attempt.begun is not None:
+            attempt.begun.wire.shut()
+            self._settle(attempt, attempt.begun, sender.timed_out(work.http))
+
+    def _settle(self, attempt: _Attempt, begun: _Begun, outcome: Outcome | None) -> None:
+        """Tell of a begun request; None: it has to be gone on with."""
+        attempt.begun = None
+        if begun.timer is not None:
+            begun.timer.cancel()
+        self._slots.give_back(begun.order.id)
+        if outcome is not None:
+            outcome = attempt.outcome = msgspec.structs.replace(outcome, started_at=begun.at, ended_at=self._clock())
+            self._attempts.pop(begun.order.id, None)
+        if attempt.over is not None:
+            attempt.over.set()
+            attempt.over = None
+        begun.course.over(outcome)
 
     async def launch(self, order: WorkOrder) -> Handle:
         """Note the attempt; the request is made while it is waited for."""
@@ -101,7 +198,7 @@ class HTTPExecutor:
         if attempt is None:
             return Outcome(kind=OutcomeKind.INTERRUPTED, message=LOST, ended_at=self._clock())
         while attempt.outcome is None:
-            if attempt.scope is None:
+            if attempt.scope is None and attempt.begun is None:
                 await self._make(order, attempt)
             else:
                 attempt.over = attempt.over or anyio.Event()
@@ -115,6 +212,9 @@ class HTTPExecutor:
             attempt.stopped = True
             if attempt.scope is not None:
                 attempt.scope.cancel()
+            if attempt.begun is not None:
+                attempt.begun.wire.shut()
+                self._settle(attempt, attempt.begun, Outcome(kind=OutcomeKind.STOPPED, message=STOPPED))
 
     async def reports(self) -> AsyncIterator[tuple[str, Report]]:
         """Nothing is heard of an attempt before its end."""
@@ -167,20 +267,25 @@ class HTTPExecutor:
         with scope:
             await self._slots.take(order.id)
             try:
-                began = self._clock()
-                outcome = await self._perform(order)
+                began = self._clock() if attempt.rest is None else attempt.rest.at
+                outcome = await self._perform(order, attempt.rest)
             finally:
                 self._slots.give_back(order.id)
             return msgspec.structs.replace(outcome, started_at=began, ended_at=self._clock())
         kind, message = (OutcomeKind.STOPPED, STOPPED) if attempt.stopped else (OutcomeKind.FAILED, order.deadline_message)
         return Outcome(kind=kind, message=message, started_at=arrived, ended_at=self._clock())
 
-    async def _perform(self, order: WorkOrder) -> Outcome:
+    async def _perform(self, order: WorkOrder, rest: _Rest | None) -> Outcome:
         if not isinstance(order.work, Request):
             kind = type(order.work).__name__
             return Outcome(kind=OutcomeKind.ERROR, message=f"template {order.template_name}: the http executor cannot run a {kind}")
         sender = self._sender or await self._open()
-        return await sender.send(order, order.work.http)
+        if rest is None:
+            return await sender.send(order, order.work.http)
+        if isinstance(rest.heard, Exception):
+            raise rest.heard
+        left = None if rest.until is None else max(0.0, rest.until - asyncio.get_running_loop().time())
+        return await sender.send(order, order.work.http, rest.heard, left)
 
     async def _open(self) -> Sender:
         """Import the client (a quarter of a second, so not on the loop) and make the one session."""

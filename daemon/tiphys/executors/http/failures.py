@@ -10,6 +10,7 @@ import socket
 import ssl
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from tiphys.errors import TiphysError
 from tiphys.spec import transient
@@ -42,13 +43,13 @@ def refused(method: str, url: str, reason: str, *, passing: bool = False) -> Req
     return RequestFailedError(message, transient=passing or transient.is_transient(message))
 
 
-def translated(error: aiohttp.ClientError | TimeoutError | OSError | ValueError, method: str, url: str) -> RequestFailedError:
+def translated(error: BaseException, method: str, url: str) -> RequestFailedError:
     """What Go's client would say of `error`, met before the answer's headers were there."""
     reason, passing = _reason(error)
     return refused(method, url, reason, passing=passing)
 
 
-def cut_off(error: aiohttp.ClientError | TimeoutError | OSError | ValueError) -> RequestFailedError:
+def cut_off(error: BaseException) -> RequestFailedError:
     """What Go's reader would say of `error`, met inside the answer's body."""
     match error:
         case aiohttp.ClientPayloadError():
@@ -58,7 +59,7 @@ def cut_off(error: aiohttp.ClientError | TimeoutError | OSError | ValueError) ->
             return RequestFailedError(reason, transient=passing)
 
 
-def _reason(error: aiohttp.ClientError | TimeoutError | OSError | ValueError) -> tuple[str, bool]:
+def _reason(error: BaseException) -> tuple[str, bool]:
     match error:
         case aiohttp.ClientConnectorDNSError():
             known = error.os_error.errno in _NAME_UNKNOWN
@@ -77,7 +78,7 @@ def _reason(error: aiohttp.ClientError | TimeoutError | OSError | ValueError) ->
             return "unexpected EOF", True
         case aiohttp.ClientHttpProxyError():
             return error.message, error.status in {502, 503, 504}
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             return f"net/http: HTTP/1.x transport connection broken: malformed HTTP response: {_line(error.message)}", False
         case TimeoutError():
             return DEADLINE_EXCEEDED, True

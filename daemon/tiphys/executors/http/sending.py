@@ -1,71 +1,37 @@
 """One request over the wire and what its answer means: the part that knows aiohttp, imported with the first request.
 
+Plain requests go over connections of our own (`wires`), those through a proxy and those with a long body through aiohttp's session.
+
 Go's client is the model wherever a request could come out different: which headers go out, how redirects are followed (method,
 body, credentials, at most ten), no cookies, no timeout of its own but the 30 seconds for a connection.
 """
 
-import base64
-import binascii
+import asyncio
+import functools
 import io
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import aiohttp
 import anyio
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-import tiphys
-from tiphys.executors.http import condition, failures, headers, patience, proxies
+from tiphys.executors.http import condition, failures, headers, patience, proxies, requests
 from tiphys.executors.http.failures import RequestFailedError
+from tiphys.executors.http.requests import IDEMPOTENT, Redirect, Sent
+from tiphys.executors.http.wires import CONNECT_SECONDS, HEADER_BYTES, REDIRECTS, Broken, Reply, Wire, Wires
 from tiphys.secrets import SecretMissing, Secrets
 from tiphys.settings import HTTPSettings
 from tiphys.spec.templates import HTTP, HTTPHeader
 from tiphys.spec.work import Outcome, OutcomeKind, WorkOrder
 
-CONNECT_SECONDS = 30.0
 MAX_REDIRECTS = 10
-HEADER_BYTES = 256 * 1024
 LONG_BODY = 512 * 1024
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-IDEMPOTENCY_HEADERS = frozenset({"Idempotency-Key", "X-Idempotency-Key"})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_READY = re.compile(r"(?:[!#$&-;=?-Z\[\]_a-z~']|%[0-9A-Fa-f]{2})*")  # a URL that needs no quoting is sent as it was written
 _TROUBLES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 _ADDED: CIMultiDict[None] = CIMultiDict({"Content-Type": None})  # aiohttp would add this, and Accept and User-Agent, by itself; Go does not
 MOST_PREPARED, MOST_KEPT = 256, 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """A request ready to go."""
-
-    method: str
-    url: URL
-    host: str
-    headers: headers.Pairs
-    body: bytes
-    insecure: bool
-    http: HTTP
-
-    def fields(self) -> CIMultiDict[str]:
-        """The headers as they go out."""
-        fields = CIMultiDict(self.headers)
-        if self.host:
-            fields["Host"] = self.host
-        if "Accept-Encoding" not in fields:
-            fields["Accept-Encoding"] = "gzip"
-        return fields
-
-    @property
-    def unpacks(self) -> bool:
-        """Whether a compressed answer is unpacked: that is what asking for it by ourselves means."""
-        return all(name != "Accept-Encoding" for name, _ in self.headers)
 
 
 class Asking(aiohttp.ClientRequest):
@@ -75,13 +41,6 @@ class Asking(aiohttp.ClientRequest):
         """A call of aiohttp's, in which it would add headers."""
         del skip_auto_headers
         self._skip_auto_headers = _ADDED
-
-
-class Redirect(NamedTuple):
-    """An answer that points elsewhere."""
-
-    status: int
-    location: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +78,7 @@ class Sender:
         self._clock = clock
         self._connector = aiohttp.TCPConnector(limit=0)
         self._ready: dict[int, Sent] = {}  # by the id of what was asked for: requests that are the same for every attempt
+        self._wires = Wires(settings.max_body_bytes)
         self._plain = self._session()
         reused = aiohttp.TraceConfig()
         reused.on_connection_reuseconn.append(_note_reuse)
@@ -138,25 +98,62 @@ class Sender:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._wires.close()
         await self._plain.close()
         await self._watched.close()
         await self._connector.close()
 
-    async def send(self, order: WorkOrder, http: HTTP) -> Outcome:
-        """Make the order's request; any trouble is a Failed with Go's text, as retry policies see it."""
+    def begin(self, order: WorkOrder, http: HTTP, hear: Callable[[Sent, Reply | Broken], None]) -> Wire | None:
+        """Make the order's request at once over a connection that is there already, and say over which; None: nothing was done."""
+        sent = self._ready.get(id(http))
+        if sent is None:
+            if any(header.value_from for header in http.headers):
+                return None
+            sent = self._made(order, http, [header.value for header in http.headers])
+        if not sent.is_plain or self._proxy(sent):
+            return None
+        wire = self._wires.free(sent.line.origin)
+        if wire is not None:
+            wire.ask(sent.line, functools.partial(hear, sent))
+        return wire
+
+    def heard(self, order: WorkOrder, http: HTTP, sent: Sent, heard: Reply | Broken) -> Outcome | None:
+        """What a begun request came to; None: it has to go on, which `send` does."""
+        try:
+            if self._again(sent, heard):
+                return None
+            answer = self._understood(sent, heard)
+            return None if isinstance(answer, Redirect) else self._judged(order, http, sent, answer)
+        except RequestFailedError as failure:
+            return self._failed(failure)
+
+    def timed_out(self, http: HTTP) -> Outcome:
+        """What a request came to that took longer than its `timeoutSeconds`."""
+        message = failures.operation(http.method, http.url, failures.DEADLINE_EXCEEDED)
+        return Outcome(kind=OutcomeKind.FAILED, message=message, transient=True)
+
+    async def send(self, order: WorkOrder, http: HTTP, begun: Reply | Broken | None = None, seconds: float | None = None) -> Outcome:
+        """Make the order's request; any trouble is a Failed with Go's text, as retry policies see it.
+
+        `begun` is what its first exchange came to, where that has been made; `seconds` is what is left of its `timeoutSeconds` then.
+        """
         try:
             sent = self._ready.get(id(http)) or await self._prepared(order, http)
-            if http.timeout_seconds is None:
-                answer = await self._exchange(sent)
+            seconds = http.timeout_seconds if seconds is None else seconds
+            if seconds is None:
+                answer = await self._exchange(sent, begun)
             else:
-                with anyio.fail_after(http.timeout_seconds):
-                    answer = await self._exchange(sent)
+                with anyio.fail_after(seconds):
+                    answer = await self._exchange(sent, begun)
             return self._judged(order, http, sent, answer)
         except RequestFailedError as failure:
-            return Outcome(kind=OutcomeKind.FAILED, message=str(failure), transient=failure.transient)
+            return self._failed(failure)
         except TimeoutError:
-            message = failures.operation(http.method, http.url, failures.DEADLINE_EXCEEDED)
-            return Outcome(kind=OutcomeKind.FAILED, message=message, transient=True)
+            return self.timed_out(http)
+
+    @staticmethod
+    def _failed(failure: RequestFailedError) -> Outcome:
+        return Outcome(kind=OutcomeKind.FAILED, message=str(failure), transient=failure.transient)
 
     def _judged(self, order: WorkOrder, http: HTTP, sent: Sent, answer: Answer) -> Outcome:
         text = answer.text
@@ -173,32 +170,12 @@ class Sender:
         return Outcome(kind=OutcomeKind.FAILED, message=message, result=text, transient=later, retry_after_seconds=wait)
 
     async def _prepared(self, order: WorkOrder, http: HTTP) -> Sent:
-        method = http.method.upper() or "GET"
-        if not _METHOD.fullmatch(method):
-            raise RequestFailedError(f'net/http: invalid method "{http.method}"')
-        url = _parsed(http.url, method)
-        host, pairs = "", []
-        for header in http.headers:
-            value = await self._value(order.workflow.namespace, header)
-            if value is None:
-                continue
-            if why := headers.complaint(header.name, value):
-                raise failures.refused(method, http.url, why)
-            if header.name.lower() == "host":
-                host = value
-            elif (name := headers.canonical(header.name)) not in headers.WRITTEN_BY_CLIENT:
-                pairs.append((name, value.strip()))
-        names = {name for name, _ in pairs}
-        if url.raw_user is not None and "Authorization" not in names:
-            pairs.append(("Authorization", _basic(url)))
-        if "User-Agent" not in names:
-            pairs.append(("User-Agent", f"tiphys/{tiphys.__version__}"))
-        if method not in IDEMPOTENT and not names & IDEMPOTENCY_HEADERS:
-            pairs.append(("Idempotency-Key", _idempotency_key(order)))
-        made = Sent(
-            method=method, url=url, host=host, headers=tuple(pairs), body=_body(http), insecure=http.insecure_skip_verify, http=http
-        )
-        if method in IDEMPOTENT and len(made.body) <= MOST_KEPT and not any(header.value_from for header in http.headers):
+        return self._made(order, http, [await self._value(order.workflow.namespace, header) for header in http.headers])
+
+    def _made(self, order: WorkOrder, http: HTTP, values: Sequence[str | None]) -> Sent:
+        """The request, ready to go. `values` are those of its headers."""
+        made = requests.made(order, http, values)
+        if made.method in IDEMPOTENT and len(made.body) <= MOST_KEPT and not any(header.value_from for header in http.headers):
             if len(self._ready) >= MOST_PREPARED:
                 self._ready.clear()
             self._ready[id(http)] = made  # which keeps `http`, so that no other has its id
@@ -214,15 +191,68 @@ class Sender:
         except SecretMissing as error:
             raise RequestFailedError(str(error)) from error
 
-    async def _exchange(self, first: Sent) -> Answer:
+    async def _exchange(self, first: Sent, begun: Reply | Broken | None) -> Answer:
         """The request and the redirects after it, to the answer that counts."""
         sent = first
         for _ in range(MAX_REDIRECTS):
-            outcome = await self._once(sent)
+            if sent.is_plain and not self._proxy(sent):
+                outcome = await self._over_a_wire(sent, begun)
+            else:
+                outcome = await self._once(sent)
             if isinstance(outcome, Answer):
                 return outcome
-            sent = _redirected(first, sent, outcome)
+            sent, begun = requests.redirected(first, sent, outcome), None
         raise failures.refused(sent.method, str(sent.url), f"stopped after {MAX_REDIRECTS} redirects")
+
+    async def _over_a_wire(self, sent: Sent, begun: Reply | Broken | None) -> "Answer | Redirect":
+        """One exchange; again, over a new connection, where the first ended before anything of an answer came."""
+        try:
+            heard = begun or await self._asked(sent, self._wires.free(sent.line.origin))
+            if self._again(sent, heard):
+                heard = await self._asked(sent, None)
+        except _TROUBLES as error:
+            raise failures.translated(error, sent.method, str(sent.url)) from error
+        return self._understood(sent, heard)
+
+    async def _asked(self, sent: Sent, wire: Wire | None) -> Reply | Broken:
+        if wire is None:
+            url = sent.url if sent.url.raw_user is None else sent.url.with_user(None)
+            loop = asyncio.get_running_loop()
+            request = Asking(sent.method, url, loop=loop, session=self._plain, ssl=not sent.insecure)
+            wire = await self._wires.open(request, sent.line.origin)
+        told: asyncio.Future[Reply | Broken] = asyncio.get_running_loop().create_future()
+        wire.ask(sent.line, lambda heard: None if told.done() else told.set_result(heard))
+        try:
+            return await told
+        except BaseException:
+            wire.shut()
+            raise
+
+    @staticmethod
+    def _again(sent: Sent, heard: Reply | Broken) -> bool:
+        """Whether a request is made again: a server may close a kept connection at any time, and what may be repeated is, once.
+
+        Where the connection was kept, the others bear it too, since they carry an idempotency key.
+        """
+        return isinstance(heard, Broken) and heard.stale and (heard.reused or sent.method in IDEMPOTENT)
+
+    @staticmethod
+    def _understood(sent: Sent, heard: Reply | Broken) -> "Answer | Redirect":
+        match heard:
+            case Broken(error=RequestFailedError() as error):
+                raise error
+            case Broken(error=error, inside=True):
+                raise failures.cut_off(error) from error
+            case Broken(error=error):
+                raise failures.translated(error, sent.method, str(sent.url)) from error
+            case Reply(redirect=location) if location:
+                return Redirect(heard.status, location)
+            case Reply():
+                unpacked = sent.line.unpack and heard.fields.get("Content-Encoding", "").lower() == "gzip"
+                return Answer(status=heard.status, fields=heard.fields, body=heard.body, unpacked=unpacked)
+
+    def _proxy(self, sent: Sent) -> URL | None:
+        return proxies.proxy_for(sent.url, self._environment) if self._environment else None
 
     async def _once(self, sent: Sent) -> "Answer | Redirect":
         """One exchange; again if a kept connection turned out to be closed, as a server may do at any time.
@@ -251,7 +281,7 @@ class Sender:
             data=_payload(sent.body),
             allow_redirects=False,
             ssl=not sent.insecure,
-            proxy=proxies.proxy_for(sent.url, self._environment) if self._environment else None,
+            proxy=self._proxy(sent),
             auto_decompress=unpack,
             trace_request_ctx=trace,
         ) as response:
@@ -275,10 +305,6 @@ class Sender:
         return b"".join(chunks)
 
 
-def _basic(url: URL) -> str:
-    return "Basic " + base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode()
-
-
 def _payload(body: bytes) -> io.BytesIO | bytes | None:
     """A long body as a stream, so that it goes out in pieces and other requests are served between them."""
     return io.BytesIO(body) if len(body) > LONG_BODY else body or None
@@ -289,59 +315,3 @@ async def _note_reuse(_session: aiohttp.ClientSession, context: object, _: aioht
     trace = getattr(context, "trace_request_ctx", None)
     if isinstance(trace, dict):
         trace["reused"] = True
-
-
-def _idempotency_key(order: WorkOrder) -> str:
-    """The same for all attempts of a node, another for each run: two runs of one workflow name have the same node ids."""
-    return f"{order.workflow.uid}/{order.idempotency_key or order.node_id}"
-
-
-def _body(http: HTTP) -> bytes:
-    if http.body_from is None:
-        return http.body.encode()
-    try:
-        return base64.b64decode(http.body_from.bytes, validate=True)
-    except binascii.Error as error:
-        raise RequestFailedError(f"http.bodyFrom.bytes is not base64: {error}") from error
-
-
-def _parsed(text: str, method: str) -> URL:
-    """The URL as it was written; only what could not go over the wire is quoted."""
-    if _CONTROL.search(text):
-        raise RequestFailedError(f'parse "{text!r}": net/url: invalid control character in URL')
-    try:
-        url = URL(text, encoded=_READY.fullmatch(text) is not None)
-        port_is_number = url.port
-    except ValueError as error:
-        raise RequestFailedError(f'parse "{text}": {error}') from error
-    del port_is_number  # reading it is what checks it
-    return _supported(url, text, method)
-
-
-def _supported(url: URL, text: str, method: str) -> URL:
-    if url.scheme not in {"http", "https"}:
-        raise failures.refused(method, text, f'unsupported protocol scheme "{url.scheme}"')
-    if not url.raw_host:
-        raise failures.refused(method, text, "http: no Host in request URL")
-    return url.with_fragment(None) if url.raw_fragment else url
-
-
-def _redirected(first: Sent, sent: Sent, redirect: Redirect) -> Sent:
-    """The request a redirect asks for: 307 and 308 repeat it, the others ask with GET and without a body."""
-    status, location = redirect
-    try:
-        target = sent.url.join(URL(location, encoded=_READY.fullmatch(location) is not None))
-    except ValueError as error:
-        raise failures.refused(sent.method, str(sent.url), f'failed to parse Location header "{location}": {error}') from error
-    repeated = status in {307, 308}
-    method = sent.method if repeated or sent.method in {"GET", "HEAD"} else "GET"
-    body = sent.body if repeated else b""
-    target = _supported(target, location, method)
-    return replace(
-        sent,
-        method=method,
-        url=target,
-        host=sent.host if URL(location).host is None else "",
-        body=body,
-        headers=headers.carried_on(sent.headers, first.url, sent.url, target, body=bool(body)),
-    )
