@@ -202,7 +202,7 @@ def http_server() -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.kill()
-        server.wait()
+        server.communicate()
 
 
 def recover(bench: Bench) -> None:

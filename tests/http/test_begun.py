@@ -1,8 +1,9 @@
 """Http attempts that are begun without a task: what is told of them, and that they come to the same as those that are waited for."""
 
 import gzip
+import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -11,13 +12,18 @@ import pytest
 from msgspec import structs
 
 from tests.http.test_requests import an_order, tell
+from tiphys import manifests
+from tiphys.engine.engine import open_engine
 from tiphys.executors.http import HTTPExecutor, wires
+from tiphys.journal.memory import MemoryJournal
+from tiphys.scheduler.records import Manifest, Settled
 from tiphys.secrets import Secrets
-from tiphys.settings import HTTPSettings
+from tiphys.settings import HTTPSettings, LimitSettings
 from tiphys.spec.parameters import KeySelector
+from tiphys.spec.status import Phase
 from tiphys.spec.templates import HTTP, HTTPHeader, HTTPHeaderSource
 from tiphys.spec.work import Handle, Outcome, OutcomeKind, Prompt, WorkOrder
-from tiphys.spec.workflows import ObjectMeta, Secret
+from tiphys.spec.workflows import ObjectMeta, Secret, Workflow
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -252,6 +258,58 @@ async def test_a_timeout_cuts_the_connection_and_counts_over_redirects():
             outcome = await executor.wait(order, told.said[0])
             assert outcome.message.endswith("context deadline exceeded")
         assert anyio.current_time() - began < 1.6
+
+
+async def test_the_attempts_of_a_deleted_run_are_cut():
+    async with warm(None) as (executor, made):
+        told = begun(executor, an_order(HTTP(url=made.url), attempt=1))
+        await anyio.sleep(0.05)
+        await executor.remove_run("u-1")
+        outcome = await told.outcome()
+        assert outcome is not None
+        assert outcome.kind is OutcomeKind.STOPPED
+        with anyio.fail_after(5):
+            await made.closed.wait()
+
+
+async def test_a_loop_of_requests_bears_a_server_that_closes_connections_unsaid():
+    """Every third request on a connection finds it closed; all the steps succeed nevertheless, in the order of their places."""
+    served = 0
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal served
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                for _ in range(3):
+                    await stream.receive()
+                    served += 1
+                    await stream.send(OK.replace(b"ok", b"42"))
+                await stream.receive()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/"
+    one = {"name": "one", "http": {"url": url + "{{inputs.parameters.n}}"}, "inputs": {"parameters": [{"name": "n"}]}}
+    each = {"name": "each", "template": "one", "withSequence": {"count": "60"}}
+    each["arguments"] = {"parameters": [{"name": "n", "value": "{{item}}"}]}
+    spec = {"entrypoint": "main", "templates": [{"name": "main", "steps": [[each]]}, one]}
+    text = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "w", "namespace": "default"}, "spec": spec}
+    workflow = manifests.parse(json.dumps(text).encode(), "w.yaml", LimitSettings()).documents[0].document
+    assert isinstance(workflow, Workflow)
+    async with (
+        listener,
+        anyio.create_task_group() as group,
+        HTTPExecutor(HTTPSettings(parallelism=4), Secrets()) as executor,
+        open_engine(MemoryJournal(), {"http": executor}, {"http": 4}) as engine,
+    ):
+        group.start_soon(listener.serve, serve)
+        await engine.submit(Manifest(uid="u", workflow=workflow, chosen=Settled(executor="http")))
+        with anyio.fail_after(30):
+            while not engine.phase("u").completed:
+                await anyio.sleep(0.01)
+        assert engine.phase("u") is Phase.SUCCEEDED
+        assert served == 60
+        assert not executor._attempts
+        group.cancel_scope.cancel()
 
 
 async def test_a_connection_on_which_nothing_is_asked_is_closed_after_a_while(monkeypatch):

@@ -165,6 +165,12 @@ class HTTPExecutor:
             attempt.begun.wire.shut()
             self._settle(attempt, attempt.begun, sender.timed_out(work.http))
 
+    def _cut(self, attempt: _Attempt) -> None:
+        """End a begun request."""
+        if attempt.begun is not None:
+            attempt.begun.wire.shut()
+            self._settle(attempt, attempt.begun, Outcome(kind=OutcomeKind.STOPPED, message=STOPPED))
+
     def _settle(self, attempt: _Attempt, begun: _Begun, outcome: Outcome | None) -> None:
         """Tell of a begun request; None: it has to be gone on with."""
         attempt.begun = None
@@ -212,9 +218,7 @@ class HTTPExecutor:
             attempt.stopped = True
             if attempt.scope is not None:
                 attempt.scope.cancel()
-            if attempt.begun is not None:
-                attempt.begun.wire.shut()
-                self._settle(attempt, attempt.begun, Outcome(kind=OutcomeKind.STOPPED, message=STOPPED))
+            self._cut(attempt)
 
     async def reports(self) -> AsyncIterator[tuple[str, Report]]:
         """Nothing is heard of an attempt before its end."""
@@ -238,7 +242,7 @@ class HTTPExecutor:
     async def remove_run(self, workflow_uid: str) -> None:
         """Forget the attempts of a run."""
         for order_id in [order_id for order_id in self._attempts if order_id.startswith(f"{workflow_uid}/")]:
-            del self._attempts[order_id]
+            self._cut(self._attempts.pop(order_id))
 
     async def sweep(self, known: Collection[str]) -> None:
         """Nothing is left on disk."""

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from yarl import URL
 
 
+def named(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """What of an environment says which proxies there are; nothing where there are none."""
+    found = {name: value for name, value in environment.items() if name.lower() in {"http_proxy", "https_proxy", "no_proxy"} and value}
+    return found if any(name.lower() != "no_proxy" for name in found) else {}
+
+
 def proxy_for(url: URL, environment: Mapping[str, str]) -> URL | None:
     """The proxy for `url`, or None for a direct connection; this machine itself is never asked through one."""
     given = _variable(environment, f"{url.scheme}_proxy")

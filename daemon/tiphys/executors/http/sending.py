@@ -74,7 +74,7 @@ class Sender:
     def __init__(self, settings: HTTPSettings, secrets: Secrets, environment: Mapping[str, str], clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._secrets = secrets
-        self._environment = environment
+        self._proxies = proxies.named(environment)
         self._clock = clock
         self._connector = aiohttp.TCPConnector(limit=0)
         self._ready: dict[int, Sent] = {}  # by the id of what was asked for: requests that are the same for every attempt
@@ -252,7 +252,7 @@ class Sender:
                 return Answer(status=heard.status, fields=heard.fields, body=heard.body, unpacked=unpacked)
 
     def _proxy(self, sent: Sent) -> URL | None:
-        return proxies.proxy_for(sent.url, self._environment) if self._environment else None
+        return proxies.proxy_for(sent.url, self._proxies) if self._proxies else None
 
     async def _once(self, sent: Sent) -> "Answer | Redirect":
         """One exchange; again if a kept connection turned out to be closed, as a server may do at any time.

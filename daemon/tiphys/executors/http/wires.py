@@ -158,6 +158,8 @@ class Wire(ResponseHandler):
                 if self._size > self._wires.limit:
                     why = f"the response body is longer than {self._wires.limit} bytes (setting http.max_body_bytes)"
                     raise RequestFailedError(why)
+                if reader.at_eof():
+                    break
         except Exception as error:  # noqa: BLE001 - whatever the parser found wrong with the body is told to who asked
             self._tell(self._broken(error))
             return
@@ -176,6 +178,7 @@ class Wire(ResponseHandler):
         else:
             self._reused = True
             self._wires.keep(self)
+        self._message = self._reader = None
         self._chunks = []
         if hear is not None:
             hear(what)
@@ -249,5 +252,4 @@ class Wires:
         for wire in list(self._all):
             wire.shut()
         await self._connector.close()
-        if closing:
-            await asyncio.wait(closing)
+        await asyncio.gather(*closing, return_exceptions=True)
