@@ -227,7 +227,7 @@ async def test_a_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path
     assert found < bound, found
 
 
-@pytest.mark.parametrize("bound", [600])
+@pytest.mark.parametrize("bound", [580])
 async def test_an_http_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path: Path, bound: int) -> None:
     with works.http_server() as url:
         found = await calls_of_daemon(tmp_path, lambda count: requests(count, url), parallelism=4)
