@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tiphys import __version__
-from tiphys.cli import leading
+from tiphys.cli import leading, streams
 from tiphys.cli.exits import Exit
+from tiphys.errors import TiphysError
 
 if TYPE_CHECKING:
     from tiphys.cli.wiring import Wiring
@@ -24,6 +26,7 @@ VARIABLE = "_TIPHYS_COMPLETE"
 
 def main(arguments: Sequence[str], wiring: "Callable[[], Wiring]") -> int:
     """Run the command that `arguments` name; the exit code. `wiring` is called by what needs it: help does not."""
+    streams.prepare()
     if VARIABLE in os.environ:
         from tiphys.cli import shells
 
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str], wiring: "Callable[[], Wiring]") -> int:
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
+        return Exit.FAILED
+    except TiphysError as error:
+        sys.stderr.write(f"tiphys: {error}\n")
         return Exit.FAILED
     except BaseExceptionGroup as error:
         if error.split(BrokenPipeError)[1] is not None:

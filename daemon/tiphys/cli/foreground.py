@@ -156,5 +156,4 @@ def _write(text: str) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    views.Printer(sys.stdout, colours=False).put(text + "\n")

@@ -119,8 +119,9 @@ async def _run(request: Request, loaded: Configuration, work: Work, wiring: Wiri
                 outcome = await foreground.run(request, work, engine, state, wiring)
             except TiphysError as error:
                 outcome = error
-    if new and isinstance(outcome, TiphysError):
-        await to_thread.run_sync(shutil.rmtree, state)  # nothing ran
+            nothing_ran = not engine.uids()
+    if new and nothing_ran and isinstance(outcome, TiphysError):
+        await to_thread.run_sync(shutil.rmtree, state)
     await to_thread.run_sync(keeping.sweep, runs, loaded.settings.run.keep_seconds)
     if isinstance(outcome, TiphysError):
         raise outcome

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol, TextIO
 
 from tiphys.cli import times, tree
+from tiphys.errors import TiphysError
 from tiphys.spec.status import NodeStatus, NodeType, Phase
 from tiphys.spec.workflows import Workflow
 
@@ -55,6 +56,10 @@ class View(Protocol):
         ...
 
 
+class Unwritable(TiphysError):
+    """The output cannot be written."""
+
+
 class Printer:
     """Writes lines to a stream, with colours where it has them."""
 
@@ -68,14 +73,21 @@ class Printer:
         self.put("".join(self.painted(line) + "\n" for line in lines))
 
     def put(self, text: str) -> None:
-        """The text as it is. Raises BrokenPipeError where nobody reads any more, unless what is told of `outlives` its readers."""
+        """The text as it is; what is told of may outlive its readers, and says nothing more then.
+
+        Raises BrokenPipeError where nobody reads any more, and Unwritable.
+        """
         try:
             self.stream.write(text)
             self.stream.flush()
-        except BrokenPipeError:
-            if not self._outlives:
+        except OSError as error:
+            if self._outlives:
+                unheard(self.stream)
+            elif isinstance(error, BrokenPipeError):
                 raise
-            unheard(self.stream)
+            else:
+                unheard(self.stream)  # Python would try to write it once more at the end
+                raise Unwritable(f"the output cannot be written: {error.strerror}") from error
 
     def painted(self, line: tree.Line) -> str:
         """The line's text; its sign in its colour."""

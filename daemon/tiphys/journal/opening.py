@@ -79,10 +79,19 @@ def opened(path: Path, synchronous: str) -> apsw.Connection:
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise damaged(path, error) from error
     except apsw.Error as error:
-        raise refused(path, f"the journal cannot be opened ({error})", "See that it is a file this user may read and write.") from error
+        first = _first(error)
+        repair = "See that it is a file this user may read and write, on a disk with room."
+        raise refused(path, f"the journal cannot be opened ({first})", repair) from error
     if new:
         _sync_folder(path.parent)
     return connection
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first: a statement that failed, not that it could not be taken back."""
+    while isinstance(error.__context__, apsw.Error):
+        error = error.__context__
+    return error
 
 
 def connect(path: Path) -> apsw.Connection:
