@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import anyio.abc
 import pytest
+from aiohttp import web
 from msgspec import structs
 
-from tests.http.test_requests import an_order, tell
+from tests.http.test_requests import an_order, server, tell
 from tiphys import manifests
 from tiphys.engine.engine import open_engine
 from tiphys.executors.http import HTTPExecutor, wires
@@ -322,6 +323,21 @@ async def test_a_connection_on_which_nothing_is_asked_is_closed_after_a_while(mo
         assert len(made.connections) == 2
         await anyio.sleep(0.3)
         assert not executor.begin(an_order(HTTP(url=made.url), attempt=2), Told())
+
+
+async def test_a_request_is_begun_over_tls_too(certificate):
+    async def long(_: web.BaseRequest) -> web.Response:
+        return web.Response(text="s" * 500_000)
+
+    async with server(long, certificate) as base, HTTPExecutor(HTTPSettings(), Secrets()) as executor:
+        http = HTTP(url=base, insecure_skip_verify=True)
+        await tell(executor, an_order(http))
+        outcome = await begin(executor, http)
+        assert outcome is not None
+        assert outcome.result == "s" * 500_000
+        strict = an_order(HTTP(url=base), attempt=2)
+        assert not executor.begin(strict, Told())  # what trusts anybody serves nobody else
+        assert "tls: failed to verify certificate" in (await tell(executor, strict)).message
 
 
 async def test_what_cannot_be_begun_is_not_touched():

@@ -5,7 +5,6 @@ import gzip
 import json
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -537,20 +536,6 @@ async def test_retry_after_is_seconds_or_a_date(after, seconds):
 
 
 # ------------------------------------------------------------------------------------------------------------ TLS and proxies
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> ssl.SSLContext:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "1", "-subj", "/CN=other.test"],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context
 
 
 async def test_a_certificate_nobody_vouches_for_fails_unless_checks_are_off(certificate):
