@@ -214,6 +214,13 @@ def test_stop_terminate_and_delete(terminal, place):
 
 
 @pytest.mark.parametrize("terminal", [Script({"main": [Play(exit_code=1), Play()]})], indirect=True)
+def test_one_name_that_is_not_there_hides_no_other(terminal, place):
+    terminal.says("submit", file(place, workflow()), "--wait", code=1)
+    out, err = terminal.ends("get", "nosuch", "hello", "-o", "name", code=1)
+    assert (out, err) == ("hello\n", 'tiphys: workflows.argoproj.io "nosuch" not found\n')
+
+
+@pytest.mark.parametrize("terminal", [Script({"main": [Play(exit_code=1), Play()]})], indirect=True)
 def test_retry_and_resubmit(terminal, place):
     terminal.says("submit", file(place, workflow()), "--wait", code=1)
     assert terminal.says("retry", "hello", "--wait", "-o", "name").startswith("hello\nhello Succeeded at ")
@@ -299,7 +306,7 @@ def test_a_daemon_that_recovers_says_so(place, capsys):
 
 def test_bad_usage_is_told_before_the_daemon_is_asked(place, capsys):
     for typed, said in (
-        (("get", ""), "a name is empty"),
+        (("logs", ""), "a name is empty"),
         (("retry", "hello", "-p", "x"), "expected parameter of the form: NAME=VALUE. Received: x"),
         (("resubmit", "hello", "-p", "x"), "expected parameter of the form: NAME=VALUE. Received: x"),
         (("list", "-o", "xml"), "'xml' is not one of 'json', 'yaml', 'name', 'wide'"),

@@ -9,11 +9,13 @@ from tiphys.spec.workflows import Workflow
 
 
 def main(remote: Remote, names: Sequence[str], form: str, *, status: str = "", node_field_selector: str = "") -> Exit:
-    """Print the workflows; of their trees the rows that are wanted."""
+    """Print the workflows, those that are there; of their trees the rows that are wanted."""
     keep = choosing.rows(status, node_field_selector)
-    found = [remote.workflow(remote.name(name)) for name in names]
-    show(remote, found, form, keep)
-    return Exit.SUCCEEDED
+    found: list[Workflow] = []
+    code = remote.each(names, lambda name: found.append(remote.workflow(name)))
+    if found:
+        show(remote, found, form, keep)
+    return code
 
 
 def show(remote: Remote, found: Sequence[Workflow], form: str, keep: choosing.Choice | None = None) -> None:
