@@ -124,6 +124,10 @@ class Engine:
         """What is recorded of a run from now on, until it is completed."""
         return self._watchers.follow(uid)
 
+    async def stirred(self) -> set[str]:
+        """The large runs of which something was recorded since this was asked last; waits for it."""
+        return await self._watchers.stirred()
+
     def workflow(self, uid: str) -> Workflow:
         """The run as Argo shows it, status and all."""
         return render.workflow(self._state.runs[uid])

@@ -356,6 +356,10 @@ class House(Operations):
         """Wait until all that can be seen now is recorded; who shows something to others waits for this first."""
         await self._engine.committed()
 
+    async def stirred(self) -> set[str]:
+        """The large runs of which something was recorded since this was asked last; waits for it. For one alone, who asks on and on."""
+        return await self._engine.stirred()
+
     def still(self, uid: str) -> RunState:
         """The run as it is now, which nothing changes any more: for a thread to look at. Raises NotThere."""
         state = self._engine._state.runs.get(uid)  # noqa: SLF001 (the engine shows pictures, and a picture takes too long for the loop)

@@ -31,15 +31,24 @@ def _turn(node: Node) -> int:
     return -len(node.name) if node.phase.fulfilled and node.type in COMPOSITE else -LAST
 
 
+LARGE = 5000
+"""Nodes from which on it is worth while to know that a run changed before anybody asks for it."""
+
+
 class Watchers:
     """The followers of each run. They get changes after these were recorded, never before."""
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._stirred: set[str] = set()
+        self._stirs = anyio.Event()
         self._streams: dict[str, list[MemoryObjectSendStream[Change]]] = {}
 
     def tell(self, made: decision.Decision) -> None:
         """Hand a recorded decision's changes to the run's followers."""
+        if made.uid not in self._stirred and (run_state := self._state.runs.get(made.uid)) is not None and len(run_state.nodes) >= LARGE:
+            self._stirred.add(made.uid)
+            self._stirs.set()
         streams = self._streams.get(made.uid)
         if not streams:
             return
@@ -58,6 +67,13 @@ class Watchers:
                 stream.send_nowait(told)
         if there is None:
             self._end(made.uid)
+
+    async def stirred(self) -> set[str]:
+        """The large runs that changed since this was asked last, at least one: for a single follower of them all."""
+        await self._stirs.wait()
+        self._stirs = anyio.Event()
+        found, self._stirred = self._stirred, set()
+        return found
 
     def _end(self, uid: str) -> None:
         """The run is deleted: whoever follows it is told nothing more."""

@@ -4,8 +4,10 @@ To draw a node costs far more than to look whether it is still the same. What wa
 then; a workflow nobody looks at costs nothing here.
 """
 
+import math
 import operator
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
 
@@ -14,10 +16,10 @@ import anyio.to_thread
 import msgspec
 from msgspec import structs
 
-from tiphys.engine.house import House, NotThere
+from tiphys.engine.house import House
 from tiphys.scheduler import render
 from tiphys.scheduler.graph import Graph
-from tiphys.scheduler.records import Node, Role
+from tiphys.scheduler.records import Node, Role, Run
 from tiphys.scheduler.state import RunState
 from tiphys.server.painting import Painter
 from tiphys.server.tallies import Tally
@@ -28,6 +30,12 @@ KEEP_SECONDS = 60.0
 
 MOST_BYTES = 256 << 20
 """Of texts of all workflows; the one that was asked for last is kept in any case."""
+
+NODE_BYTES = 400
+"""About what a node's text takes, before it is drawn."""
+
+WAY_SECONDS = 0.001
+"""How long who draws what nobody waits for lets others go first, now and then."""
 
 AT_ONCE = 1000
 """Nodes whose texts are joined at once."""
@@ -81,7 +89,7 @@ class Album:
 
     def drawn(self, still: RunState) -> Picture:
         """The run as it is."""
-        self._take_in(still)
+        self.take_in(still)
         made = render.without_nodes(still, self._tally.progress, self._tally.templates, self._tally.lockers(self._rows))
         assert made.status is not None
         version = self._version(still)
@@ -96,8 +104,8 @@ class Album:
         moments = (run.created_at, run.started_at, run.finished_at, self._tally.latest)
         return str(int(max(moment for moment in moments if moment is not None).timestamp() * 1_000_000))
 
-    def _take_in(self, still: RunState) -> None:
-        """Draw what is another one."""
+    def take_in(self, still: RunState, give_way: Callable[[], None] = lambda: None) -> None:
+        """Draw what is another one. `give_way` is called now and then."""
         rows = still.nodes
         before, now = list(self._rows.values()), list(rows.values())
         changed = [(before[at], now[at]) for at in compress(range(len(before)), map(operator.is_not, before, now))]
@@ -111,7 +119,7 @@ class Album:
             redrawn |= self._hang(rows)
         if before:
             redrawn.difference_update([new.id for new in added])
-        self._draw(still.run.name, [rows[node_id] for node_id in redrawn] if before else [], added)
+        self._draw(still.run.name, [rows[node_id] for node_id in redrawn] if before else [], added, give_way)
         self._graph.go_on(rows)
 
     def _hang(self, rows: dict[str, Node]) -> set[str]:
@@ -124,17 +132,17 @@ class Album:
         found.update(node_id for node_id in shown if old.outbound(node_id) != new.outbound(node_id))
         return found & self._rows.keys()
 
-    def _draw(self, run_name: str, old: Sequence[Node], added: Sequence[Node]) -> None:
+    def _draw(self, run_name: str, old: Sequence[Node], added: Sequence[Node], give_way: Callable[[], None]) -> None:
         """Draw nodes anew, and draw those that were added behind all others."""
         paint = self._painter.texts
         if old:
             drawn, places = len(self._places), self._places
             places.update(zip(islice(self._rows, drawn, len(self._texts)), range(drawn, len(self._texts)), strict=True))
-            for node, text in zip(old, paint(old, self._graph, run_name, self._tally.below), strict=True):
+            for node, text in zip(old, paint(old, self._graph, run_name, self._tally.below, give_way), strict=True):
                 place = places[node.id]
                 self.size += len(text) - len(self._texts[place])
                 self._texts[place] = text
-        new = paint(added, self._graph, run_name, self._tally.below)
+        new = paint(added, self._graph, run_name, self._tally.below, give_way)
         self.size += sum(map(len, new))
         self._texts += new
 
@@ -145,28 +153,58 @@ def _shape(node: Node) -> Shape:
 
 
 class Albums:
-    """The albums of those workflows that somebody asked for lately."""
+    """The albums of those workflows that somebody asked for lately, and of those that were drawn ahead (`ahead`)."""
 
     def __init__(self, house: House) -> None:
         self.house = house
         self._albums: dict[str, Album] = {}
         self._turns: dict[str, anyio.Lock] = {}
         self._asked_at: dict[str, float] = {}
+        self._ahead_at: dict[str, float] = {}
+        self.stale: set[str] = set()
+        """Of those that were drawn ahead, the ones that have changed since."""
 
     async def picture(self, uid: str) -> Picture:
         """The workflow. Raises NotThere."""
-        async with self._turns.setdefault(uid, anyio.Lock()):
+        async with self._turn(uid):
             still = self.house.still(uid)
-            self._asked_at.pop(uid, None)
-            self._asked_at[uid] = anyio.current_time()
-            album = self._albums.setdefault(uid, Album())
+            self._asked(uid)
             try:
-                return await anyio.to_thread.run_sync(album.drawn, still)
+                return await anyio.to_thread.run_sync(self._album(uid).drawn, still)
             except BaseException:
                 self._albums.pop(uid, None)  # half taken in
                 raise
             finally:
                 self._make_room()
+
+    async def prepare(self, uid: str) -> None:
+        """Draw a workflow that nobody may have asked for, if there is room. One that has ended counts as asked for. Raises NotThere."""
+        turn = self._turn(uid)
+        async with turn:
+            still = self.house.still(uid)
+            if self.size + NODE_BYTES * len(still.nodes) > MOST_BYTES and uid not in self._albums:
+                return
+            if still.run.phase.completed:
+                self._asked(uid)
+            self._ahead_at[uid] = anyio.current_time()
+            self.stale.discard(uid)
+            try:
+                await anyio.to_thread.run_sync(self._album(uid).take_in, still, lambda: _give_way(turn))
+            except BaseException:
+                self._albums.pop(uid, None)
+                raise
+            finally:
+                self._make_room()
+
+    def _turn(self, uid: str) -> anyio.Lock:
+        return self._turns.setdefault(uid, anyio.Lock())
+
+    def _album(self, uid: str) -> Album:
+        return self._albums.setdefault(uid, Album())
+
+    def _asked(self, uid: str) -> None:
+        self._asked_at.pop(uid, None)
+        self._asked_at[uid] = anyio.current_time()
 
     async def run(self) -> None:
         """Forget what nobody asks for any more; for ever."""
@@ -175,24 +213,26 @@ class Albums:
             self.forget(anyio.current_time() - KEEP_SECONDS)
 
     def forget(self, asked_before: float) -> None:
-        """Forget what was asked for last before that time, and what is no longer there."""
-        for uid in [uid for uid, at in self._asked_at.items() if at < asked_before or not self._is_there(uid)]:
-            self._drop(uid)
+        """Forget what was asked for last before that time, and what is no longer there. What was drawn ahead stays while it is up to date:
+        else it would keep rows in memory that are no longer in force.
+        """
+        for uid in list(self._turns):
+            row = self.house.row(uid)
+            if row is None or (self._asked_at.get(uid, -math.inf) < asked_before and not self._is_ahead(uid, row, asked_before)):
+                self._drop(uid)
+
+    def _is_ahead(self, uid: str, row: Run, since: float) -> bool:
+        at = self._ahead_at.get(uid)
+        return at is not None and not row.phase.completed and (at >= since or uid not in self.stale)
 
     @property
     def size(self) -> int:
         """Bytes of all texts."""
         return sum(album.size for album in self._albums.values())
 
-    def _is_there(self, uid: str) -> bool:
-        try:
-            self.house.nodes(uid)
-        except NotThere:
-            return False
-        return True
-
     def _make_room(self) -> None:
-        for uid in list(self._asked_at)[:-1]:
+        """What nobody asked for goes first, then what was asked for longest ago."""
+        for uid in [*(self._albums.keys() - self._asked_at.keys()), *list(self._asked_at)[:-1]]:
             if self.size <= MOST_BYTES:
                 return
             self._drop(uid)
@@ -201,5 +241,12 @@ class Albums:
         """Forget one; not while it is drawn."""
         if uid in self._turns and self._turns[uid].locked():
             return
-        for kept in (self._albums, self._turns, self._asked_at):
+        for kept in (self._albums, self._turns, self._asked_at, self._ahead_at):
             kept.pop(uid, None)
+        self.stale.discard(uid)
+
+
+def _give_way(turn: anyio.Lock) -> None:
+    """Let others go first, who may be many and short, unless somebody waits for this."""
+    if not turn.statistics().tasks_waiting:
+        time.sleep(WAY_SECONDS)

@@ -4,7 +4,7 @@ It is what encoding `render.node_status` gives, byte for byte, at a fifth of the
 that says something uncommon.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -40,10 +40,13 @@ class Painter:
         self._kinds: dict[Kind, Drawn] = {}
         self._ends: dict[str | None, str] = {}
 
-    def texts(self, nodes: Sequence[Node], graph: Graph, run_name: str, below: Below) -> list[bytes]:
-        """Each node as a member of a JSON object: its id and its status."""
+    def texts(
+        self, nodes: Sequence[Node], graph: Graph, run_name: str, below: Below, give_way: Callable[[], None] = lambda: None
+    ) -> list[bytes]:
+        """Each node as a member of a JSON object: its id and its status. `give_way` is called now and then."""
         made: list[bytes] = []
         for start in range(0, len(nodes), AT_ONCE):
+            give_way()
             self._draw(made, nodes[start : start + AT_ONCE], graph, run_name, below)
         return made
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tiphys.engine.house import House
 from tiphys.server import admission, audience, context, problems, routes
+from tiphys.server.ahead import Ahead
 from tiphys.server.albums import Albums
 from tiphys.server.audience import Sources
 from tiphys.server.context import Context, Printed, Timed
@@ -72,6 +73,7 @@ async def serving(here: Context, sockets: Sequence[socket.socket]) -> AsyncItera
     async with anyio.create_task_group() as group:
         group.start_soon(here.hub.run)
         group.start_soon(here.albums.run)
+        group.start_soon(Ahead(here.house, here.albums).run)
         group.start_soon(made[audience.SOURCES].run)
         group.start_soon(here.guard.run)
         try:
