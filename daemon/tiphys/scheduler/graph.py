@@ -1,6 +1,6 @@
 """Argo's graph over the nodes: children and outbound nodes (semantics 2.1.2), derived from the records when somebody asks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import NodeType
@@ -30,12 +30,12 @@ class Graph:
     @property
     def _owned(self) -> dict[str, list[Node]]:
         if self._owners is None:
-            self._owners = {}
+            self._owners = owners = dict[str, list[Node]]()
             last, owned = "", list[Node]()
             for node in self.nodes.values():
                 if node.owner is not last:
                     last = node.owner
-                    owned = self._owners.setdefault(last, []) if last else []
+                    owned = owners.setdefault(last, []) if last else []
                 owned.append(node)
         return self._owners
 
@@ -59,7 +59,8 @@ class Graph:
         return found
 
     def _out(self, node: Node) -> Iterable[str]:
-        inner = [child for child in self._owned.get(node.id, ()) if child.role is not Role.HOOK]
+        owned = self._owned[node.id]
+        inner = [child for child in owned if child.role is not Role.HOOK]
         if node.type is NodeType.POD and inner:
             followed = {parent for child in inner for parent in child.parents}
             return tuple(child.id for child in inner if child.id not in followed)
@@ -67,23 +68,21 @@ class Graph:
             return (node.id,)
         match node.type:
             case NodeType.RETRY:  # the last attempt, or a hook that came after it
-                return (self._owned[node.id][-1].id,)
+                return (owned[-1].id,)
             case NodeType.STEPS:
                 return self.outbound(inner[-1].id)
             case NodeType.STEP_GROUP | NodeType.TASK_GROUP:
-                return self._each(child.id for child in inner)
+                return self._each([child.id for child in inner])
             case NodeType.DAG:
                 followed = {upstream for child in inner for upstream in child.after}
-                return self._each(child.id for child in inner if child.id not in followed)
+                return self._each([child.id for child in inner if child.id not in followed])
         return (node.id,)
 
-    def _each(self, node_ids: Iterable[str]) -> Iterable[str]:
+    def _each(self, node_ids: Sequence[str]) -> Sequence[str]:
         owned = self._owned
-        for node_id in node_ids:
-            if node_id in owned:
-                yield from self.outbound(node_id)
-            else:
-                yield node_id
+        if not any(node_id in owned for node_id in node_ids):
+            return node_ids
+        return [last for node_id in node_ids for last in (self.outbound(node_id) if node_id in owned else (node_id,))]
 
     def go_on(self, nodes: Mapping[str, Node]) -> None:
         """The same nodes as they are now: what hangs under what is still the same."""

@@ -56,11 +56,13 @@ class Painter:
         All in one function: to call one costs as much as three fields.
         """
         plain = all(_plain(texts) for texts in ([n.id for n in nodes], [n.name for n in nodes], [n.display_name for n in nodes]))
-        kind_of, ends_of, children_of, sums_of, on_exit = self._kind, self._ends.get, graph.children.get, below.get, f"{run_name}.onExit"
+        kind_of, end_of, children_of, sums_of = self._kinds.get, self._ends.get, graph.children.get, below.get
+        on_exit = f"{run_name}.onExit"
         attempt, hook, at_exit, steps, dag = Role.ATTEMPT, Role.HOOK, Role.EXIT, NodeType.STEPS, NodeType.DAG
         type_ = phase = reference = template = scope = boundary = outputs = host = started_at = finished_at = None
+        insides: dict[str, str] = {}
         begun, over = Second(), Second()
-        kind = inside = put_out = where = started = finished = ""
+        kind = within = put_out = where = started = finished = ""
         own_done = own_of = 0
         for node in nodes:
             node_id, name, shown = node.id, node.name, node.display_name
@@ -86,10 +88,13 @@ class Painter:
                 or node.reference is not reference
             ):
                 type_, template, reference, scope, phase = node.type, node.template, node.reference, node.scope, node.phase
-                kind, own_done, own_of = kind_of((type_, template, reference, scope, phase))
+                key = (type_, template, reference, scope, phase)
+                kind, own_done, own_of = kind_of(key) or self._kind(key)
             if node.boundary is not boundary:
                 boundary = node.boundary
-                inside = f',"boundaryID":"{_quoted(boundary)}"' if boundary else ""
+                if boundary not in insides:
+                    insides[boundary] = f',"boundaryID":"{_quoted(boundary)}"' if boundary else ""
+                within = insides[boundary]
             if node.started_at is not started_at:
                 started_at = node.started_at
                 started = f',"startedAt":"{begun.text(started_at)}"' if started_at is not None else ""
@@ -103,7 +108,7 @@ class Painter:
                 elif outputs.parameters or outputs.artifacts or outputs.result is not None:
                     put_out = f',"outputs":{encode(outputs).decode()}'
                 else:
-                    put_out = ends_of(outputs.exit_code) or self._end(outputs)
+                    put_out = end_of(outputs.exit_code) or self._end(outputs)
             if node.handle is not None and node.handle.host is not host:
                 host = node.handle.host
                 where = f',"hostNodeName":"{_quoted(host)}"' if host else ""
@@ -118,18 +123,16 @@ class Painter:
             if (type_ is steps or type_ is dag) and phase.fulfilled and (last := graph.outbound(node.id)):
                 hanging += f',"outboundNodes":{encode(last).decode()}'
             made.append(
-                f'"{node_id}":{{"id":"{node_id}","name":"{name}","displayName":"{shown}"{kind}{inside}{message}{started}{finished}{counted}'
+                f'"{node_id}":{{"id":"{node_id}","name":"{name}","displayName":"{shown}"{kind}{within}{message}{started}{finished}{counted}'
                 f"{flag}{taken}{put_out}{hanging}{where if node.handle is not None else ''}}}".encode()
             )
 
     def _kind(self, kind: Kind) -> Drawn:
-        found = self._kinds.get(kind)
-        if found is None:
-            type_, template, reference, scope, phase = kind
-            name = "" if reference is not None else template
-            made = encode(NodeStatus(type=type_, template_name=name, template_ref=reference, template_scope=scope, phase=phase))
-            counts = type_ in render.EXECUTED
-            found = self._kinds[kind] = f",{made[1:-1].decode()}", int(counts and phase is Phase.SUCCEEDED), int(counts)
+        type_, template, reference, scope, phase = kind
+        name = "" if reference is not None else template
+        made = encode(NodeStatus(type=type_, template_name=name, template_ref=reference, template_scope=scope, phase=phase))
+        counts = type_ in render.EXECUTED
+        found = self._kinds[kind] = f",{made[1:-1].decode()}", int(counts and phase is Phase.SUCCEEDED), int(counts)
         return found
 
     def _end(self, outputs: Outputs) -> str:

@@ -8,6 +8,7 @@ from tiphys.scheduler.records import Node
 from tiphys.scheduler.state import RunState
 from tiphys.spec.objects import JSON
 from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.templates import TemplateRef
 
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -38,11 +39,12 @@ class Tally:
         found: set[str] = set()
         owner, done, of = "", 0, 0
         template = reference = scope = inline = started_at = None
-        first_of_kind: list[Node] = []
+        kinds: dict[tuple[str, str, TemplateRef | None, bool], Node] = {}
         latest = self.latest
         for node in nodes:
             if node.owner is not owner:
-                found |= self._count(owner, done, of, rows)
+                if of:
+                    found |= self._count(owner, done, of, rows)
                 owner, done, of = node.owner, 0, 0
             if node.type is pod and not node.progress:
                 of += 1
@@ -53,7 +55,7 @@ class Tally:
                 done, of = done + own[0], of + own[1]
             if node.template is not template or node.scope is not scope or node.reference is not reference or node.inline is not inline:
                 template, scope, reference, inline = node.template, node.scope, node.reference, node.inline
-                first_of_kind.append(node)
+                kinds.setdefault((template, scope, reference, not inline), node)
             if node.holding or node.waiting_for:
                 self._locking.add(node.id)
             if node.started_at is not started_at:
@@ -63,7 +65,7 @@ class Tally:
             if node.finished_at is not None and node.finished_at > latest:
                 latest = node.finished_at
         self.latest = latest
-        self._keep(still, first_of_kind)
+        self._keep(still, kinds.values())
         return found | self._count(owner, done, of, rows)
 
     def change(self, still: RunState, changed: Iterable[tuple[Node, Node]], rows: Mapping[str, Node]) -> set[str]:
