@@ -147,6 +147,14 @@ def test_a_named_file_must_exist(tmp_path: Path, how: str) -> None:
         configuration.load(missing if how == "option" else None, {"TIPHYS_CONFIG": str(missing)}, tmp_path)
 
 
+@pytest.mark.parametrize("how", ["option", "variable", "home"])
+def test_a_place_that_cannot_be_looked_into_is_told(tmp_path: Path, how: str) -> None:
+    place = tmp_path / ("n" * 300)  # as a closed folder, but for root too
+    environ = {"variable": {"TIPHYS_CONFIG": str(place)}, "home": {"XDG_CONFIG_HOME": str(place)}, "option": {}}[how]
+    with pytest.raises(InvalidSettings, match="cannot be read: File name too long"):
+        configuration.load(place if how == "option" else None, environ, tmp_path)
+
+
 def test_state_is_kept_where_the_design_says() -> None:
     home = Path("/home/u")
     plain = Settings()

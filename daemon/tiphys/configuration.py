@@ -48,12 +48,19 @@ def find(explicit: Path | None, environ: Mapping[str, str], home: Path) -> Path 
     """
     named = explicit or (Path(environ["TIPHYS_CONFIG"]) if environ.get("TIPHYS_CONFIG") else None)
     if named is not None:
-        if not named.is_file():
+        if not _is_file(named):
             origin = "--config" if explicit else "TIPHYS_CONFIG"
             raise InvalidSettings(f"{named}: there is no such settings file ({origin} names it)")
         return named
     user = _xdg(environ, "XDG_CONFIG_HOME", home / ".config") / "tiphys" / "tiphys.yaml"
-    return next((path for path in (user, SYSTEM_FILE) if path.is_file()), None)
+    return next((path for path in (user, SYSTEM_FILE) if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder above it that is closed
+        raise InvalidSettings(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def load(explicit: Path | None, environ: Mapping[str, str], home: Path) -> Configuration:

@@ -325,19 +325,22 @@ def test_no_daemon_is_told_from_no_permission(place, capsys):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
-def test_who_may_not_use_the_socket_is_told_who_may():
+@pytest.mark.parametrize(
+    ("mode", "said"), [(0o660, "only its owner and members of the group root may"), (0o600, "only its owner may; the daemon's setting")]
+)
+def test_who_may_not_use_the_socket_is_told_who_may(mode, said):
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         folder = Path(name)
         folder.chmod(0o755)
         with daemon(folder / "api.sock"):
-            (folder / "api.sock").chmod(0o660)
+            (folder / "api.sock").chmod(mode)
             # As root first: the interpreter's own files may be closed to others.
-            twice = "assert app.main(['list']) == 0; os.setgid(65534); os.setuid(65534); sys.exit(app.main(['list']))"
+            twice = "assert app.main(['list']) == 0; os.setgid(65534); os.setuid(65534); sys.exit(app.main(['list', '--socket', where]))"
             environ = {**os.environ, "HOME": name, "XDG_CONFIG_HOME": name, "TIPHYS_SOCKET": str(folder / "api.sock")}
-            command = [sys.executable, "-c", f"import os, sys; from tiphys import app; {twice}"]
+            command = [sys.executable, "-c", f"import os, sys; from tiphys import app; where = os.environ['TIPHYS_SOCKET']; {twice}"]
             made = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert made.returncode == 1
-    assert "only its owner and members of the group root may" in made.stderr
+    assert said in made.stderr
 
 
 def test_wait_outlives_a_restart_of_the_daemon(place, capsys):

@@ -33,7 +33,12 @@ def asking(command: Command) -> Command:
 
     options = (
         click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, in place of the usual one."),
-        click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="The daemon's socket; $TIPHYS_SOCKET otherwise."),
+        click.option(
+            "--socket",
+            type=click.Path(path_type=Path, readable=False),
+            metavar="PATH",
+            help="The daemon's socket; $TIPHYS_SOCKET otherwise.",
+        ),
         click.option(
             "-s", "--server", "--argo-server", default="", metavar="HOST:PORT", help="Ask over the network; $ARGO_SERVER otherwise."
         ),

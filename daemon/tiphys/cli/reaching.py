@@ -7,6 +7,7 @@ import grp
 import http.client
 import re
 import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ class Socket:
             found = self.path.stat()
         except OSError:
             return f"you may not use {self.path}: its folder is closed to you; ask whoever runs the daemon"
+        if not found.st_mode & stat.S_IWGRP:
+            return f"you may not use {self.path}: only its owner may; the daemon's setting daemon.socket_group lets a group in"
         try:
             group = grp.getgrgid(found.st_gid).gr_name
         except KeyError:
