@@ -190,3 +190,28 @@ def test_what_nodes_export_is_a_name_and_a_value_and_keeps_its_place() -> None:
     assert outputs is not None
     assert outputs.parameters == (parameters.Parameter(name="g", value="2"),)
     assert [(artifact.name, artifact.path) for artifact in outputs.artifacts] == [("ga", "")]
+
+
+ASKING = """
+entrypoint: main
+templates:
+- name: main
+  steps:
+  - - name: a
+      template: ask
+      arguments: {parameters: [{name: x, value: '{"enum": ["one", "two"]}'}, {name: z, value: '{"enum": ["three"]}'}]}
+- name: ask
+  inputs: {parameters: [{name: x}, {name: z, default: own}, {name: plain, default: '{"no": "enum"}', enum: [kept]}]}
+  suspend: {}
+"""
+
+
+def test_choices_made_at_run_time_are_those_of_the_input() -> None:
+    state = told(ASKING)
+    node = render.workflow_status(state.runs[story.UID]).nodes[state.runs[story.UID].ids["wf[0].a"]]
+    assert node.inputs is not None
+    assert [(p.enum, p.default) for p in node.inputs.parameters] == [
+        (("one", "two"), "one"),
+        (("three",), "own"),
+        (("kept",), '{"no": "enum"}'),
+    ]

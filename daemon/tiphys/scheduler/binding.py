@@ -18,6 +18,7 @@ from tiphys.spec.workflows import ConfigMap
 
 LOCATIONS = ("s3", "git", "http", "artifactory", "hdfs", "raw", "oss", "gcs", "azure", "plugin")
 
+PARAMETER_LABEL = "workflows.argoproj.io/configmap-type: Parameter"
 
 FindConfigMap = Callable[[str], ConfigMap | None]
 """A ConfigMap of the run's namespace by its name."""
@@ -95,8 +96,14 @@ def _from(name: str, source: ValueFrom, outer: Scope, config_map: FindConfigMap,
         return found.data[key]
     if source.default is not None:
         return source.default
-    why = f"ConfigMap '{wanted}' does not have the key '{key}'" if found is not None else f'configmaps "{wanted}" not found'
-    raise BindingError(f"unable to retrieve inputs.parameters.{name} from ConfigMap: {why}")
+    raise BindingError(f"unable to retrieve inputs.parameters.{name} from ConfigMap: {lacking(found, wanted, key)}")
+
+
+def lacking(found: ConfigMap | None, name: str, key: str) -> str:
+    """Argo's words for a key that is not there, or for a ConfigMap that is not."""
+    if found is not None:
+        return f"ConfigMap '{name}' does not have the key '{key}'"
+    return f"ConfigMap '{name}' does not exist. Please make sure it has the label {PARAMETER_LABEL} to be detectable by the controller"
 
 
 def _artifact(declared: Artifact, given: Artifact | None) -> Artifact:

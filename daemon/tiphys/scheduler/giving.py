@@ -49,7 +49,10 @@ def _expression(draft: Draft, node: Node, text: str, scope: Scope) -> str | None
 def _reference(name: str, reference: str, default: str | None, scope: Scope) -> str | None:
     tag = tags.sole_tag(reference)
     if tag is None:
-        return reference or None
+        if "{{" in reference:  # one tag alone is a reference
+            return None
+        value = scope.get(reference)  # the braces may be left out
+        return value if isinstance(value, str) else reference or None
     value = scope.get(tag)
     if value is ABSENT and default is None:
         raise resolving.ResolveError(f'output parameter "{name}": {reference} is an absent optional (skipped/omitted node with no default)')

@@ -15,6 +15,7 @@ from tiphys.scheduler.calls import Call, HookCall
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.spec.artifacts import Artifact
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments, LifecycleHook
 
@@ -106,6 +107,8 @@ def _broken(draft: Draft, node: Node, message: str) -> Node:
     """A hook cannot be evaluated: its node is an Error, and so is the group of a step. The workflow's exit handler runs all the same."""
     if node.role is not Role.ROOT:
         node = draft.change(node, execution_error=True)
+    if node.phase is Phase.ERROR:
+        return node  # what went wrong first is what is to be mended
     if node.phase.fulfilled:
         return draft.change(node, phase=Phase.ERROR, message=message)
     nodes.abandon(draft, node, message)
@@ -195,7 +198,7 @@ def _start(draft: Draft, node: Node, call: HookCall) -> None:
             given = tuple(p for p in arguments.parameters if p.name not in absent)
             text = msgspec.json.encode(Arguments(parameters=given)).decode()
             rendered = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance), type=Arguments)
-            artifacts = tuple(found for a in arguments.artifacts if (found := resolving.artifact(a, scope, chance)) is not None)
+            artifacts = tuple(found for a in arguments.artifacts if (found := _followed(a, scope, chance)) is not None)
             arguments = Arguments(parameters=rendered.parameters, artifacts=artifacts)
     except TiphysError:
         arguments = hook.arguments
@@ -218,6 +221,14 @@ def _start(draft: Draft, node: Node, call: HookCall) -> None:
             )
         )
     )
+
+
+def _followed(artifact: Artifact, scope: Scope, chance: Chance) -> Artifact | None:
+    """The artifact that is referred to; one that is not there stays as it is written, and its input may do without."""
+    try:
+        return resolving.artifact(artifact, scope, chance)
+    except TiphysError:
+        return artifact
 
 
 def node_scope(draft: Draft, node: Node) -> str:

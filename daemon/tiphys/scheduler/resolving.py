@@ -140,9 +140,9 @@ def _referred(reference: str, scope: Scope, chance: Chance) -> object:
     if name is None:
         reference = tags.render_plain(reference, scope, Unresolved.KEEP, chance)
         name = tags.sole_tag(reference)
-    if name is None:
+    if name is None and "{{" in reference:
         raise ResolveError(f"unable to resolve reference: {reference}")
-    return scope.get(name)
+    return scope.get(reference if name is None else name)  # the braces may be left out
 
 
 def _followed(given: Artifact, found: object, reference: str) -> Artifact | None:

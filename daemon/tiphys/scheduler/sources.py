@@ -116,17 +116,11 @@ def _find(draft: Draft, name: str, reference: TemplateRef | None, inline: str, s
         name = reference.template
     spec = _spec(draft, scope)
     if spec is None:
-        kind_ = "clusterworkflowtemplates" if scope.startswith("cluster/") else "workflowtemplates"
-        return f'{kind_}.argoproj.io "{scope.partition("/")[2]}" not found'
+        return f"workflow template {scope.partition('/')[2]} not found"
     for template in spec.templates:
         if template.name == name:
             return _source(draft, template, name, scope)
-    where = (
-        f"template reference {reference.name}.{name} not found"
-        if reference is not None
-        else f"template {name} not found in workflow template"
-    )
-    return where if reference is not None or not scope.startswith(LOCAL) else f"template name '{name}' undefined"
+    return f"template {name} not found" + ("" if reference is None else f" in workflow template {reference.name}")
 
 
 def _spec(draft: Draft, scope: str) -> WorkflowSpec | None:

@@ -11,7 +11,7 @@ from tiphys.expressions import environment, expr, tags
 from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
-from tiphys.scheduler import decision, estimates, locks, measuring, places, sources, todo
+from tiphys.scheduler import binding, decision, estimates, locks, measuring, places, sources, todo
 from tiphys.scheduler import globals as variables
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
@@ -180,12 +180,9 @@ def _parameter(parameter: Parameter, state: RunState) -> Parameter:
         if value is None:
             value = source.default
         if value is None:
-            what = (
-                f"ConfigMap '{reference.name}' does not have the key '{reference.key}'"
-                if found
-                else f'configmaps "{reference.name}" not found'
-            )
-            raise variables.GlobalError(f"failed to retrieve {parameter.name} from ConfigMap: {what}")
+            where = f"configmap with name {reference.name} and key {reference.key}"
+            what = binding.lacking(found, reference.name, reference.key)
+            raise variables.GlobalError(f"failed to set global parameter {parameter.name} from {where}: {what}")
         return structs.replace(parameter, value=value)
     value = parameter.default if parameter.default is not None else source.default if source is not None else None
     if value is None:

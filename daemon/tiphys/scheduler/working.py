@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 from msgspec import structs
 
 from tiphys.expressions import durations
@@ -10,7 +11,7 @@ from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role, Shutdown
 from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import NodeType, Phase
-from tiphys.spec.templates import Outputs, Template
+from tiphys.spec.templates import Inputs, Outputs, Template
 
 DISPLAY_NAME_KEY = "workflows.argoproj.io/display-name"
 DISPLAY_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9-.]{0,61}[a-zA-Z0-9]$")
@@ -86,8 +87,25 @@ def _suspend(draft: Draft, node: Node, template: Template) -> None:
     if template.suspend.duration:
         wake = draft.at + durations.parse_loose(template.suspend.duration)
         draft.command(decision.SetTimer(uid=draft.run.uid, key=node.id, at=wake))
-    draft.change(node, phase=Phase.RUNNING, wake_at=wake, outputs=_supplied(template))
+    draft.change(node, phase=Phase.RUNNING, wake_at=wake, inputs=_offered(node.inputs), outputs=_supplied(template))
     draft.later(todo.Moved(node.id))
+
+
+def _offered(inputs: Inputs | None) -> Inputs | None:
+    """The inputs with the choices made at run time: those in a value that is itself a parameter (semantics 2.13)."""
+    if inputs is None or not any((parameter.value or "").startswith("{") for parameter in inputs.parameters):
+        return inputs
+    return structs.replace(inputs, parameters=tuple(map(_with_choices, inputs.parameters)))
+
+
+def _with_choices(parameter: Parameter) -> Parameter:
+    try:
+        made = msgspec.json.decode(parameter.value or "", type=Parameter)
+    except msgspec.MsgspecError:
+        return parameter
+    if not made.enum:
+        return parameter
+    return structs.replace(parameter, enum=made.enum, default=made.enum[0] if parameter.default is None else parameter.default)
 
 
 def _supplied(template: Template) -> Outputs | None:
