@@ -13,6 +13,7 @@ from typing import Final
 
 from tiphys import errors
 from tiphys.expressions import environment, expr, gojson
+from tiphys.expressions.asides import LARGE, Asides, may_be_left_out
 from tiphys.expressions.chance import Chance
 from tiphys.expressions.errors import ExpressionError
 from tiphys.expressions.scope import ABSENT, MISSING, Scope
@@ -152,13 +153,13 @@ class Tagged:
         self.plain: bool = len(self._pieces) <= 1 and not self.names and not self.expressions
         """Whether there is no tag at all."""
 
-    def render(self, scope: Scope, unresolved: Unresolved, chance: Chance) -> str:
+    def render(self, scope: Scope, unresolved: Unresolved, chance: Chance, asides: Asides | None = None) -> str:
         """The text with its tags replaced from `scope`.
 
         Tags that cannot be resolved yet are left as they are, or `unresolved` says otherwise: WAIT raises NotYet for what comes
         from steps and tasks (artifacts excepted), FAIL raises SubstitutionError. With both of these an expression that fails, or
         has no value, although all it reads is there raises SubstitutionError too. It is raised in any case for what can never be
-        resolved: an absent optional, a text that is no expression.
+        resolved: an absent optional, a text that is no expression. `asides` takes large values, where a tag is all of a JSON string.
         """
         if self.plain:
             return self.text
@@ -173,6 +174,9 @@ class Tagged:
                 value = get(piece.name)
                 if type(value) is not str:
                     text = self._unusual(piece, value, scope, unresolved)
+                elif asides is not None and len(value) >= LARGE and self._is_alone(len(texts)) and may_be_left_out(value):
+                    text = asides.mark(value)
+                    size += len(value)
                 elif escaped and _needs_escape(value) is not None:
                     text = self._escape(value, piece.offset)
                 else:
@@ -185,6 +189,11 @@ class Tagged:
             if size > MOST_TEXT:
                 raise SubstitutionError(self.text, 0, f"template replacement would give more than {MOST_TEXT} characters")
         return "".join(texts)
+
+    def _is_alone(self, index: int) -> bool:
+        """Whether a piece is between quotation marks."""
+        before, after = (self._pieces[index - 1 : index] or ("",))[0], (self._pieces[index + 1 : index + 2] or ("",))[0]
+        return type(before) is str and before.endswith('"') and type(after) is str and after.startswith('"')
 
     def _unusual(self, tag: _Simple, value: object, scope: Scope, unresolved: Unresolved) -> str:
         """The text for a simple tag whose value is no text: nothing, absent, or a thing."""

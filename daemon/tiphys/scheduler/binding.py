@@ -7,6 +7,7 @@ from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import tags
+from tiphys.expressions.asides import has_tags
 from tiphys.expressions.chance import Chance
 from tiphys.expressions.scope import ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
@@ -50,10 +51,10 @@ def bind(
         return None
     given = {} if arguments is None else {p.name: p for p in arguments.parameters}
     parameters = tuple(_parameter(p, given.get(p.name), p.name in absent, outer, config_map, chance) for p in declared.parameters)
-    if any("{{" in (p.value or "") for p in parameters):
+    if any(has_tags(p.value or "") for p in parameters):
         own = ChainScope(FlatScope({f"inputs.parameters.{p.name}": p.value or "" for p in parameters}), outer)
         parameters = tuple(
-            structs.replace(p, value=tags.render_plain(p.value, own, Unresolved.KEEP, chance)) if p.value and "{{" in p.value else p
+            structs.replace(p, value=tags.render_plain(p.value, own, Unresolved.KEEP, chance)) if p.value and has_tags(p.value) else p
             for p in parameters
         )
     supplied = {} if arguments is None else {a.name: a for a in arguments.artifacts}
@@ -80,7 +81,7 @@ def _parameter(
                 f"inputs.parameters.{declared.name}: argument references an absent optional (skipped/omitted node output with no default)"
             )
         raise BindingError(f"inputs.parameters.{declared.name} was not supplied")
-    if "{{" in value:
+    if has_tags(value):
         value = tags.render_plain(value, outer, Unresolved.KEEP, chance)
     return structs.replace(declared, value=value, value_from=None)
 

@@ -15,6 +15,7 @@ from tiphys.scheduler.calls import Call, HookCall
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.scheduler.resolved import Resolved
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Arguments, LifecycleHook
@@ -167,12 +168,12 @@ def _item(draft: Draft, node: Node, hook: LifecycleHook) -> Scope:
 
 def _named(hook: LifecycleHook, scope: Scope, chance: Chance) -> LifecycleHook:
     """The hook with the tags in its template's name replaced; where that fails, as it is written."""
-    called = plans.Resolved(template=hook.template, template_ref=hook.template_ref)
+    called = Resolved(template=hook.template, template_ref=hook.template_ref)
     text = msgspec.json.encode(called).decode()
     if "{{" not in text:
         return hook
     try:
-        called = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance), type=plans.Resolved)
+        called = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.KEEP, chance), type=Resolved)
     except TiphysError:
         return hook
     return structs.replace(hook, template=called.template, template_ref=called.template_ref)

@@ -13,18 +13,11 @@ from tiphys.scheduler.calls import HookCall
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role
+from tiphys.scheduler.resolved import Resolved, text_of
 from tiphys.scheduler.sources import Source
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
-from tiphys.spec.templates import Arguments, DAGTask, LifecycleHook, Sequence, Template, TemplateRef, WorkflowStep
-
-
-class Resolved(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """The part of a step or task that its call is made from."""
-
-    template: str = ""
-    template_ref: TemplateRef | None = None
-    arguments: Arguments | None = None
+from tiphys.spec.templates import Arguments, DAGTask, LifecycleHook, Sequence, Template, WorkflowStep
 
 
 class TaskPlan:
@@ -37,6 +30,7 @@ class TaskPlan:
         "hooks",
         "inline",
         "items",
+        "left_out",
         "looped",
         "name",
         "param",
@@ -50,11 +44,10 @@ class TaskPlan:
         arguments = task.arguments or Arguments()
         self.name = task.name
         self.when = task.when
-        self.text = tags.compile(
-            msgspec.json.encode(
-                Resolved(template=task.template, template_ref=task.template_ref, arguments=structs.replace(arguments, artifacts=()))
-            ).decode()
+        text, self.left_out = text_of(
+            Resolved(template=task.template, template_ref=task.template_ref, arguments=structs.replace(arguments, artifacts=()))
         )
+        self.text = tags.compile(text)
         self.sole = tuple((p.name, name) for p in arguments.parameters if p.value is not None and (name := tags.sole_tag(p.value)))
         self.artifacts: tuple[Artifact, ...] = arguments.artifacts
         self.inline = msgspec.json.encode(task.inline).decode() if task.inline is not None else ""

@@ -11,10 +11,12 @@ from tiphys.expressions.chance import Chance
 from tiphys.expressions.scope import ABSENT, ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import binding
+from tiphys.scheduler import resolved as texts
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.plans import Plan, Resolved, StepsPlan, TaskPlan
+from tiphys.scheduler.plans import Plan, StepsPlan, TaskPlan
 from tiphys.scheduler.records import Node
+from tiphys.scheduler.resolved import Rendered, Resolved
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
 from tiphys.spec.templates import Arguments, Sequence
@@ -71,7 +73,7 @@ def _single(base: Call, task: TaskPlan, condition: str, scope: Scope, chance: Ch
     if condition and not conditions.evaluate(condition):
         return _named(structs.replace(base, skipped=_when_false(condition)), task, scope, chance)
     text, absent = _without_absent(task, scope)
-    resolved = _resolved.decode(text.render(scope, Unresolved.WAIT, chance))
+    resolved = Rendered(text, task.left_out, scope, Unresolved.WAIT, chance).read()
     return _filled(base, task, resolved, absent, scope, chance)
 
 
@@ -81,7 +83,7 @@ def _when_false(condition: str) -> str:
 
 def written(task: TaskPlan) -> Resolved:
     """The step or task as it is written, tags and all."""
-    return _resolved.decode(task.text.text)
+    return texts.written(task.text.text, task.left_out)
 
 
 def _named(call: Call, task: TaskPlan, scope: Scope, chance: Chance) -> Call:
@@ -98,11 +100,7 @@ def _without_absent(task: TaskPlan, scope: Scope) -> tuple[tags.Tagged, tuple[st
     absent = tuple(name for name, tag in task.sole if scope.get(tag) is ABSENT)
     if not absent:
         return task.text, absent
-    resolved = written(task)
-    arguments = resolved.arguments or Arguments()
-    kept = tuple(p for p in arguments.parameters if p.name not in absent)
-    changed = structs.replace(resolved, arguments=structs.replace(arguments, parameters=kept))
-    return tags.compile(msgspec.json.encode(changed).decode()), absent
+    return tags.compile(texts.without(task.text.text, absent)), absent
 
 
 def _filled(base: Call, task: TaskPlan, resolved: Resolved, absent: tuple[str, ...], scope: Scope, chance: Chance) -> Call:
@@ -211,8 +209,9 @@ def _param_items(text: str) -> list[JSON]:
 def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON], scope: Scope, chance: Chance) -> Iterator[Call]:
     lenient = bool(condition) and "{{" not in condition and not conditions.evaluate(condition)
     text, absent = _without_absent(task, scope)
-    once = tags.compile(text.render(scope, Unresolved.WAIT if not lenient else Unresolved.KEEP, chance))
-    same = _resolved.decode(once.render(scope, Unresolved.FAIL, chance)) if once.plain else None
+    once = Rendered(text, task.left_out, scope, Unresolved.WAIT if not lenient else Unresolved.KEEP, chance)
+    tagged = tags.compile(once.text)
+    same = once.read() if tagged.plain else None
     varies = "{{" in condition
     inline = tags.compile(task.inline) if task.inline else None
     for index, item in enumerate(items):
@@ -226,7 +225,7 @@ def _expanded(base: Call, task: TaskPlan, condition: str, items: Iterable[JSON],
             if not conditions.evaluate(rendered):
                 yield _named(structs.replace(base, name=name, task=name, skipped=_when_false(rendered)), task, inner, chance)
                 continue
-        resolved = same if same is not None else _resolved.decode(once.render(inner, Unresolved.FAIL, chance))
+        resolved = same if same is not None else once.read_again(tagged, inner, chance)
         call = structs.replace(
             base,
             name=name,
