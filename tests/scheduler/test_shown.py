@@ -89,6 +89,24 @@ def test_progress_counts_what_programs_say_of_themselves() -> None:
     assert (status.progress, status.nodes["wf"].progress) == ("100/100", "100/100")
 
 
+def test_progress_counts_each_container_of_a_set_and_an_executed_node_shows_its_own() -> None:
+    containers = "[{name: main, image: x, command: [a]}, {name: b, image: x, command: [a], dependencies: [main]}]"
+    (run,) = told(f"entrypoint: main\ntemplates:\n- {{name: main, containerSet: {{containers: {containers}}}}}\n").runs.values()
+    status = render.workflow_status(run)
+    assert (status.progress, status.nodes["wf"].progress) == ("0/3", "0/1")
+    hooked = "[[{name: a, template: work, hooks: {exit: {template: work}}}]]"
+    spec = f"entrypoint: main\ntemplates:\n- {{name: main, steps: {hooked}}}\n- {{name: work, container: {{image: x, command: [a]}}}}\n"
+    (run,) = told(spec, "ran wf[0].a").runs.values()
+    status = render.workflow_status(run)
+    assert status.progress == "1/2"
+    assert {node.display_name: node.progress for node in status.nodes.values()} == {
+        "wf": "1/2",
+        "[0]": "1/2",
+        "a": "1/1",
+        "a.onExit": "0/1",
+    }
+
+
 def told(spec: str, *facts: str) -> State:
     """The state after the facts of a story."""
     played = story.Story(spec)

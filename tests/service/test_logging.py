@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,3 +229,11 @@ def test_field_names_are_ones_that_the_journal_takes():
     assert native.field_name("workflow") == "TIPHYS_WORKFLOW"
     assert native.field_name("größe 1") == "TIPHYS_GR_SSE_1"
     assert len(native.field_name("x" * 100)) == 64
+
+
+def test_where_nobody_configured_log_lines_only_grave_ones_come_and_none_of_them_on_stdout():
+    code = "from tiphys.voice import Voice; log = Voice(); log.debug('small', a=1); log.warning('grave', a=2)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == ""
+    assert "grave" in said.stderr
+    assert "small" not in said.stderr

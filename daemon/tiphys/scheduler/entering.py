@@ -29,6 +29,8 @@ def enter(draft: Draft, node_id: str) -> None:
     node = draft.node(node_id)
     if node.phase is not Phase.PENDING or node.launched_at is not None:
         return
+    if node.holding and not node.waiting_for:  # several of its locks became free, and each woke it: the first time let it in
+        return
     source = bodies.source_of(draft, node)
     if node.role is not Role.ATTEMPT and not _may_go_on(draft, node, source):
         return

@@ -16,7 +16,8 @@ from tiphys.spec.templates import Outputs
 from tiphys.spec.workflows import Workflow
 
 LABELS = "workflows.argoproj.io/"
-EXECUTED = frozenset({NodeType.POD, NodeType.HTTP, NodeType.PLUGIN, NodeType.SUSPEND})
+EXECUTED = frozenset({NodeType.POD, NodeType.CONTAINER, NodeType.HTTP, NodeType.PLUGIN, NodeType.SUSPEND})
+"""Nodes that count in progress, each for itself; all others show what is done below them."""
 OUTBOUND = frozenset({NodeType.STEPS, NodeType.DAG})
 
 
@@ -135,7 +136,7 @@ def _synchronization(state: RunState, nodes: Iterable[Node]) -> dict[str, object
 def progress(state: RunState) -> dict[str, str]:
     """How many executed nodes are done, of how many, below each node by id, and under "" for the whole run.
 
-    A node whose program says how far it is counts as much as that says.
+    A node whose program says how far it is counts as much as that says. An executed node shows its own progress alone.
     """
     done: dict[str, int] = {}
     total: dict[str, int] = {}
@@ -144,8 +145,9 @@ def progress(state: RunState) -> dict[str, str]:
             over, whole = own_progress(node)
             above: Node | None = node
             while above is not None:
-                total[above.id] = total.get(above.id, 0) + whole
-                done[above.id] = done.get(above.id, 0) + over
+                if above is node or above.type not in EXECUTED:
+                    total[above.id] = total.get(above.id, 0) + whole
+                    done[above.id] = done.get(above.id, 0) + over
                 above = state.nodes.get(above.owner)
             total[""] = total.get("", 0) + whole
             done[""] = done.get("", 0) + over

@@ -87,9 +87,10 @@ class Tally:
         self._all = (self._all[0] + done, self._all[1] + of)
         above = rows.get(owner)
         while above is not None:
-            sums = self.below.get(above.id, (0, 0))
-            self.below[above.id] = (sums[0] + done, sums[1] + of)
-            found.add(above.id)
+            if above.type not in render.EXECUTED:  # such a node shows its own
+                sums = self.below.get(above.id, (0, 0))
+                self.below[above.id] = (sums[0] + done, sums[1] + of)
+                found.add(above.id)
             above = rows.get(above.owner)
         return found
 
