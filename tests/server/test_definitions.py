@@ -50,6 +50,24 @@ async def test_a_cron_workflow_shows_how_far_it_is(opened):
         assert one["status"]["succeeded"] == 1
 
 
+async def test_a_cron_workflow_that_stopped_for_good_carries_a_label_and_its_workflows_say_who_made_it(opened):
+    completed, creator = (f"workflows.argoproj.io/{name}" for name in ("cron-workflow-completed", "creator"))
+    async with opened() as served:
+        made = cron("c")
+        made["spec"]["stopStrategy"] = {"expression": "cronworkflow.succeeded > 0"}
+        _, found = await served.ask("POST", "/cron-workflows/default", {"cronWorkflow": made})
+        tick = await served.house.tick("default", "c", datetime(2026, 1, 1, 3, tzinfo=UTC), "2026-01-01T03:00:00Z")
+        ended = await served.until(f"/workflows/default/{tick.workflow}", "Succeeded")
+        assert ended["metadata"]["labels"][creator] == found["metadata"]["labels"][creator]
+        _, found = await served.ask("GET", "/cron-workflows/default/c")
+        assert (found["status"]["phase"], found["metadata"]["labels"][completed]) == ("Stopped", "true")
+        del found["spec"]["stopStrategy"]
+        assert (await served.ask("PUT", "/cron-workflows/default/c", {"cronWorkflow": found}))[0] == 200
+        _, found = await served.ask("GET", "/cron-workflows/default/c")
+        assert found["status"]["phase"] == "Active"
+        assert completed not in found["metadata"]["labels"]
+
+
 async def test_a_cron_workflow_runs_when_somebody_wants_it(opened):
     async with opened() as served:
         await served.define(TEMPLATES)

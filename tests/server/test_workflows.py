@@ -1,6 +1,7 @@
 """Workflows over the API: what Argo's clients send comes to the engine, and what they expect comes back."""
 
 import getpass
+from datetime import datetime
 
 import anyio
 
@@ -197,6 +198,10 @@ async def test_a_submit_starts_what_is_in_force(opened):
             status, made = await served.ask("POST", "/workflows/default/submit", {"resourceKind": kind, "resourceName": name})
             assert status == 200, made
             assert made["metadata"]["name"].startswith(f"{name}-")
+        assert datetime.fromisoformat(made["metadata"]["annotations"]["workflows.argoproj.io/scheduled-time"])
+        [owner] = made["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"]) == ("CronWorkflow", "nightly")
+        assert made["metadata"]["labels"]["workflows.argoproj.io/cron-workflow"] == "nightly"
         absent = {"resourceKind": "WorkflowTemplate", "resourceName": "absent"}
         answer = await served.ask("POST", "/workflows/default/submit", absent)
         assert answer == (404, {"code": 5, "message": 'workflowtemplates.argoproj.io "absent" not found'})

@@ -461,10 +461,14 @@ def creator_label(who: str) -> str:
 
 
 def child(cron: CronWorkflow, at: datetime, shown: str, *, manual: bool = False, who: str = "") -> Workflow:
-    """The workflow of a tick (semantics 2.20): its name says when it was scheduled; one that somebody wanted gets five letters."""
+    """The workflow of a tick (semantics 2.20): its name says when it was scheduled; one that somebody wanted gets five letters.
+
+    It carries the labels that say who made the CronWorkflow, or `who` wanted it now.
+    """
     name = cron.metadata.name
     extra = cron.spec.workflow_metadata or ObjectMeta()
-    labels = {**(extra.labels or {}), f"{LABELS}cron-workflow": name}
+    made = {key: value for key, value in (cron.metadata.labels or {}).items() if key.startswith(f"{LABELS}creator")}
+    labels = {**({} if who else made), **(extra.labels or {}), f"{LABELS}cron-workflow": name}
     if who:
         labels[f"{LABELS}creator"] = creator_label(who)
     metadata = ObjectMeta(

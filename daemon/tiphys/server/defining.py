@@ -23,7 +23,7 @@ from tiphys.spec import names
 from tiphys.spec.workflows import ClusterWorkflowTemplate, CronWorkflow, ObjectMeta, WorkflowEventBinding, WorkflowTemplate
 
 LABELS = "workflows.argoproj.io/"
-KEPT_LABELS = frozenset(f"{LABELS}{name}" for name in ("creator", "actor", "action"))
+KEPT_LABELS = frozenset(f"{LABELS}{name}" for name in ("creator", "actor", "action", "cron-workflow-completed"))
 FIELDS = {WorkflowTemplate: "template", ClusterWorkflowTemplate: "template", CronWorkflow: "cronWorkflow", WorkflowEventBinding: "binding"}
 """Where a body holds the object."""
 

@@ -17,6 +17,7 @@ from tiphys.spec.objects import JSON
 from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, WorkflowEventBinding, WorkflowTemplate
 
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
+STOPPED = "Stopped"
 SOURCES = "api/"
 """How the sources of definitions begin that were made through the API."""
 
@@ -123,7 +124,10 @@ async def _shown(here: Context, one: Definition) -> Shown:
         meta = structs.replace(meta, uid=str(uuid.uuid5(BORN, one.key)), creation_timestamp=rfc3339(one.at))
     if isinstance(document, CronWorkflow):
         following = await anyio.to_thread.run_sync(here.next_run, document)
-        return structs.replace(document, metadata=meta, status=_status(here, document, rfc3339(following) if following else ""))
+        status = _status(here, document, rfc3339(following) if following else "")
+        if status["phase"] == STOPPED:
+            meta = structs.replace(meta, labels={**(meta.labels or {}), f"{CRON_LABEL}-completed": "true"})
+        return structs.replace(document, metadata=meta, status=status)
     return structs.replace(document, metadata=meta)
 
 
@@ -140,7 +144,7 @@ def _status(here: Context, cron: CronWorkflow, following: str) -> Mapping[str, J
         "conditions": [{"type": row.error_kind, "status": "True", "message": row.error}] if row.error else [],
         "succeeded": row.succeeded,
         "failed": row.failed,
-        "phase": "Stopped" if row.stopped else "Active",
+        "phase": STOPPED if row.stopped else "Active",
     }
     if row.last_started_at is not None:
         status["lastScheduledTime"] = rfc3339(row.last_started_at)

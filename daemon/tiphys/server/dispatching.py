@@ -77,7 +77,7 @@ def _made(here: Context, binding: WorkflowEventBinding, event: Mapping[str, obje
     reference = submit.workflow_template_ref
     kind = "ClusterWorkflowTemplate" if reference.cluster_scope else "WorkflowTemplate"
     source = making.source(here.house.definitions(), kind, namespace, reference.name)
-    made = making.of_source(source, namespace)
+    made = making.of_source(source, namespace, now())
     metadata = _metadata(submit.metadata or ObjectMeta(), made.metadata, event, chance)
     metadata = structs.replace(metadata, labels={**(metadata.labels or {}), LABEL: binding.metadata.name})
     return overridden(structs.replace(made, metadata=metadata), _parameters(submit, event, chance))

@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import structs
 
-from tiphys.engine.house import overridden
+from tiphys.engine.house import child, overridden
+from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.records import Manifest, Run
 from tiphys.server import bodies
 from tiphys.server.problems import Problem
@@ -51,14 +52,12 @@ def source(known: Sequence[Document], kind: str, namespace: str, name: str) -> W
     raise Problem(404, f'{wanted.__name__.lower()}s.argoproj.io "{name}" not found')
 
 
-def of_source(found: WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow, namespace: str) -> Workflow:
-    """A workflow as Argo's submit makes it."""
+def of_source(found: WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow, namespace: str, at: datetime) -> Workflow:
+    """A workflow as Argo's submit makes it; to one of a CronWorkflow `at` is the time it was scheduled for."""
     name = found.metadata.name
     if isinstance(found, CronWorkflow):
-        extra = found.spec.workflow_metadata or ObjectMeta()
-        labels = {**(extra.labels or {}), f"{LABELS}cron-workflow": name}
-        metadata = ObjectMeta(generate_name=f"{name}-", namespace=namespace, labels=labels, annotations=extra.annotations)
-        return Workflow(api_version=ARGO_API_VERSION, metadata=metadata, spec=found.spec.workflow_spec)
+        made = child(found, at, rfc3339(at), manual=True)
+        return structs.replace(made, metadata=structs.replace(made.metadata, name="", generate_name=f"{name}-", namespace=namespace))
     cluster = isinstance(found, ClusterWorkflowTemplate)
     label = f"{LABELS}{'cluster-' if cluster else ''}workflow-template"
     return Workflow(
