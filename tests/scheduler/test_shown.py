@@ -107,6 +107,25 @@ def test_progress_counts_each_container_of_a_set_and_an_executed_node_shows_its_
     }
 
 
+def test_the_attempts_of_a_hook_are_hooked_and_retried() -> None:
+    retried = "retryStrategy: {limit: 1}, container: {image: x, command: [a]}"
+    spec = (
+        f"entrypoint: main\nonExit: main\nhooks: {{h: {{template: main, expression: 'true'}}}}\ntemplates:\n- {{name: main, {retried}}}\n"
+    )
+    (run,) = told(spec, "ran wf(0)", "ran wf.hooks.h(0)").runs.values()
+    flags = {
+        node.name: node.node_flag and (node.node_flag.hooked, node.node_flag.retried) for node in render.workflow_status(run).nodes.values()
+    }
+    assert flags == {
+        "wf": None,
+        "wf(0)": (False, True),
+        "wf.hooks.h": (True, False),
+        "wf.hooks.h(0)": (True, True),
+        "wf.onExit": (True, False),
+        "wf.onExit(0)": (True, True),
+    }
+
+
 def told(spec: str, *facts: str) -> State:
     """The state after the facts of a story."""
     played = story.Story(spec)

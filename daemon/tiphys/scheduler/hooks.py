@@ -105,7 +105,14 @@ def uncreated(draft: Draft, call: Call, message: str) -> None:
 
 
 def _broken(draft: Draft, node: Node, message: str) -> Node:
-    """A hook cannot be evaluated: its node is an Error, and so is the group of a step. The workflow's exit handler runs all the same."""
+    """A hook cannot be evaluated or made: the task is an Error, and of a step the group will be, when its steps have come to their ends.
+    The workflow's exit handler runs all the same.
+    """
+    if node.role is Role.STEP:
+        group = draft.node(node.owner)
+        if not group.execution_error:
+            draft.change(group, execution_error=True, message=message)
+        return node
     if node.role is not Role.ROOT:
         node = draft.change(node, execution_error=True)
     if node.phase is Phase.ERROR:

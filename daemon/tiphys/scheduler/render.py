@@ -171,7 +171,9 @@ def locks(node: Node) -> bool:
 
 def node_status(node: Node, graph: Graph, run_name: str, progress_: str = "") -> status.NodeStatus:
     """One node as Argo shows it. `run_name` is the workflow's name, `progress_` what is done below it."""
-    hooked, retried = node.role is Role.HOOK or (node.role is Role.EXIT and node.name == f"{run_name}.onExit"), node.role is Role.ATTEMPT
+    retried = node.role is Role.ATTEMPT
+    hooked = node.role is Role.HOOK or (node.role is Role.EXIT and node.name == f"{run_name}.onExit")
+    hooked |= retried and not node.task and not node.name.startswith(f"{run_name}(")  # only the root has no task either
     return status.NodeStatus(
         id=node.id,
         name=node.name,

@@ -166,6 +166,9 @@ def close(draft: Draft, group: Node) -> None:
     if plan.template.fail_fast and draft.count("failed", group.owner):
         nodes.end(draft, group, Phase.FAILED, room.FAIL_FAST)
         return
+    if group.execution_error:  # a hook of one of its steps
+        nodes.end(draft, group, Phase.ERROR)
+        return
     for child in children:
         if child.execution_error and child.phase is Phase.ERROR and not _tolerated(plan, child):
             message = f"step group deemed errored due to child {child.name} error: {child.message}"
