@@ -69,7 +69,8 @@ def _artifact(draft: Draft, node: Node, artifact: Artifact, scope: Scope) -> Art
     if found is artifact or not binding.located(found):
         if artifact.optional:
             return None
-        raise resolving.ResolveError(f"unable to resolve outputs from scope: {artifact.from_ or artifact.from_expression or artifact.name}")
+        name = tags.sole_tag(artifact.from_) or artifact.from_expression or artifact.name
+        raise resolving.ResolveError(f'unable to resolve outputs from scope: Unable to resolve: "{name}"')
     return found
 
 

@@ -29,6 +29,10 @@ class ResolveError(TiphysError):
     """A step or task cannot be resolved; the text is for its node."""
 
 
+class UnresolvedArtifact(ResolveError):
+    """There is no artifact of that name."""
+
+
 def calls(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope) -> Iterator[Call]:
     """The calls of a step or task: one, or one for each item of its loop; a call with `skipped` becomes a Skipped node.
 
@@ -153,7 +157,7 @@ def _followed(given: Artifact, found: object, reference: str) -> Artifact | None
         return None
     if found is ABSENT:
         return structs.replace(given, from_="", from_expression="")
-    raise ResolveError(f"unable to resolve references: {reference}")
+    raise UnresolvedArtifact(f'Unable to resolve: "{tags.sole_tag(reference) or reference}"')
 
 
 def _sub(found: Artifact, path: str) -> Artifact:

@@ -89,7 +89,8 @@ def begin_group(draft: Draft, group: Node, upto: int = 0) -> None:
             draft.later(todo.Resolve(group.id, "", upto))
             return
     except TiphysError as error:
-        nodes.end(draft, draft.change(group, execution_error=True), Phase.ERROR, f"failed to resolve references: {error}")
+        what = "unable to resolve references: " if isinstance(error, resolving.UnresolvedArtifact) else ""
+        nodes.end(draft, draft.change(group, execution_error=True), Phase.ERROR, f"failed to resolve references: {what}{error}")
         return
     draft.set_count(len(found.calls), "open", group.id)
     expand(draft, group, 0)
