@@ -19,7 +19,7 @@ def go_on(draft: Draft) -> None:
         return
     if run.phase is not Phase.RUNNING:
         submitting.set_out(draft)
-    if draft.run.deadline_at is not None and not run.deadline_passed:
+    if draft.run.deadline_at is not None and not draft.run.deadline_passed:
         draft.command(decision.SetTimer(uid=run.uid, key="", at=draft.run.deadline_at))
     take_up(draft, tuple(node for node in draft.all_nodes() if not node.settled or (node.daemoned and not node.phase.fulfilled)), 0)
 

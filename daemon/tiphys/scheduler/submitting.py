@@ -92,7 +92,8 @@ def set_out(draft: Draft) -> None:
     spec = draft.state.manifest.workflow.spec
     draft.change_run(phase=Phase.RUNNING, started_at=draft.run.started_at or draft.at)
     if spec.active_deadline_seconds is not None and draft.run.deadline_at is None:
-        draft.change_run(deadline_at=draft.at + timedelta(seconds=spec.active_deadline_seconds))
+        seconds = spec.active_deadline_seconds  # 0: nothing begins any more but exit handlers
+        draft.change_run(deadline_at=draft.at + timedelta(seconds=seconds), deadline_passed=seconds <= 0)
 
 
 def begin(draft: Draft) -> None:
@@ -100,7 +101,7 @@ def begin(draft: Draft) -> None:
     spec = draft.state.manifest.workflow.spec
     if draft.run.phase is not Phase.RUNNING:
         set_out(draft)
-        if draft.run.deadline_at is not None:
+        if draft.run.deadline_at is not None and not draft.run.deadline_passed:
             draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=draft.run.deadline_at))
     estimates.of_run(draft)
     measuring.run_begun(draft)
