@@ -31,6 +31,7 @@ Drawn = tuple[str, int, int]
 SECOND = timedelta(seconds=1)
 NOTHING = (0, 0)
 RETRIED, HOOKED = ',"nodeFlag":{"retried":true}', ',"nodeFlag":{"hooked":true}'
+BOTH = ',"nodeFlag":{"hooked":true,"retried":true}'
 
 
 class Painter:
@@ -55,6 +56,7 @@ class Painter:
 
         All in one function: to call one costs as much as three fields.
         """
+        first = f"{run_name}("  # an attempt of the root: of all others only a hook's have no task
         plain = all(_plain(texts) for texts in ([n.id for n in nodes], [n.name for n in nodes], [n.display_name for n in nodes]))
         kind_of, end_of, children_of, sums_of = self._kinds.get, self._ends.get, graph.children.get, below.get
         on_exit = f"{run_name}.onExit"
@@ -117,7 +119,10 @@ class Painter:
             done, of = sums_of(node.id, NOTHING)
             counted = f',"progress":"{done + own_done}/{of + own_of}"' if of + own_of else ""
             role = node.role
-            flag = RETRIED if role is attempt else HOOKED if role is hook or (role is at_exit and node.name == on_exit) else ""
+            if role is attempt:
+                flag = RETRIED if node.task or node.name.startswith(first) else BOTH
+            else:
+                flag = HOOKED if role is hook or (role is at_exit and node.name == on_exit) else ""
             children = children_of(node.id)
             hanging = f',"children":{encode(children).decode()}' if children is not None else ""
             if (type_ is steps or type_ is dag) and phase.fulfilled and (last := graph.outbound(node.id)):
