@@ -59,11 +59,15 @@ async def begun(executor, asked: WorkOrder) -> Outcome:
     return course.outcome or await executor.wait(asked, course.handle)
 
 
+async def prepared_with_plan(executor, asked: WorkOrder):
+    """The place of an attempt and the request as they are made without a mould."""
+    pod = pods.pod_of(asked)
+    return await executor._prepared(asked, pod, command.words(pod.main.container, executor._images))
+
+
 async def prepared(executor, asked: WorkOrder) -> dict[str, object]:
     """The request as it is made without a mould."""
-    pod = pods.pod_of(asked)
-    _, request = await executor._prepared(asked, pod, command.words(pod.main.container, executor._images))
-    return request
+    return (await prepared_with_plan(executor, asked))[1]
 
 
 def as_sent(request: object) -> object:
@@ -130,6 +134,98 @@ async def test_a_filled_mould_is_what_would_have_been_prepared(tmp_path, first):
         assert filled >= 1
 
 
+def in_one_form(request: dict[str, object]) -> dict[str, object]:
+    """A request of an isolated attempt, whichever way it says the same."""
+    made = dict(request)
+    view, binds = list(made.pop("view")), list(made.pop("binds", ()))
+    at = view.index("--chdir")
+    made["view"] = sorted([*view[:at], *binds, *view[at + 2 :]]), view[at : at + 2]
+    state = made["state"]
+    made["prepare"] = sorted(map(str, (entry for entry in made["prepare"] if entry[1] != state)))
+    return made
+
+
+@pytest.mark.parametrize("first", VARIED)
+async def test_a_filled_mould_of_an_isolated_attempt_is_what_would_have_been_prepared(tmp_path, first):
+    async with opened(tmp_path, "full", writable=[str(tmp_path / "w")]) as executor:
+        cast = first()
+        try:
+            plan, request = await prepared_with_plan(executor, cast)
+        except command.CommandError:
+            return
+        assert plan.ground is executor._ground
+        executor._moulds.keep(cast, request)
+        filled = 0
+        for make in (*VARIED, first):
+            asked = structs.replace(make(), workflow=cast.workflow)
+            found = executor._moulds.fill(asked)
+            if found is not None:
+                filled += 1
+                wanted = in_one_form(as_sent(await prepared(executor, asked)))
+                assert in_one_form(both_ways(executor, *found)) == wanted
+                assert in_one_form(as_sent(found[1].whole(found[0], executor._scratch))) == wanted
+        assert bool(filled) == (cast.work.container.working_dir in {"", "/"})
+
+
+async def test_an_isolated_attempt_is_begun_like_one_before_it_and_ends_as_if_it_was_launched(tmp_path):
+    seen = 'echo "$ARGO_NODE_ID"; ls -A /run/argo "$HOME" /tmp; stat -c "%a %u" /run/argo; pwd'
+    async with opened(tmp_path, "full") as executor:
+        first = shell(seen, wanted=RESULT)
+        launched = await run(executor, first)
+        names = [f"{first.node_id}-{number}" for number in range(3)]
+        for name in names:
+            asked = structs.replace(first, id=f"{UID}/{name}/0", node_id=name)
+            found = await begun(executor, asked)
+            assert found.kind is OutcomeKind.SUCCEEDED
+            assert found.result == launched.result.replace(first.node_id, name)
+        await run(executor, order("sh", source="true", wanted=RESULT))
+        asked = order("sh", source="echo of a script; exit 4", wanted=RESULT)
+        ended = await begun(executor, asked)
+        assert (ended.kind, ended.exit_code, ended.result) == (OutcomeKind.FAILED, 4, "of a script")
+        assert executor._link._takes_forms == 2
+        assert len(executor._link._wire._forms) == 2
+
+
+async def test_an_isolated_attempt_finds_nothing_of_what_one_before_it_left(tmp_path):
+    leaves = [
+        "true",
+        "echo 1/2 >$ARGO_PROGRESS_FILE",
+        "chmod 777 /run/argo",
+        "mkdir /run/argo/below",
+        "echo x >/run/argo/.hidden",
+        "echo x >/kept; chmod 700 /",
+        "chown 65534 /run/argo",
+    ]
+    looks = 'ls -A /run/argo; stat -c "%a %u %h" /run/argo; test ! -e /kept && stat -c %a /'
+    async with opened(tmp_path, "full") as executor:
+        await run(executor, shell("true", wanted=RESULT))
+        for number, words in enumerate(leaves):
+            for kind, asked in (("leaves", shell(words, wanted=RESULT)), ("looks", shell(looks, wanted=RESULT))):
+                name = f"wf-{kind}-{number}"
+                found = await begun(executor, structs.replace(asked, id=f"{UID}/{name}/0", node_id=name))
+                assert found.kind is OutcomeKind.SUCCEEDED, words
+                if kind == "looks":
+                    assert found.result == "700 0 2\n755", words
+                elif "PROGRESS" in words:
+                    assert found.progress == "1/2"
+        states = executor._directories.states
+        assert len(list(states.iterdir())) <= 1
+    assert not list(states.iterdir())
+
+
+async def test_what_the_host_shows_otherwise_is_asked_for_anew(tmp_path):
+    async with opened(tmp_path, "full") as executor:
+        await run(executor, shell("true"))
+        ground = executor._ground
+        executor._look_at(dataclasses.replace(ground))
+        assert executor._ground is ground
+        assert executor._moulds.fill(shell("true")) is not None
+        executor._ground_until = 0.0
+        assert not executor.begin(shell("true"), Course())
+        executor._look_at(dataclasses.replace(ground, always=(*ground.always, "/opt")))
+        assert executor._moulds.fill(shell("true")) is None
+
+
 async def test_nothing_is_begun_before_one_like_it_was_launched(tmp_path):
     async with opened(tmp_path, "none") as executor:
         assert not executor.begin(shell("true"), Course())
@@ -193,7 +289,7 @@ def has_said(asked: WorkOrder, outcome: Outcome) -> bool:
     return words[:-1] == [asked.node_id, "mine", asked.node_id, asked.id, "more", "wf", "t"] and "home" in words[-1]
 
 
-@pytest.mark.parametrize("takes_forms", [True, False])
+@pytest.mark.parametrize("takes_forms", [1, 0])
 async def test_what_attempts_share_is_told_once_to_a_launcher_that_can_be_told(tmp_path, takes_forms):
     first, *others = fellows(6)
     async with opened(tmp_path, "none") as executor:

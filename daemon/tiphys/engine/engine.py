@@ -196,12 +196,12 @@ class Engine:
             if self._landed is not None:
                 self._landed.set()
                 self._landed = None
-            for _, answer, receipt in answers:
-                if isinstance(answer, Decision):
-                    self._perform(answer)
-                if receipt is not None:
-                    receipt.settle(answer)
-            self._launcher.flush()
+            with self._launcher.together():
+                for _, answer, receipt in answers:
+                    if isinstance(answer, Decision):
+                        self._perform(answer)
+                    if receipt is not None:
+                        receipt.settle(answer)
             if self._inbox.is_empty and not self._kept_back and not self.recovered.is_set():
                 self.recovered.set()
 

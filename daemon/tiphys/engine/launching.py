@@ -7,7 +7,8 @@ with its end, unless something waits for the beginning.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -131,10 +132,16 @@ class Launcher:
         if (uid, node_id) in self._handles:
             self._group.start_soon(self._stop, uid, node_id)
 
-    def flush(self) -> None:
-        """What was begun since the last time is on its way."""
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is begun meanwhile is on its way at the end, all at once, and no turn of the loop is asked for to send it."""
         for prompt in self._prompt.values():
-            prompt.flush()
+            prompt.hold()
+        try:
+            yield
+        finally:
+            for prompt in self._prompt.values():
+                prompt.flush()
 
     def release(self, uid: str) -> None:
         """Have the run's claims deleted; that is finished even if the engine closes meanwhile."""

@@ -1,15 +1,17 @@
 """How a step ends: reaped, alone again, what it left collected, its end written down and reported, and only then tidied away."""
 
 import contextlib
+import functools
 import os
 import signal
 import time
+from collections.abc import Collection
 from typing import Any
 
 from tiphys.launching import hearing, limits
 from tiphys.launching.attempts import RESULT_BYTES, Attempt
 from tiphys.launching.captures import Capture
-from tiphys.launching.folders import delete_tree, discard, read_end, read_folder
+from tiphys.launching.folders import delete_tree, discard, read_end, read_folder, unlink
 from tiphys.launching.journals import quote, to_json
 from tiphys.launching.launcher import Launcher
 from tiphys.launching.processes import descendants, is_own_child, read_text, send_signal
@@ -17,23 +19,28 @@ from tiphys.launching.roots import keep_upper
 
 CLEARING_ROUNDS = 500
 GONE = contextlib.suppress(ProcessLookupError, PermissionError)
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 PACKED_BYTES = 64 * 1024
 Json = dict[str, Any]
 
 
 def reap(launcher: Launcher) -> None:
     """Look at every child that ended; a step's own group dies before its leader's pid is given back."""
+    by_pid = launcher.by_pid
     plain: list[Attempt] = []
     strays = False
+    left: list[int] | None = None
     while True:
+        if plain and not by_pid and (left := orphans(launcher)) == []:
+            break
         try:
-            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            seen = os.waitid(os.P_ALL, 0, ENDED)
         except ChildProcessError:
             break
         if seen is None:
             break
         pid = seen.si_pid
-        attempt = launcher.by_pid.pop(pid, None)
+        attempt = by_pid.pop(pid, None)
         if attempt and not attempt.isolated:
             with GONE:
                 os.killpg(pid, signal.SIGKILL)
@@ -44,9 +51,13 @@ def reap(launcher: Launcher) -> None:
         else:
             strays = True
     if plain or strays:
-        killed = sweep(launcher)
+        left = left if left == [] else orphans(launcher)
+        killed = sweep(launcher, left or ())
         for attempt in plain:
-            finish_when_alone(launcher, attempt, CLEARING_ROUNDS, killed=killed)
+            if left == []:
+                finish(launcher, attempt)  # what it had started would have come to us: there is none
+            else:
+                finish_when_alone(launcher, attempt, CLEARING_ROUNDS, killed=killed)
     settle(launcher)
 
 
@@ -79,19 +90,30 @@ def finish_when_alone(launcher: Launcher, attempt: Attempt, rounds: int, *, kill
     except PermissionError:
         rounds = 0
     if rounds:
-        launcher.loop.later(0.002, lambda: finish_when_alone(launcher, attempt, rounds - 1, killed=sweep(launcher)))
+        launcher.loop.later(0.002, functools.partial(finish_again, launcher, attempt, rounds - 1))
     else:
         finish(launcher, attempt)
 
 
-def sweep(launcher: Launcher) -> bool:
-    """Kill what ended steps without isolation left behind: it was given to us, its subreaper, when its parent went.
+def finish_again(launcher: Launcher, attempt: Attempt, rounds: int) -> None:
+    """Look once more whether a step is alone."""
+    finish_when_alone(launcher, attempt, rounds, killed=sweep(launcher, orphans(launcher) or ()))
+
+
+def orphans(launcher: Launcher) -> list[int] | None:
+    """What was given to us, its subreaper, when its parent went; None: that cannot be known."""
+    if launcher.children_fd < 0:
+        return None
+    own = os.pread(launcher.children_fd, 1 << 16, 0)
+    return [pid for pid in map(int, own.split()) if pid not in launcher.by_pid] if own else []
+
+
+def sweep(launcher: Launcher, strays: Collection[int]) -> bool:
+    """Kill what ended steps without isolation left behind.
 
     A step's mark in the environment tells whose it is; what has taken its mark off dies when no such step runs any more. Returns
     whether there was any.
     """
-    own = os.pread(launcher.children_fd, 1 << 16, 0).split() if launcher.children_fd >= 0 else []
-    strays = [pid for pid in map(int, own) if pid not in launcher.by_pid]
     if not strays:
         return False
     alive = {attempt.id for attempt in launcher.running.values() if attempt.code is None}
@@ -188,13 +210,14 @@ def clean(launcher: Launcher, attempt: Attempt) -> None:
         launcher.roots.give_back(attempt.root, request["overlay"].get("keep", ""))
     elif attempt.borrowed:
         keep_upper(attempt.borrowed, request["overlay"]["keep"])
-    for path in (attempt.status, *request.get("delete", ())):
-        with contextlib.suppress(OSError):
-            if path:
-                os.unlink(path)
+    if attempt.status:
+        unlink(attempt.status)
+    for path in request.get("delete", ()):
+        unlink(path)
     for path in request.get("trees", ()):
-        delete_tree(path)
+        if path != request.get("state") or attempt.adopted or not launcher.states.take(path):
+            delete_tree(path)
     for path in request.get("tidy", ()):
         discard(path)
     if attempt.home:
-        launcher.homes.take(attempt.home, request["home"][0])
+        launcher.homes.take(attempt.home, request["home"])

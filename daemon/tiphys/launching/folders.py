@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 STATE_BYTES, MOST_STATE_FILES = 64 * 1024, 4
+ANY_TROUBLE = contextlib.suppress(OSError)
 
 
 def prepare(entries: Iterable[list[Any]]) -> None:
@@ -56,13 +57,19 @@ def read_folder(path: str) -> dict[str, str]:
     return found
 
 
+def unlink(path: str) -> None:
+    """Delete a file, if it can be."""
+    with ANY_TROUBLE:
+        os.unlink(path)
+
+
 def read_end(path: str) -> str:
     """The end of a small plain file that a step may have written, which is deleted; "" where there is none."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC) if path else -1
-    except OSError:
+    if not os.access(path, os.F_OK):
         return ""
-    if fd < 0:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
         return ""
     with open(fd, "rb") as file, contextlib.suppress(OSError):
         os.unlink(path)

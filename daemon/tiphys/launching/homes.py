@@ -16,19 +16,15 @@ class Homes:
 
     def __init__(self, scratch: str) -> None:
         self.scratch = scratch
-        self.free: list[str] = []
+        self.free: dict[tuple[int, int, int], list[str]] = {}
         self.made = 0
         self.empty: int | None = None
 
     def lend(self, home: list[Any]) -> str:
         """An empty folder for a step without isolation: one that another has left as it was, or a new one."""
         _, mode, uid, gid = home
-        if self.free:
-            lent = self.free.pop()
-            found = os.stat(lent)
-            if stat.S_IMODE(found.st_mode) == mode and uid in {-1, found.st_uid} and self.is_empty(lent, found):
-                return lent
-            delete_tree(lent)
+        if free := self.free.get((mode, uid, gid)):
+            return free.pop()
         self.made += 1
         lent = f"{self.scratch}/home.{os.getpid()}.{self.made}"
         prepare([["dir", lent, mode, uid, gid]])
@@ -36,13 +32,17 @@ class Homes:
             self.empty = size_that_tells(lent)
         return lent
 
-    def take(self, home: str, kept: str) -> None:
-        """An empty home serves again; what a step left in one stays, under the step's own name."""
+    def take(self, lent: str, home: list[Any]) -> None:
+        """An empty home that is as it was serves again; what a step left in one stays, under the step's own name."""
+        kept, mode, uid, gid = home
         try:
-            if self.is_empty(home, os.stat(home)):
-                self.free.append(home)
+            found = os.stat(lent)
+            if not self.is_empty(lent, found):
+                os.rename(lent, kept)
+            elif stat.S_IMODE(found.st_mode) == mode and uid in {-1, found.st_uid}:
+                self.free.setdefault((mode, uid, gid), []).append(lent)
             else:
-                os.rename(home, kept)
+                delete_tree(lent)
         except OSError:
             pass
 
@@ -52,8 +52,9 @@ class Homes:
 
     def discard(self) -> None:
         """Delete them."""
-        for home in self.free:
-            discard(home)
+        for homes in self.free.values():
+            for home in homes:
+                discard(home)
 
 
 def size_that_tells(folder: str) -> int:

@@ -47,7 +47,7 @@ class Journals:
         if self.lines:
             lines, self.lines = self.lines, {}
             for group, of in lines.items():
-                self.write(group, b"\n".join(of) + b"\n")
+                self.write(group, b"\n".join(of) + b"\n", going_on=True)
 
     def conclude(self, group: str, id_: str, line: bytes) -> None:
         """Have the end of an attempt written down, and know it from now on."""
@@ -112,10 +112,15 @@ class Journals:
             raise OSError(errno.ENOSPC, "the pack is cut short")
         return [offset, len(data)]
 
-    def write(self, group: str, lines: bytes) -> str:
-        """Append to a run's journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory."""
+    def write(self, group: str, lines: bytes, *, going_on: bool = False) -> str:
+        """Append to a run's journal; returns why that failed (a full disk): what runs goes on, and its end is kept in memory.
+
+        `going_on`: of attempts that were written of before; a run's journal that is gone is made again for others only.
+        """
         try:
-            os.write(self.open_kept(self.journals, f"{self.root}/{group}/journal"), lines)
+            path = f"{self.root}/{group}/journal"
+            fd = self.journals.get(path, -1) if going_on else -1
+            os.write(fd if fd >= 0 else self.open_kept(self.journals, path), lines)
         except OSError as error:
             return str(error)
         return ""

@@ -14,6 +14,7 @@ from tiphys.launching.loop import Loop
 from tiphys.launching.processes import read_text
 from tiphys.launching.roots import Roots
 from tiphys.launching.spawning import Spawner
+from tiphys.launching.states import States
 
 
 class Client(Protocol):
@@ -38,6 +39,7 @@ class Launcher:
         self.loop = Loop()
         self.journals = Journals(options.root)
         self.homes = Homes(options.scratch)
+        self.states = States()
         self.roots = Roots(options.runtime, options.root)
         self.limits = Limits()
         self.spawner = Spawner()

@@ -88,13 +88,15 @@ def take_signals(launcher: Launcher, ended: int) -> None:
         ignored = number in {signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ}
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
+    nothing_there = contextlib.suppress(BlockingIOError)
+
     def woken(_events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with nothing_there:
             if signal.SIGTERM in os.read(wake_reader, 4096):
                 stopping.leave(launcher, "owner", serving.ORPHANED_GRACE_SECONDS)
 
     def reap(_events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with nothing_there:
             os.read(ended, kernel.SIGSET_BYTES)
         ending.reap(launcher)
 

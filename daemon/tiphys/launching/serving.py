@@ -20,8 +20,12 @@ from tiphys.launching.loop import IDLE_SECONDS
 from tiphys.launching.processes import run_quietly
 
 VERSION = 1
+FORMS = 2
+"""What forms are understood: 1 those of steps without isolation, 2 those of isolated steps too."""
+
 BUFFER = memoryview(bytearray(1 << 18))
 ORPHANED_GRACE_SECONDS = 2.0
+DECODE = json.JSONDecoder().raw_decode
 Json = dict[str, Any]
 
 
@@ -40,6 +44,7 @@ def run(launcher: Launcher) -> None:
             launcher.leaving = True
     ending.settle(launcher)
     launcher.homes.discard()
+    launcher.states.discard()
 
 
 def tidy_up(launcher: Launcher) -> None:
@@ -94,7 +99,7 @@ class Client:
         data = bytes(BUFFER[:count])
         *lines, self.inbox = (self.inbox + data).split(b"\n") if b"\n" in data else [self.inbox + data]
         for line in lines:
-            requests = json.loads(line)
+            requests, _ = DECODE(line.decode())
             starting.begin(self.launcher, requests, self.forms)
             self.carry_out(requests)
             ending.settle(self.launcher)
@@ -168,8 +173,9 @@ def is_new(launcher: Launcher, request: Json) -> bool:
     form = request.get("form", request)
     if form is None:
         return False
-    group = form.fields["group"] if isinstance(form, Form) else request["group"]
-    return request["id"] not in launcher.running and not launcher.journals.ended(request["id"], group)
+    id_, group = request["id"], form.fields["group"] if isinstance(form, Form) else request["group"]
+    journals = launcher.journals
+    return id_ not in launcher.running and (not journals.has_ended(group, id_) or journals.ended(id_, group) is None)
 
 
 def answer(launcher: Launcher, client: Client, id_: str) -> None:
@@ -183,7 +189,7 @@ def answer(launcher: Launcher, client: Client, id_: str) -> None:
 def hello(launcher: Launcher, request: Json) -> Json:
     """Who this is."""
     said = {"told": "hello", "version": VERSION, "boot": launcher.boot, "root": launcher.options.root, "build": launcher.build}
-    said |= {"cgroup_error": launcher.limits.error, "running": len(launcher.running), "forms": 1}
+    said |= {"cgroup_error": launcher.limits.error, "running": len(launcher.running), "forms": FORMS}
     return said | {"leaving": launcher.leaving or launcher.options.owner != request.get("owner", "")}
 
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 
 from tiphys.launching import kernel
-from tiphys.launching.processes import DEFAULT_SIGNALS
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ATTRIBUTE_BYTES, ACTIONS_BYTES, SIGSET_BYTES = 1024, 256, 128  # as large as any C library's
@@ -24,15 +23,16 @@ MOST_ACTIONS = 1024
 
 libc = ctypes.CDLL(None)
 Actions = ctypes.Array[ctypes.c_char]
+Texts = ctypes.Array[ctypes.c_char_p]
 
 
 class Start:
-    """A command to be started, and what came of it. `env`: whole NAME=value texts; `writers`: what becomes descriptors 1 and 2."""
+    """A command to be started, and what came of it. `env`: NAME=value texts; `writers`: what becomes descriptors 1 and 2."""
 
     __slots__ = ("actions", "argv", "born", "env", "error", "pid", "writers")
 
-    def __init__(self, argv: Sequence[str], env: Sequence[bytes], writers: tuple[int, int], actions: "Actions") -> None:
-        self.argv, self.env = encoded(argv), env
+    def __init__(self, argv: "Texts", env: "Texts", writers: tuple[int, int], actions: "Actions") -> None:
+        self.argv, self.env = argv, env
         self.writers, self.actions = writers, actions
         self.pid, self.error = 0, errno.EAGAIN
         self.born = (0, 0)
@@ -46,6 +46,16 @@ def encoded(texts: Sequence[str], encoding: str = "utf-8") -> list[bytes]:
     return found
 
 
+def env_texts(variables: dict[str, str], encoding: str = "utf-8") -> list[bytes]:
+    """Variables as the kernel takes them. ValueError: there is a NUL in one."""
+    return encoded([f"{name}={text}" for name, text in variables.items()], encoding)
+
+
+def arguments(texts: Sequence[bytes]) -> "Texts":
+    """Words of a command, or an environment, as posix_spawn takes them."""
+    return (ctypes.c_char_p * (len(texts) + 1))(*texts)
+
+
 class Spawner:
     """Starts commands, with a second thread where there are several."""
 
@@ -57,9 +67,7 @@ class Spawner:
         self.attributes = ctypes.create_string_buffer(ATTRIBUTE_BYTES)
         mask, reset = ctypes.create_string_buffer(SIGSET_BYTES), ctypes.create_string_buffer(SIGSET_BYTES)
         libc.sigemptyset(mask)
-        libc.sigemptyset(reset)
-        for number in DEFAULT_SIGNALS:
-            libc.sigaddset(reset, int(number))
+        libc.sigfillset(reset)  # of a signal that is not in it the C library asks first what it does, of each, for each child
         libc.posix_spawnattr_init(self.attributes)
         libc.posix_spawnattr_setsigmask(self.attributes, mask)
         libc.posix_spawnattr_setsigdefault(self.attributes, reset)
@@ -79,10 +87,8 @@ class Spawner:
         """Start them one after another in this thread."""
         pid = ctypes.c_int()
         for start in starts:
-            argv = (ctypes.c_char_p * (len(start.argv) + 1))(*start.argv)
-            env = (ctypes.c_char_p * (len(start.env) + 1))(*start.env)
             before = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
-            error = libc.posix_spawn(ctypes.byref(pid), start.argv[0], start.actions, self.attributes, argv, env)
+            error = libc.posix_spawn(ctypes.byref(pid), start.argv[0], start.actions, self.attributes, start.argv, start.env)
             start.born = (before, int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS) + 1)
             start.pid, start.error = 0 if error else pid.value, error
 

@@ -12,7 +12,7 @@ from tiphys.launching.forms import Form, skeleton
 from tiphys.launching.journals import quote
 from tiphys.launching.launcher import Launcher
 from tiphys.launching.processes import DEFAULT_SIGNALS
-from tiphys.launching.spawning import TICKS, Start, encoded
+from tiphys.launching.spawning import TICKS, Start, arguments, encoded, env_texts
 
 STATUS_FD, ARGUMENTS_FD = 3, 4
 MOST_AT_ONCE = 16
@@ -66,10 +66,12 @@ def spawn_some(launcher: Launcher, requests: list[Json]) -> None:
             continue
         try:
             prepare(attempt.request.get("prepare", ()))
+            if form and form.place:
+                launcher.states.lend(attempt.request["state"])
             if attempt.isolated or "limits" in attempt.request or attempt.request.get("cwd", "/") != "/":
                 start(launcher, attempt)
             else:
-                readied.append((attempt, own, form, ready(launcher, attempt)))
+                readied.append((attempt, own, form, ready(launcher, attempt, own, form)))
                 continue
         except (OSError, ValueError) as error:
             fail(launcher, attempt, error)
@@ -80,7 +82,7 @@ def spawn_some(launcher: Launcher, requests: list[Json]) -> None:
         for fd in set(one.writers):
             os.close(fd)
         if one.error:
-            fail(launcher, attempt, OSError(one.error, os.strerror(one.error), os.fsdecode(one.argv[0])))
+            fail(launcher, attempt, OSError(one.error, os.strerror(one.error), os.fsdecode(one.argv[0] or b"")))
         else:
             attempt.pid, attempt.born = one.pid, one.born
             started(launcher, attempt, own, form)
@@ -113,21 +115,29 @@ def write_down(launcher: Launcher, attempt: Attempt, kept: str) -> None:
     launcher.journals.add(attempt.request["group"], (line + "}").encode())
 
 
-def ready(launcher: Launcher, attempt: Attempt) -> Start:
+def ready(launcher: Launcher, attempt: Attempt, own: Json, form: Form | None) -> Start:
     """Environment and pipes of an attempt that needs no more than these."""
     request = attempt.request
-    environment: dict[str, str] = request["env"]
+    variables: dict[str, str] = own["env"]
+    known = form.texts if form and form.env.keys().isdisjoint(variables) else None
+    if known is None:
+        variables = request["env"]
     if home := request.get("home"):
-        attempt.home = environment["HOME"] = launcher.homes.lend(home)
-    texts = encoded([f"{name}={text}" for name, text in environment.items()])
+        attempt.home = variables["HOME"] = launcher.homes.lend(home)
+    texts = env_texts(variables)
+    if known:
+        texts += known
     if "bytes_env" in request:
-        texts += encoded([f"{name}={text}" for name, text in request["bytes_env"].items()], "latin-1")
+        texts += env_texts(request["bytes_env"], "latin-1")
+    argv = form.argv if form and "argv" not in own else None
+    if argv is None:
+        argv = arguments(encoded(request["argv"]))
     writers = [hearing.pipe(launcher, attempt, is_out=False)]
     try:
         if attempt.split:
             writers.append(hearing.pipe(launcher, attempt, is_out=True))
         out, log = writers[-1], writers[0]
-        return Start(request["argv"], texts, (out, log), launcher.spawner.redirections((out, log)))
+        return Start(argv, arguments(texts), (out, log), launcher.spawner.redirections((out, log)))
     except (OSError, ValueError):
         for fd in writers:
             os.close(fd)
@@ -162,7 +172,7 @@ def start(launcher: Launcher, attempt: Attempt) -> None:
             if overlay := request.get("overlay"):
                 attempt.root = launcher.roots.private(overlay)
                 front += ["--bind", attempt.root.mountpoint, "/"]
-            argv = [*front, *request["view"], "--", *argv]
+            argv = [*front, *request["view"], *request.get("binds", ()), "--", *argv]
             exclusive = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             actions.append((os.POSIX_SPAWN_OPEN, STATUS_FD, attempt.status, exclusive, 0o600))
         if limits := request.get("limits"):

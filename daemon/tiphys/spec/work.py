@@ -258,6 +258,10 @@ class Prompt(Protocol):
         """Begin an attempt, and tell its course; nothing is told before this returns. False: nothing was done, `launch` it."""
         ...
 
+    def hold(self) -> None:
+        """What is begun from now on, in this turn of the loop, is set going by `flush`, which follows for certain."""
+        ...
+
     def flush(self) -> None:
         """Set going what was begun, now and not at the end of this turn of the loop."""
         ...

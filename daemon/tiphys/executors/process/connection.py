@@ -34,7 +34,7 @@ class Wire(asyncio.Protocol):
         self._report = report
         self._transport: asyncio.Transport | None = None
         self._outbox: list[Json] = []
-        self._is_reading = False
+        self._is_held = False
         self._inbox = bytearray()
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(list[Json]).decode
@@ -58,13 +58,12 @@ class Wire(asyncio.Protocol):
             return
         *lines, rest = bytes(self._inbox).split(b"\n")
         self._inbox = bytearray(rest)
-        self._is_reading = True
+        self.hold()
         try:
             for line in lines:
                 for report in self._decode(line):
                     self._report(report)
         finally:
-            self._is_reading = False
             self.flush()
 
     def send(self, request: Json) -> None:
@@ -72,7 +71,7 @@ class Wire(asyncio.Protocol):
         the next.
         """
         self._outbox.append(request)
-        if len(self._outbox) == 1 and not self._is_reading:
+        if len(self._outbox) == 1 and not self._is_held:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def number(self, form: Form) -> int:
@@ -89,8 +88,13 @@ class Wire(asyncio.Protocol):
         """Tell of each form again when it is used."""
         self._forms.clear()
 
+    def hold(self) -> None:
+        """Send when it is flushed, which follows in this turn of the loop."""
+        self._is_held = True
+
     def flush(self) -> None:
         """Send what waits."""
+        self._is_held = False
         if self._outbox:
             self._flush()
 

@@ -74,7 +74,7 @@ class ProcessExecutor:
         self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
         self._packs = Packs(link.directories)
         self._slots = Slots(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
-        self._moulds = moulds.Moulds(self._scratch)
+        self._moulds = moulds.Moulds(link.directories)
         self._plans: dict[str, Plan] = {}
         self._pods: dict[str, Pod] = {}
         self._early: dict[str, Outcome] = {}
@@ -90,6 +90,8 @@ class ProcessExecutor:
             return False
         if order.deadline is not None and order.deadline <= datetime.now(UTC):
             return False
+        if self._fence is not None and anyio.current_time() > self._ground_until:
+            return False
         filled = self._moulds.fill(order)
         if filled is None:
             return False
@@ -97,6 +99,10 @@ class ProcessExecutor:
         faults.point("spawning")
         self._link.begin(*filled, functools.partial(self._heard, order, course))
         return True
+
+    def hold(self) -> None:
+        """Send requests when they are flushed."""
+        self._link.hold()
 
     def flush(self) -> None:
         """Send the requests there are."""
@@ -171,7 +177,7 @@ class ProcessExecutor:
         except OSError as error:
             return outcomes.error(f"inputs cannot be brought in: {error}")
         self._plans[order.id] = plan
-        if self._fence is None and not self._user.other and not pod.supervised:
+        if plan.ground is self._ground and not self._user.other and not pod.supervised:
             self._moulds.keep(order, request)
         faults.point("spawning")
         await self._link.spawn(request)
@@ -333,10 +339,18 @@ class ProcessExecutor:
             return isolation.plain_plan(asked, self._user, self._home(order.id), self._settings.writable), script
         now = anyio.current_time()
         if self._ground is None or now > self._ground_until:
-            self._ground, self._ground_until = await anyio.to_thread.run_sync(self._fence.survey), now + SURVEY_SECONDS
+            self._look_at(await anyio.to_thread.run_sync(self._fence.survey))
+            self._ground_until = now + SURVEY_SECONDS
+        assert self._ground is not None
         if not asked.reads_host:
             return self._fence.plan(self._ground, asked), script
         return await anyio.to_thread.run_sync(self._fence.plan, self._ground, asked), script
+
+    def _look_at(self, ground: isolation.Ground) -> None:
+        """The host looks so now; what was made for another look of it serves no more."""
+        if ground != self._ground:
+            self._ground = ground
+            self._moulds.clear()
 
     def _home(self, order_id: str) -> str:
         return f"{self._scratch}/{places.scratch_key(order_id)}.home"

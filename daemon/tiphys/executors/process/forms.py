@@ -13,6 +13,11 @@ class Form:
     def __init__(self, fields: Json) -> None:
         self.fields = fields
 
+    @property
+    def needs(self) -> int:
+        """Which forms a launcher must understand to take this one (its `hello` says so)."""
+        return 2 if "place" in self.fields else 1
+
     def whole(self, own: Json, scratch: str) -> Json:
         """A request as it is without a form, for a launcher of before there were any. `own`: what is its own of it."""
         fields = self.fields
@@ -21,4 +26,10 @@ class Form:
             made["home"] = [f"{scratch}/{own['key']}.home", *fields["home"]]
         if "progress" in fields:
             made["progress"] = f"{scratch}/{own['key']}.progress"
+        if place := made.pop("place", None):
+            key = own["key"]
+            state = f"{place['states']}/{key}.state"
+            made |= {"state": state, "trees": [state], "prepare": [("dir", state, 0o700, -1, -1), *made["prepare"]]}
+            made["overlay"] = {**made["overlay"], "keep": f"{place['keep']}/{key[len(made['group']) + 1 :]}"}
+            made["view"] = [*made["view"], *made.pop("binds", ()), "--bind", state, place["state"]]
         return made

@@ -108,11 +108,12 @@ def user_named(name: str) -> User:
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt's place: its view, what to make before the start, and the fields of the launcher's request."""
+    """One attempt's place: its view, what to make before the start, and the fields of the launcher's request; the ground it is made for."""
 
     view: View
     prepare: tuple[Entry, ...] = ()
     request: dict[str, Any]
+    ground: "Ground | None" = None
 
     @property
     def leavings(self) -> View:
@@ -214,7 +215,7 @@ class Fence:
         elif "overlay" in fields:
             fields["overlay"] = {"lower": fields["overlay"]["lower"], "bound": fields["overlay"]["bound"], "keep": attempt.folder}
         request = {"isolated": True, "bwrap": self.bwrap, "view": [*NAMESPACES, *self._rights(), *words, "--chdir", view.working_directory]}
-        return Plan(view=view, prepare=tuple(entries), request=request | fields)
+        return Plan(view=view, prepare=tuple(entries), request=request | fields, ground=ground)
 
     def _overlaid(self, ground: "Ground", attempt: "Asked", view: View, own: set[str], _entries: list[Entry]) -> Made:
         """The launcher mounts the overlay itself, in its own mount namespace; its folders are the attempt's, or borrowed until needed."""

@@ -51,7 +51,7 @@ class Link:
         self.mode = mode
         self.boot = ""
         self.cgroup_error = ""
-        self._takes_forms = False
+        self._takes_forms = 0
         self._wire: Wire | None = None
         self._started = Started(launcher)
         self._attempts: dict[str, Waiting] = {}
@@ -96,6 +96,11 @@ class Link:
         waiting = self._attempts[request["id"]] = Waiting(request, form)
         waiting.tell = tell
         self._send_spawn(waiting)
+
+    def hold(self) -> None:
+        """Send nothing until `flush` is called, which is certain to happen in this turn of the loop."""
+        if self._wire is not None:
+            self._wire.hold()
 
     def flush(self) -> None:
         """Send what there is to send."""
@@ -199,7 +204,7 @@ class Link:
             return
         if waiting.form is None:
             self._wire.send(waiting.spawn)
-        elif self._takes_forms:
+        elif self._takes_forms >= waiting.form.needs:
             number = self._wire.number(waiting.form)
             self._wire.send({**waiting.spawn, "form": number})
         else:
@@ -259,7 +264,7 @@ class Link:
                         raise self._of_another_state(hello["root"])
                     if hello and not hello["leaving"]:
                         self.boot, self.cgroup_error = hello["boot"], hello["cgroup_error"]
-                        self._takes_forms = bool(hello.get("forms"))
+                        self._takes_forms = hello.get("forms", 0)
                         return
                 self._wire = None
                 wire.close()

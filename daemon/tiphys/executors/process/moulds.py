@@ -9,13 +9,15 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import structs
 
-from tiphys.executors.process import command, places
+from tiphys.executors.process import command, isolation, places
 from tiphys.executors.process.forms import Form, Json
+from tiphys.executors.process.places import Directories
+from tiphys.executors.process.view import normal
 from tiphys.spec.containers import Container
 from tiphys.spec.work import Command, WorkOrder
 
 MOST = 256
-OWN = frozenset({"id", "key", "env", "argv", "home", "progress", "prepare", "delete", "deadline"})
+OWN = frozenset({"id", "key", "env", "argv", "home", "progress", "prepare", "delete", "deadline", "state", "trees", "view", "overlay"})
 """Fields of a request that are an attempt's own."""
 
 FACTS = frozenset({"ARGO_NODE_ID", "ARGO_POD_NAME", "ARGO_PROGRESS_FILE", "ARGO_DEADLINE", "TIPHYS_IDEMPOTENCY_KEY"})
@@ -25,17 +27,26 @@ FACTS = frozenset({"ARGO_NODE_ID", "ARGO_POD_NAME", "ARGO_PROGRESS_FILE", "ARGO_
 class Moulds:
     """The moulds of the templates that run now, by run and name."""
 
-    def __init__(self, scratch: str) -> None:
-        self._scratch = scratch
+    def __init__(self, directories: Directories) -> None:
+        self._directories = directories
         self._made: dict[tuple[str, str], Mould] = {}
 
     def keep(self, order: WorkOrder, request: Json) -> None:
-        """Keep a request without isolation as a mould, if it is one."""
+        """Keep a request as a mould, if it is one."""
         work = order.work
-        if isinstance(work, Command) and "bytes_env" not in request and _needs_nothing(order, work.container):
+        if (
+            isinstance(work, Command)
+            and "bytes_env" not in request
+            and _needs_nothing(order, work.container)
+            and (not request.get("isolated") or _finds_its_place(order, work.container, request))
+        ):
             if len(self._made) >= MOST:
                 self._made.clear()
-            self._made[order.workflow.uid, order.template_name] = Mould(order, work, request, self._scratch)
+            self._made[order.workflow.uid, order.template_name] = Mould(order, work, request, self._directories)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._made.clear()
 
     def fill(self, order: WorkOrder) -> tuple[Json, Form] | None:
         """The request of an attempt, from the mould of its template: what is its own of it, and the form; None: it must be prepared."""
@@ -46,20 +57,26 @@ class Moulds:
 class Mould:
     """What the attempts of one template in one run have in common."""
 
-    __slots__ = ("_argv", "_bare", "_form", "_group", "_is_plain", "_order", "_own", "_prepare", "_scratch", "_shape")
+    __slots__ = ("_argv", "_bare", "_form", "_group", "_is_plain", "_isolated", "_order", "_own", "_prepare", "_scratch", "_shape")
 
-    def __init__(self, order: WorkOrder, work: Command, request: Json, scratch: str) -> None:
+    def __init__(self, order: WorkOrder, work: Command, request: Json, directories: Directories) -> None:
         self._order = order
         self._shape = _shape(work.container)
-        self._scratch = scratch
+        self._scratch = str(directories.scratch)
+        self._isolated: bool = request.get("isolated", False)
         self._group: str = request["group"]
         self._is_plain = places.PLAIN.fullmatch(self._group) is not None
-        self._prepare = [entry for entry in request["prepare"] if entry[0] != "file"]
+        self._prepare = [entry for entry in request["prepare"] if entry[0] != "file" and entry[1] != request.get("state")]
         self._own = frozenset(variable.name for variable in work.container.env)
-        self._argv: list[str] = request["argv"][:-1] if work.source else request["argv"]
-        env = {name: text for name, text in request["env"].items() if name not in FACTS or name in self._own}
+        self._argv: list[str] = request["argv"][:-1] if work.source and not self._isolated else request["argv"]
+        facts = FACTS - {"ARGO_PROGRESS_FILE"} if self._isolated else FACTS
+        env = {name: text for name, text in request["env"].items() if name not in facts or name in self._own}
         del env["TIPHYS_ATTEMPT"]
-        common = {name: value for name, value in request.items() if name not in OWN} | {"prepare": self._prepare, "progress": True}
+        common = {name: value for name, value in request.items() if name not in OWN} | {"prepare": self._prepare}
+        if self._isolated:
+            common |= _isolated_alike(request, directories)
+        else:
+            common |= {"progress": True, "trees": request["trees"]}
         if "home" in request:
             common["home"] = request["home"][1:]
         self._form = Form({**common, "env": env, "argv": self._argv})
@@ -71,6 +88,8 @@ class Mould:
         work = order.work
         assert isinstance(work, Command)
         like, key = self._order, self._key(order)
+        if not key:
+            return None
         own: Json = {"op": "spawn", "id": order.id, "key": key, "env": self._facts(order, key)}
         argv, form = self._argv, self._form
         if not (work is like.work and order.template is like.template and order.wanted is like.wanted):
@@ -82,11 +101,8 @@ class Mould:
             own["argv"] = argv
         if work.source:
             script = f"{self._scratch}/{key}.script"
-            own |= {
-                "argv": [*argv, script],
-                "prepare": [*self._prepare, ("file", script, 0o755, work.source)],
-                "delete": [script],
-            }
+            own |= {"prepare": [*self._prepare, ("file", script, 0o755, work.source)], "delete": [script]}
+            own |= {"binds": ["--ro-bind", script, isolation.SCRIPT]} if self._isolated else {"argv": [*argv, script]}
         if order.deadline is not None:
             own["deadline"] = order.deadline.timestamp()
         return own, form
@@ -96,10 +112,11 @@ class Mould:
         facts = {
             "ARGO_NODE_ID": order.node_id,
             "ARGO_POD_NAME": order.pod_name,
-            "ARGO_PROGRESS_FILE": f"{self._scratch}/{key}.progress",
             "TIPHYS_IDEMPOTENCY_KEY": order.idempotency_key or order.node_id,
             "TIPHYS_ATTEMPT": order.id,
         }
+        if not self._isolated:
+            facts["ARGO_PROGRESS_FILE"] = f"{self._scratch}/{key}.progress"
         if order.deadline is not None:
             facts["ARGO_DEADLINE"] = order.deadline.strftime("%Y-%m-%dT%H:%M:%SZ")
         if self._own.isdisjoint(facts):
@@ -117,7 +134,7 @@ class Mould:
         words = [*container.command[1:], *container.args]
         if _shape(container) != self._shape or any("$(" in word or "$$" in word for word in words):
             return None
-        argv = [self._argv[0], *words]
+        argv = [self._argv[0], *words, *([isolation.SCRIPT] if self._isolated and work.source else ())]
         text = msgspec.json.encode(order.template).decode()
         env = {}
         if "ARGO_TEMPLATE" not in self._own and len(text) < command.LARGEST_TEMPLATE:
@@ -125,10 +142,34 @@ class Mould:
         return (argv, env) if _surely_fit((*argv, env.get("ARGO_TEMPLATE", ""))) else None
 
     def _key(self, order: WorkOrder) -> str:
+        """The attempt's name in the scratch folder; "": an isolated one's would not tell its folder's name."""
         name = f"{order.node_id}.{order.attempt}"
         if self._is_plain and len(name) + len(self._group) < places.LONGEST_NAME and places.PLAIN.fullmatch(name):
             return f"{self._group}.{name}"
-        return places.scratch_key(order.id)
+        return "" if self._isolated else places.scratch_key(order.id)
+
+
+def _finds_its_place(order: WorkOrder, container: Container, request: Json) -> bool:
+    """Whether an isolated attempt begins in a borrowed root, for which nothing of the host's tree was looked at."""
+    declared = order.wanted.parameters or order.wanted.artifacts or normal(container.working_dir or "/") != "/"
+    return not declared and "keep" in request.get("overlay", {})
+
+
+def _isolated_alike(request: Json, directories: Directories) -> Json:
+    """What isolated attempts of a template have in common, beside what all have."""
+    view: list[str] = request["view"]
+    for path in (isolation.STATE, isolation.SCRIPT):  # each bound once: option, the attempt's own path, and where it is seen
+        own = [at for at in range(1, len(view)) if view[at] == path and view[at - 2] in {"--bind", "--ro-bind"}]
+        view = [word for at, word in enumerate(view) if not any(found - 2 <= at <= found for found in own)]
+    return {
+        "view": view,
+        "overlay": {name: value for name, value in request["overlay"].items() if name != "keep"},
+        "place": {
+            "states": str(directories.states),
+            "state": isolation.STATE,
+            "keep": f"{directories.root}/{request['group']}",
+        },
+    }
 
 
 def _surely_fit(texts: Iterable[str]) -> bool:
