@@ -213,6 +213,19 @@ async def test_an_isolated_attempt_finds_nothing_of_what_one_before_it_left(tmp_
     assert not list(states.iterdir())
 
 
+async def test_the_state_folder_of_a_step_that_left_nothing_is_the_next_ones(tmp_path):
+    async with opened(tmp_path, "full") as executor:
+        states = executor._directories.states
+        await run(executor, shell("stat -c %i /run/argo", wanted=RESULT))
+        numbers = set()
+        for number in range(4):
+            name = f"wf-{number}"
+            asked = structs.replace(shell("stat -c %i /run/argo", wanted=RESULT), id=f"{UID}/{name}/0", node_id=name)
+            numbers.add((await begun(executor, asked)).result)
+        assert len(numbers) == 1
+        assert [str(path.stat().st_ino) for path in states.iterdir()] == list(numbers)
+
+
 async def test_what_the_host_shows_otherwise_is_asked_for_anew(tmp_path):
     async with opened(tmp_path, "full") as executor:
         await run(executor, shell("true"))

@@ -12,6 +12,7 @@ from tiphys.launching.processes import descendants, read_text
 from tiphys.launching.roots import Root
 
 RESULT_BYTES = 256 * 1024
+NO_JSON = contextlib.suppress(ValueError)
 Json = dict[str, Any]
 
 
@@ -20,7 +21,7 @@ class Attempt:
 
     __slots__ = (
         "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "home",
-        "id", "isolated", "kill_at", "log", "marks", "name", "out", "peak",
+        "id", "is_bare", "isolated", "kill_at", "log", "marks", "name", "out", "peak",
         "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
     )  # fmt: skip
 
@@ -39,7 +40,7 @@ class Attempt:
         self.pid = self.child = 0
         self.born = (0, 0)  # clock ticks since boot between which the process started
         self.pidfd = -1
-        self.adopted = self.unheard = False
+        self.adopted = self.unheard = self.is_bare = False  # bare: it was seen to leave nothing in its state folder
         self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
         self.root: Root | None = None
         self.borrowed = self.cgroup = self.home = ""
@@ -50,10 +51,15 @@ class Attempt:
         self.stopped = ""  # why it was told to end: stop, deadline, owner
         self.kill_at = 0.0
 
+    @property
+    def lets_go(self) -> bool:
+        """Whether an isolated step left nothing in its state folder, and no process: its namespace's first one was reaped."""
+        return self.isolated and self.is_bare and self.cpu is not None
+
     def look(self) -> None:
         """Read what bwrap wrote: the pid of the namespace's first process, at the end the exit code."""
         for line in read_text(self.status).splitlines() if self.isolated and "exit-code" not in self.said else ():
-            with contextlib.suppress(ValueError):
+            with NO_JSON:
                 self.said |= json.loads(line)
         self.child = int(self.said.get("child-pid", 0))
 

@@ -141,7 +141,7 @@ def finish(launcher: Launcher, attempt: Attempt, failure: str = "", *, missing: 
     oom = bool(attempt.cgroup) and limits.release(attempt.cgroup)
     left: Json = {}
     if state := attempt.request.get("state"):
-        left["state"] = read_folder(state)
+        left["state"], attempt.is_bare = read_folder(state)
     if (progress := attempt.request.get("progress")) and (said := read_end(progress)):
         left["state"] = {**left.get("state", {}), "progress": said}
     conclude(launcher, attempt, left, failure=failure, missing=missing, oom=oom, interrupted=interrupted)
@@ -215,7 +215,7 @@ def clean(launcher: Launcher, attempt: Attempt) -> None:
     for path in request.get("delete", ()):
         unlink(path)
     for path in request.get("trees", ()):
-        if path != request.get("state") or attempt.adopted or not launcher.states.take(path):
+        if not (path == request.get("state") and attempt.lets_go and launcher.states.take(path)):
             delete_tree(path)
     for path in request.get("tidy", ()):
         discard(path)

@@ -44,17 +44,20 @@ def prepare(entries: Iterable[list[Any]]) -> None:
                 os.symlink(rest[0], path)
 
 
-def read_folder(path: str) -> dict[str, str]:
-    """The small plain files of a folder that a step wrote, by name; of a larger one the end."""
+def read_folder(path: str) -> tuple[dict[str, str], bool]:
+    """The small plain files of a folder that a step wrote, by name (of a larger one the end); and whether nothing at all is in it."""
     found: dict[str, str] = {}
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
+    is_empty = False
+    with ANY_TROUBLE, os.scandir(path) as entries:
+        is_empty = True
         for entry in entries:
+            is_empty = False
             if entry.is_file(follow_symlinks=False) and len(found) < MOST_STATE_FILES:
                 fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
                 with open(fd, "rb") as file:
                     file.seek(max(0, entry.stat().st_size - STATE_BYTES))
                     found[entry.name] = file.read(STATE_BYTES).decode(errors="replace")
-    return found
+    return found, is_empty
 
 
 def unlink(path: str) -> None:

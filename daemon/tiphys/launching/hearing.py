@@ -27,7 +27,7 @@ def pipe(launcher: Launcher, attempt: Attempt, *, is_out: bool) -> int:
         reader = launcher.pipes.pop()
     else:
         reader, writer = os.pipe2(PIPE)
-    both = os.open(f"/proc/self/fd/{reader}", (os.O_WRONLY if launcher.options.mode == "run" else os.O_RDWR) | os.O_CLOEXEC)
+    both = os.open(str(reader), (os.O_WRONLY if launcher.options.mode == "run" else os.O_RDWR) | os.O_CLOEXEC, dir_fd=launcher.descriptors)
     if writer >= 0:
         os.close(writer)
     if owner := attempt.request.get("owner"):

@@ -51,6 +51,7 @@ class Launcher:
         self.clients: dict[int, Client] = {}
         self.leaving = self.over = False
         self.idle_since = time.monotonic()
+        self.descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # to open one anew by its number
         self.children_fd = -1
         with contextlib.suppress(OSError):
             self.children_fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)

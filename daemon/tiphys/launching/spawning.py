@@ -9,6 +9,7 @@ import _thread
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import time
 from collections.abc import Sequence
@@ -53,7 +54,13 @@ def env_texts(variables: dict[str, str], encoding: str = "utf-8") -> list[bytes]
 
 def arguments(texts: Sequence[bytes]) -> "Texts":
     """Words of a command, or an environment, as posix_spawn takes them."""
-    return (ctypes.c_char_p * (len(texts) + 1))(*texts)
+    return array_of(len(texts) + 1)(*texts)
+
+
+@functools.cache
+def array_of(length: int) -> type["Texts"]:
+    """The type of an array of so many texts, of which the last is none."""
+    return ctypes.c_char_p * length
 
 
 class Spawner:

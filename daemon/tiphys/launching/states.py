@@ -37,13 +37,13 @@ class States:
             self.attributes = os.listxattr(path)
 
     def take(self, path: str) -> bool:
-        """Take a folder back, if the step that had it has left it as it was. Nothing of that step may run any more."""
+        """Take an empty folder back, if the step that had it has left it as it was. Nothing of that step may run any more."""
         if len(self.free) >= MOST_FREE:
             return False
         try:
             found = os.stat(path, follow_symlinks=False)
             as_made = found.st_mode == stat.S_IFDIR | MODE and (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
-            if not as_made or os.listdir(path) or os.listxattr(path) != self.attributes:
+            if not as_made or os.listxattr(path) != self.attributes:
                 return False
         except OSError:
             return False
