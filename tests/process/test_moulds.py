@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tests.process.orders import RESULT, UID, opened, order, printed, processes, run, shell, unique_sleep, until
+from tests.process.orders import RESULT, UID, needs_bwrap, needs_root, opened, order, printed, processes, run, shell, unique_sleep, until
 from tests.process.test_deaths import end_daemon_launcher, leaf
 from tiphys import manifests
 from tiphys.engine.engine import open_engine
@@ -146,6 +146,8 @@ def in_one_form(request: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("first", VARIED)
+@needs_bwrap
+@needs_root
 async def test_a_filled_mould_of_an_isolated_attempt_is_what_would_have_been_prepared(tmp_path, first):
     async with opened(tmp_path, "full", writable=[str(tmp_path / "w")]) as executor:
         cast = first()
@@ -167,6 +169,8 @@ async def test_a_filled_mould_of_an_isolated_attempt_is_what_would_have_been_pre
         assert bool(filled) == (cast.work.container.working_dir in {"", "/"})
 
 
+@needs_bwrap
+@needs_root
 async def test_an_isolated_attempt_is_begun_like_one_before_it_and_ends_as_if_it_was_launched(tmp_path):
     seen = 'echo "$ARGO_NODE_ID"; ls -A /run/argo "$HOME" /tmp; stat -c "%a %u" /run/argo; pwd'
     async with opened(tmp_path, "full") as executor:
@@ -186,6 +190,8 @@ async def test_an_isolated_attempt_is_begun_like_one_before_it_and_ends_as_if_it
         assert len(executor._link._wire._forms) == 2
 
 
+@needs_bwrap
+@needs_root
 async def test_an_isolated_attempt_finds_nothing_of_what_one_before_it_left(tmp_path):
     leaves = [
         "true",
@@ -213,6 +219,8 @@ async def test_an_isolated_attempt_finds_nothing_of_what_one_before_it_left(tmp_
     assert not list(states.iterdir())
 
 
+@needs_bwrap
+@needs_root
 async def test_the_state_folder_of_a_step_that_left_nothing_is_the_next_ones(tmp_path):
     async with opened(tmp_path, "full") as executor:
         states = executor._directories.states
@@ -226,6 +234,8 @@ async def test_the_state_folder_of_a_step_that_left_nothing_is_the_next_ones(tmp
         assert [str(path.stat().st_ino) for path in states.iterdir()] == list(numbers)
 
 
+@needs_bwrap
+@needs_root
 async def test_what_the_host_shows_otherwise_is_asked_for_anew(tmp_path):
     async with opened(tmp_path, "full") as executor:
         await run(executor, shell("true"))
