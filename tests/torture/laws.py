@@ -205,7 +205,7 @@ class Laws:
             if not folder.name.startswith(".") and folder.name not in kept:
                 yield f"the folder of a deleted run is left: {folder.name}"
         for path in (*self.victim.directories.scratch.iterdir(), *self.victim.directories.states.iterdir()):
-            if path.name.startswith("home."):
+            if path.name.startswith(("home.", "free.")):
                 continue  # it waits for the next step
             if self.strict or path.suffix != ".log":
                 yield f"left by an attempt: {path.name}"

@@ -10,19 +10,17 @@ MODE = 0o700
 
 
 class States:
-    """Those that nobody uses just now, each under the name of the step that had it last. Isolated steps see none but their own."""
+    """Those that nobody uses just now, named `free.` for nobody. Isolated steps see none but their own."""
 
     def __init__(self) -> None:
-        self.free: dict[str, None] = {}
+        self.free: list[str] = []
+        self.taken = 0
         self.attributes: list[str] | None = None  # what an untouched one has
 
     def lend(self, path: str) -> None:
         """Have an empty folder at `path`: one that another step has left as it was, or a new one."""
-        if path in self.free:
-            del self.free[path]
-            return
         if self.free:
-            other, _ = self.free.popitem()
+            other = self.free.pop()
             try:
                 os.rename(other, path)
             except OSError:
@@ -40,14 +38,17 @@ class States:
         """Take an empty folder back, if the step that had it has left it as it was. Nothing of that step may run any more."""
         if len(self.free) >= MOST_FREE:
             return False
+        self.taken += 1
+        free = f"{os.path.dirname(path)}/free.{os.getpid()}.{self.taken}"
         try:
             found = os.stat(path, follow_symlinks=False)
             as_made = found.st_mode == stat.S_IFDIR | MODE and (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
             if not as_made or os.listxattr(path) != self.attributes:
                 return False
+            os.rename(path, free)
         except OSError:
             return False
-        self.free[path] = None
+        self.free.append(free)
         return True
 
     def discard(self) -> None:
