@@ -137,6 +137,9 @@ class HTTPExecutor:
         self._unsaid.append(begun)
         return True
 
+    def hold(self) -> None:
+        """Nothing waits to be sent together with other requests."""
+
     def flush(self) -> None:
         """Nothing: what was begun is on its way."""
 
