@@ -40,16 +40,27 @@ def placed(artifact: Artifact, at: Artifact) -> Artifact:
 
 
 def bind(
-    template: Template, arguments: Arguments | None, absent: tuple[str, ...], outer: Scope, config_map: FindConfigMap, chance: Chance
+    template: Template,
+    arguments: Arguments | None,
+    absent: tuple[str, ...],
+    outer: Scope,
+    config_map: FindConfigMap,
+    chance: Chance,
+    *,
+    passed: bool = True,
 ) -> Inputs | None:
     """The template's inputs with the caller's arguments in them; `outer` is the scope of workflow.* and the node's own names.
+
+    `passed`: a step or task passes the arguments; else they are the workflow's own, and an input that names a ConfigMap's key reads it
+    even where a parameter of the workflow happens to have its name.
 
     Raises BindingError with Argo's text where a required input is missing.
     """
     declared = template.inputs
     if declared is None:
         return None
-    given = {} if arguments is None else {p.name: p for p in arguments.parameters}
+    reads = frozenset[str]() if passed else frozenset(p.name for p in declared.parameters if _config_mapped(p))
+    given = {} if arguments is None else {p.name: p for p in arguments.parameters if p.name not in reads or p.value is None}
     parameters = tuple(_parameter(p, given.get(p.name), p.name in absent, outer, config_map, chance) for p in declared.parameters)
     if any(has_tags(p.value or "") for p in parameters):
         own = ChainScope(FlatScope({f"inputs.parameters.{p.name}": p.value or "" for p in parameters}), outer)
@@ -63,6 +74,10 @@ def bind(
         scope = ChainScope(FlatScope({f"inputs.parameters.{p.name}": p.value or "" for p in parameters}), outer)
         artifacts = tuple(_rendered(artifact, scope, chance) for artifact in artifacts)
     return Inputs(parameters=parameters, artifacts=artifacts)
+
+
+def _config_mapped(parameter: Parameter) -> bool:
+    return parameter.value_from is not None and parameter.value_from.config_map_key_ref is not None
 
 
 def _parameter(

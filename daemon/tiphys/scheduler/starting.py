@@ -37,7 +37,8 @@ def start(draft: Draft, call: Call) -> None:
     if found.template.inputs is not None:
         outer = ChainScope(FlatScope(bodies.own_names(draft, call.name, call.task, found)), GlobalScope(draft))
         try:
-            inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.config_map, draft.chance(call.name))
+            chance, passed = draft.chance(call.name), bool(call.boundary)
+            inputs = binding.bind(found.template, call.arguments, call.absent, outer, draft.state.config_map, chance, passed=passed)
         except TiphysError as error:
             _fail(draft, call, str(error))
             return
