@@ -4,10 +4,12 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import assert_never
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from tiphys import faults
 from tiphys.engine.inbox import Inbox, Receipt, now
@@ -17,7 +19,7 @@ from tiphys.engine.timers import Timers
 from tiphys.engine.watching import Change, Watchers
 from tiphys.errors import TiphysError
 from tiphys.journal.protocol import Entry, Journal
-from tiphys.scheduler import decision, events, render, retention
+from tiphys.scheduler import decision, events, preparing, redoing, render, retention, stills
 from tiphys.scheduler.decide import decide
 from tiphys.scheduler.decision import Decision, Refusal
 from tiphys.scheduler.items import Rules
@@ -30,6 +32,8 @@ from tiphys.spec.workflows import Workflow
 from tiphys.voice import Voice
 
 log = Voice()
+LARGE_RUN = 1_000
+"""Nodes from which on it takes a while to look at all of them."""
 
 
 class Refused(TiphysError):
@@ -79,12 +83,30 @@ class Engine:
         """Take a run in; its uid, once it is recorded. The same key again gives the first one's uid. Raises Refused."""
         if claim := self.registry.claims.get(key):
             return claim.uid
-        await self._ask(events.Submitted(at=now(), uid=manifest.uid, seed=secrets.token_hex(16), manifest=manifest, key=key))
+        await self._begin(manifest, events.Submitted(at=now(), uid=manifest.uid, seed=secrets.token_hex(16), manifest=manifest, key=key))
         return manifest.uid
 
     async def tell(self, event: events.Event) -> None:
         """Take a fact in; returns once it is recorded. Raises Refused."""
-        await self._ask(event)
+        match event:
+            case events.Submitted(manifest=manifest) | events.Revived(manifest=manifest):
+                await self._begin(manifest, event)
+            case events.Ticked(manifest=manifest) if manifest is not None:
+                await self._begin(manifest, event)
+            case _:
+                await self._ask(event)
+
+    async def _begin(self, manifest: Manifest, event: events.Submitted | events.Revived | events.Ticked) -> None:
+        """Take in a fact that begins a run, whose large templates are read on a thread first."""
+        if not preparing.is_large(manifest):
+            await self._ask(event)
+            return
+        uid = event.child if isinstance(event, events.Ticked) else event.uid
+        self._state.prepared[uid] = await anyio.to_thread.run_sync(preparing.prepare, manifest)
+        try:
+            await self._ask(event)
+        finally:
+            self._state.prepared.pop(uid, None)
 
     def configure(self, rules: Rules) -> None:
         """Other rules are in force from now on; who waits for a place looks again."""
@@ -113,7 +135,16 @@ class Engine:
 
     async def ask(self, uid: str, wish: events.Wish, who: str = "") -> None:
         """Carry out a wish of an operator. Raises Refused with one line that says why not."""
-        await self._ask(events.Asked(at=now(), uid=uid, wish=wish, who=who))
+        event = events.Asked(at=now(), uid=uid, wish=wish, who=who)
+        if isinstance(wish, events.Retry) and uid in self._state.runs:
+            await self._outline(uid, event.at, wish)
+        await self._ask(event)
+
+    async def _outline(self, uid: str, at: datetime, wish: events.Retry) -> None:
+        """See on a thread what a retry of a large run would do."""
+        run = self._state.runs[uid]
+        if run.run.phase.completed and len(run.nodes) > LARGE_RUN:
+            run.outlined = await anyio.to_thread.run_sync(redoing.outline, stills.of(run), at, wish.restart)
 
     async def _ask(self, event: events.Event) -> None:
         answer = await self._inbox.ask(event)
@@ -170,7 +201,10 @@ class Engine:
         rows = await self.journal.load()
         self._state.load_items(rows.items)
         for run in rows.runs:
-            self._state.load(run.manifest, run.run, run.nodes)
+            prepared = None
+            if not run.run.phase.completed and preparing.is_large(run.manifest):
+                prepared = await anyio.to_thread.run_sync(preparing.prepare, run.manifest)
+            self._state.load(run.manifest, run.run, run.nodes, prepared)
         for run in rows.runs:
             if not run.run.phase.completed or retention.concerns(run.run, run.manifest.workflow.spec):
                 self._inbox.post(events.DaemonStarted(at=now(), uid=run.run.uid))

@@ -1,6 +1,5 @@
 """Explanations of an open engine's runs: what the scheduler sees, how full the executors are, and what the event log says."""
 
-import copy
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +12,10 @@ from tiphys.engine.engine import Engine
 from tiphys.engine.inbox import now
 from tiphys.errors import TiphysError
 from tiphys.journal.protocol import Logged
-from tiphys.scheduler import activity, critical, explaining, orders, why_crons
+from tiphys.scheduler import activity, critical, explaining, orders, stills, why_crons
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.reasons import CronExplanation, Explanation, Room, RunExplanation, Told
-from tiphys.scheduler.state import RunState
 from tiphys.spec.status import Phase
 
 
@@ -42,7 +40,7 @@ async def of_run(engine: Engine, uid: str) -> RunExplanation:
     state = engine._state  # noqa: SLF001 (as above)
     moment = now()
     found = explaining.explain_run(state, uid, moment)
-    still = _still(state.runs[uid])
+    still = stills.of(state.runs[uid])
     log = await engine.journal.events(uid)
 
     def look() -> RunExplanation:
@@ -96,13 +94,3 @@ def _room(engine: Engine, uid: str, node_id: str) -> Room | None:
     except (LookupError, TiphysError):
         return None
     return Room(executor=name, limit=launcher._room.get(name, 0), live=launcher._live.get(name, 0))  # noqa: SLF001
-
-
-def _still(state: RunState) -> RunState:
-    """A run that nothing changes any more, for a thread to look at."""
-    made = copy.copy(state)
-    made.nodes, made.ids = dict(state.nodes), dict(state.ids)
-    made.owned = {owner: list(owned) for owner, owned in state.owned.items()}
-    made.counters = dict(state.counters)
-    made.sources, made.plans, made.moulds, made.aggregates = {}, {}, {}, {}  # caches
-    return made

@@ -367,7 +367,7 @@ class House(Operations):
             raise NotThere(f'workflows.argoproj.io "{uid}" not found')
         made = copy.copy(state)
         made.nodes, made.counters = dict(state.nodes), dict(state.counters)
-        made.sources, made.plans, made.moulds, made.aggregates = {}, {}, {}, {}  # caches
+        made.sources, made.bodies, made.plans, made.moulds, made.aggregates = {}, {}, {}, {}, {}  # caches
         return made
 
     def nodes(self, uid: str) -> Mapping[str, Node]:

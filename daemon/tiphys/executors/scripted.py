@@ -95,19 +95,19 @@ class Script:
         return self._otherwise
 
 
-class Performance:
-    """One order between `launch` and `remove`: what a process would be to another executor."""
+class Performance(msgspec.Struct, eq=False, gc=False):
+    """One order between `launch` and `remove`: what a process would be to another executor.
 
-    __slots__ = ("began", "handle", "outcome", "play", "started_at", "stop", "stopped")
+    `stop` is made only for one that is waited for over time.
+    """
 
-    def __init__(self, handle: Handle, play: Play, started_at: datetime, began: float) -> None:
-        self.handle = handle
-        self.play = play
-        self.started_at = started_at
-        self.began = began
-        self.stop: anyio.Event | None = None  # made only for one that is waited for over time
-        self.stopped = False
-        self.outcome: Outcome | None = None
+    handle: Handle
+    play: Play
+    started_at: datetime
+    began: float
+    stop: anyio.Event | None = None
+    stopped: bool = False
+    outcome: Outcome | None = None
 
     def left(self) -> float:
         """Seconds to the end of the play; not positive: it is over."""

@@ -136,7 +136,7 @@ class _Need:
 class Tagged:
     """A compiled text."""
 
-    __slots__ = ("_escaped", "_pieces", "expressions", "names", "plain", "text")
+    __slots__ = ("_escaped", "_nested", "_pieces", "expressions", "names", "plain", "text")
 
     def __init__(self, text: str, *, escaped: bool = True) -> None:
         """`escaped`: the text is JSON. Raises SubstitutionError for a `{{` that is never closed."""
@@ -146,12 +146,17 @@ class Tagged:
         simple = [piece for piece in self._pieces if type(piece) is _Simple]
         self.names: tuple[str, ...] = tuple(dict.fromkeys(tag.inner or tag.name for tag in simple))
         """The names of simple tags; of a tag inside a tag only the inner one, which is what this pass would replace."""
+        self._nested = any(tag.before for tag in simple)
         self.expressions: tuple[str, ...] = tuple(
             dict.fromkeys(piece.source or piece.raw for piece in self._pieces if type(piece) is _Expression)
         )
         """The sources of expression tags."""
         self.plain: bool = len(self._pieces) <= 1 and not self.names and not self.expressions
         """Whether there is no tag at all."""
+
+    def stays(self, scope: Scope) -> bool:
+        """Whether a render that keeps what cannot be resolved yet leaves every tag as it is; no, where that would take long to tell."""
+        return not self.expressions and not self._nested and all(scope.get(name) is MISSING for name in self.names)
 
     def render(self, scope: Scope, unresolved: Unresolved, chance: Chance, asides: Asides | None = None) -> str:
         """The text with its tags replaced from `scope`.

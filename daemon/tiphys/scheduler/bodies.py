@@ -16,6 +16,8 @@ from tiphys.spec.status import NodeType
 from tiphys.spec.templates import POD_KINDS, RetryStrategy, Template
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+LARGE = 100_000
+"""Characters of a template from which on it is worth a look whether anything of it would be replaced, which is to read it again."""
 
 
 def own_names(draft: Draft, name: str, task: str, source: sources.Source) -> dict[str, object]:
@@ -89,12 +91,25 @@ def _plain_name(draft: Draft, node: Node) -> str:
     return draft.node(node.owner).name if node.role is Role.ATTEMPT else node.name
 
 
+def keep(draft: Draft, node: Node, source: sources.Source, template: Template) -> None:
+    """Keep the body of a large template in which something was replaced until the node's plan is made: to read it again takes long."""
+    if template is not source.template and len(source.text.text) > LARGE:
+        draft.state.bodies[node.id] = template
+
+
+def kept(draft: Draft, node: Node, source: sources.Source) -> Template:
+    """The node's template, as it was kept or else made again; it is kept no longer."""
+    return draft.state.bodies.pop(node.id, None) or body(draft, node, source)
+
+
 def body(draft: Draft, node: Node, source: sources.Source) -> Template:
     """The node's template with its variables replaced. Raises ExpressionError where an expression in it fails."""
     if source.text.plain:
         return source.template
     chance = draft.chance(node.name)
     scope = scope_of(draft, node, source)
+    if node.role is not Role.ATTEMPT and len(source.text.text) > LARGE and source.text.stays(scope):
+        return source.template
     text = source.text.render(scope, Unresolved.KEEP, chance)
     if node.role is Role.ATTEMPT and "{{" in text:
         scope = ChainScope(FlatScope(attempt_scope(draft, node)), scope)

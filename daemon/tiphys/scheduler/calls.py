@@ -6,8 +6,8 @@ from tiphys.scheduler.records import Role
 from tiphys.spec.templates import Arguments, LifecycleHook, TemplateRef
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `starting.start` needs.
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Everything `starting.start` needs. A tree, of which there may be very many: the collector of cyclic garbage need not look at them.
 
     `arguments` are resolved; `absent` names arguments that refer to an absent optional. `turn` is the call's place in the walk from
     the entrypoint on, known once it has had to wait.

@@ -29,11 +29,12 @@ def begin(draft: Draft, node: Node) -> None:
     draft.set_count(len(plan.order) - len(settled), "open", node.id)
     draft.set_count(len(there) - len(settled), "live", node.id)
     ready: list[str] = []
+    again = bool(there) or draft.run.generation > 0
     for name in plan.order:
         waits_for = plan.depends[name].tasks
-        over = sum(1 for other in waits_for if other in settled) if settled else 0
-        if there or draft.run.generation:
-            draft.set_count(over, "deps", node.id, name)
+        over = len(settled.intersection(waits_for)) if settled else 0
+        if again and (counted := draft.count("deps", node.id, name)) != over:
+            draft.bump(over - counted, "deps", node.id, name)
         if name not in there and over == len(waits_for):
             ready.append(name)
     walk(draft, node, tuple(ready), 0)

@@ -94,6 +94,7 @@ def _submitted(state: State, event: events.Submitted) -> Decision | Refusal:
     if event.key and event.key in state.shared.registry.claims:
         return Refusal(reason=f"the submission {event.key} was made before")
     state.begun[event.uid] = submitting.first_state(event, state.shared)
+    state.begun[event.uid].sources.update(state.prepared.get(event.uid, {}))
     draft = Draft(state.begun[event.uid], event.at)
     for node in event.nodes:
         draft.put(node)
@@ -110,6 +111,7 @@ def _revived(state: State, event: events.Revived) -> Decision | Refusal:
     if isinstance(draft, Refusal):
         return draft
     state.begun[event.uid] = draft.state
+    draft.state.sources.update(state.prepared.get(event.uid, {}))
     work(draft)
     closing.look(draft)
     return draft.decision(ManifestPut(manifest=draft.state.manifest))

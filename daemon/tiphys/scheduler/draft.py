@@ -112,6 +112,10 @@ class Draft:
             if node_id not in self.state.nodes or node_id in self._removed:
                 yield node
 
+    def changed(self) -> Iterable[Node]:
+        """The nodes that are new or others than before, in the order in which that came."""
+        return self._nodes.values()
+
     def has_artifacts(self) -> bool:
         """Whether any node gave an artifact."""
         return any(

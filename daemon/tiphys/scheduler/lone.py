@@ -42,7 +42,7 @@ class _LoneSteps(StepsPlan):
 
     def __init__(self, template: Template, source: sources.Source) -> None:  # the plan of everything is what is saved
         self.template, self.source = template, source
-        self.groups = ()
+        self.count = 0
         self.group_of = {step.name: index for index, group in enumerate(template.steps or ()) for step in group}
         self.tasks = dict.fromkeys(self.group_of)  # type: ignore[assignment] # only the names are asked for
 

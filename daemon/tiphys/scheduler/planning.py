@@ -207,14 +207,14 @@ def _laters(draft: Draft, run: RunState) -> Iterator[Later]:
 def _steps(draft: Draft, node: Node) -> Iterator[Later]:
     plan_ = plans.plan_of(draft, node)
     assert isinstance(plan_, StepsPlan)
-    for index, group in enumerate(plan_.groups):
+    for index in range(plan_.count):
         if draft.named(f"{node.name}[{index}]") is not None:
             continue
         earlier = {name for name, at in plan_.group_of.items() if at < index and _over(draft, node, name)}
         seen = variables.TaskScope(draft, node, plan_, earlier.__contains__)
         scope = ChainScope(seen, plans.outer(draft, plan_))
-        before = ", ".join(step.name for step in plan_.groups[index - 1])
-        for step in group:
+        before = ", ".join(step.name for step in plan_.group(index - 1))
+        for step in plan_.group(index):
             yield _later(draft, node, step, scope, f"{node.name}[{index}].{step.name}", before)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 from msgspec import structs
 
-from tiphys.expressions import depends, tags
+from tiphys.expressions import tags
 from tiphys.expressions.depends import Depends
 from tiphys.expressions.scope import ABSENT, ChainScope, FlatScope
 from tiphys.scheduler import binding, bodies
@@ -79,8 +79,8 @@ class Tasks(Mapping[str, TaskPlan]):
 
     __slots__ = ("_compiled", "_declared")
 
-    def __init__(self, tasks: Iterable[DAGTask]) -> None:
-        self._declared = {task.name: task for task in tasks}
+    def __init__(self, declared: Mapping[str, DAGTask]) -> None:
+        self._declared = declared
         self._compiled: dict[str, TaskPlan] = {}
 
     def __getitem__(self, name: str) -> TaskPlan:
@@ -97,6 +97,42 @@ class Tasks(Mapping[str, TaskPlan]):
 
     def __len__(self) -> int:
         return len(self._declared)
+
+
+class Steps(Mapping[str, TaskPlan]):
+    """The steps of a steps template by their names, each group compiled when one of its steps is first asked for."""
+
+    __slots__ = ("_by_name", "_compiled", "_declared", "_group_of")
+
+    def __init__(self, declared: tuple[tuple[WorkflowStep, ...], ...], group_of: Mapping[str, int]) -> None:
+        self._declared = declared
+        self._group_of = group_of
+        self._compiled: dict[int, tuple[TaskPlan, ...]] = {}
+        self._by_name: dict[str, TaskPlan] = {}
+
+    def group(self, index: int) -> tuple[TaskPlan, ...]:
+        """The steps of one group."""
+        found = self._compiled.get(index)
+        if found is None:
+            found = self._compiled[index] = tuple(TaskPlan(step) for step in self._declared[index])
+            self._by_name.update((step.name, step) for step in found if self._group_of[step.name] == index)
+        return found
+
+    def __getitem__(self, name: str) -> TaskPlan:
+        found = self._by_name.get(name)
+        if found is None:
+            self.group(self._group_of[name])
+            found = self._by_name[name]
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._group_of
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._group_of)
+
+    def __len__(self) -> int:
+        return len(self._group_of)
 
 
 class Plan:
@@ -128,63 +164,40 @@ class Plan:
 
 
 class StepsPlan(Plan):
-    """Groups of steps by index."""
+    """Groups of steps by index, `count` of them."""
 
-    __slots__ = ("group_of", "groups")
+    __slots__ = ("_steps", "count", "group_of")
 
     def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         super().__init__(draft, node, source, template)
-        steps = template.steps or ()
-        self.groups = tuple(tuple(TaskPlan(step) for step in group) for group in steps)
-        self.group_of = {step.name: index for index, group in enumerate(self.groups) for step in group}
-        self.tasks = {step.name: step for group in self.groups for step in group}
+        groups = template.steps or ()
+        self.count = len(groups)
+        self.group_of: Mapping[str, int] = source.skeleton.of_steps(groups)
+        self.tasks = self._steps = Steps(groups, self.group_of)
+
+    def group(self, index: int) -> tuple[TaskPlan, ...]:
+        """The steps of one group."""
+        return self._steps.group(index)
 
 
 class DagPlan(Plan):
-    """Tasks with their dependencies counted. `order`: needed tasks, dependencies first; `dependents`: the edges reversed; `loops`: those
-    that are loops.
-    """
+    """Tasks with their dependencies counted (`skeletons.DagSkeleton`)."""
 
     __slots__ = ("_bits", "_reach", "dependents", "depends", "loops", "order", "targets")
 
     def __init__(self, draft: Draft, node: Node, source: Source, template: Template) -> None:
         super().__init__(draft, node, source, template)
-        dag = template.dag
-        assert dag is not None
-        self.tasks = Tasks(dag.tasks)
-        self.loops = tuple(task.name for task in dag.tasks if task.with_items or task.with_param or task.with_sequence is not None)
-        continues = {task.name: task.continue_on for task in dag.tasks if task.continue_on is not None}
-        self.depends: dict[str, Depends] = {}
-        for task in dag.tasks:
-            if task.depends:
-                self.depends[task.name] = depends.parse(task.depends, continues)
-            else:
-                self.depends[task.name] = depends.from_dependencies(task.dependencies, continues)
-        named = {name for parsed in self.depends.values() for name in parsed.tasks}
-        self.targets = tuple(dag.target.split()) or tuple(sorted(name for name in self.tasks if name not in named))
-        self.order = self._ordered()
-        self.dependents: dict[str, list[str]] = {name: [] for name in self.order}
-        for name in self.order:
-            for other in self.depends[name].tasks:
-                self.dependents[other].append(name)
-        self._reach: dict[str, int] = {}
-        self._bits: dict[str, int] = {}
-
-    def _ordered(self) -> tuple[str, ...]:
-        order: dict[str, None] = {}
-        for target in self.targets:
-            stack = [(target, iter(self.depends[target].tasks))] if target not in order else []
-            trail = {target}
-            while stack:
-                name, rest = stack[-1]
-                following = next((other for other in rest if other not in order and other not in trail), None)
-                if following is None:
-                    order[name] = None
-                    stack.pop()
-                else:
-                    trail.add(following)
-                    stack.append((following, iter(self.depends[following].tasks)))
-        return tuple(order)
+        assert template.dag is not None
+        found = source.skeleton.of_dag(template.dag)
+        own = found.dag is template.dag
+        self.tasks = Tasks(found.declared if own else {task.name: task for task in template.dag.tasks})
+        self.loops = found.loops
+        self.depends: Mapping[str, Depends] = found.depends
+        self.targets = found.targets
+        self.order = found.order
+        self.dependents = found.dependents
+        self._reach = found.reach
+        self._bits = found.bits
 
     def walk(self) -> Iterable[str]:
         """The names in the order in which Argo would come to them: from each target into its dependencies first."""
@@ -222,7 +235,7 @@ def plan_of(draft: Draft, node: Node) -> StepsPlan | DagPlan:
     found = draft.state.plans.get(node.id)
     if found is None:
         source = bodies.source_of(draft, node)
-        template = bodies.body(draft, node, source)
+        template = bodies.kept(draft, node, source)
         kind = StepsPlan if source.kind == "steps" else DagPlan
         found = draft.state.plans[node.id] = kind(draft, node, source, template)
     assert isinstance(found, StepsPlan | DagPlan)

@@ -8,8 +8,15 @@ from tiphys.spec.status import NodeType, Phase
 COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.STEP_GROUP, NodeType.TASK_GROUP, NodeType.RETRY})
 
 
-def go_on(draft: Draft) -> None:
-    """Take up everything that is outstanding: adopt what lives, launch what never started, count again, set timers."""
+def is_outstanding(node: Node) -> bool:
+    """Whether something is still to come of a node."""
+    return not node.settled or (node.daemoned and not node.phase.fulfilled)
+
+
+def go_on(draft: Draft, outstanding: tuple[Node, ...] | None = None) -> None:
+    """Take up everything that is outstanding (None: it is looked for): adopt what lives, launch what never started, count again, set
+    timers.
+    """
     run = draft.run
     if run.phase.completed:
         retention.go_on(draft)
@@ -21,7 +28,7 @@ def go_on(draft: Draft) -> None:
         submitting.set_out(draft)
     if draft.run.deadline_at is not None and not draft.run.deadline_passed:
         draft.command(decision.SetTimer(uid=run.uid, key="", at=draft.run.deadline_at))
-    take_up(draft, tuple(node for node in draft.all_nodes() if not node.settled or (node.daemoned and not node.phase.fulfilled)), 0)
+    take_up(draft, tuple(filter(is_outstanding, draft.all_nodes())) if outstanding is None else outstanding, 0)
 
 
 def take_up(draft: Draft, found: tuple[Node, ...], index: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+import msgspec
 from msgspec import structs
 
 from tiphys.errors import TiphysError
@@ -21,6 +22,20 @@ EXIT = "onExit"
 GROUPS = frozenset({NodeType.STEPS, NodeType.STEP_GROUP, NodeType.DAG, NodeType.TASK_GROUP, NodeType.RETRY})
 
 
+class Outline(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a retry does to the nodes of a run of which so much was `decided`: ids of those that go, and those that are others then;
+    those of the rest that something is still to come of; and the newest attempt.
+    """
+
+    decided: int
+    at: datetime
+    restart: tuple[str, ...]
+    doomed: tuple[str, ...]
+    changed: tuple[Node, ...]
+    open: tuple[Node, ...]
+    newest: int
+
+
 def retry(draft: Draft, wish: Retry) -> Refusal | None:
     """Delete failed nodes and what followed them, set their ancestors Running, and go on."""
     run = draft.run
@@ -28,12 +43,14 @@ def retry(draft: Draft, wish: Retry) -> Refusal | None:
         return refusal
     if run.deleting or run.collecting:
         return Refusal(reason=f"workflow {run.name} cannot be retried: it, or artifacts of it, are being deleted")
-    doomed = _doomed(draft, wish.restart)
-    newest = max((node.attempt for node in draft.all_nodes()), default=run.generation)
-    _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
-    for node_id in doomed:
+    found = draft.state.outlined
+    if found is None or (found.decided, found.at, found.restart) != (draft.state.decided, draft.at, wish.restart):
+        found = outline(draft.state, draft.at, wish.restart)
+    for node in found.changed:
+        draft.put(node)
+    for node_id in found.doomed:
         draft.remove(node_id)
-    again(draft, wish, newest + 1)
+    again(draft, wish, found.newest + 1, found.open)
     return None
 
 
@@ -46,8 +63,26 @@ def refused(run: Run, wish: Retry) -> Refusal | None:
     return None
 
 
-def again(draft: Draft, wish: Retry, generation: int) -> None:
-    """Set the run going again, with the nodes that are left."""
+def outline(state: RunState, at: datetime, restart: tuple[str, ...] = ()) -> Outline:
+    """What a retry at that time would do. The state is only read: of one that nothing changes meanwhile this may be done on any thread."""
+    draft = Draft(state, at)
+    doomed = _doomed(draft, restart)
+    newest = max((node.attempt for node in draft.all_nodes()), default=draft.run.generation)
+    _restart_daemons(draft, _reset_ancestors(draft, doomed), doomed)
+    left = [node for node in draft.all_nodes() if node.id not in doomed]
+    return Outline(
+        decided=state.decided,
+        at=at,
+        restart=restart,
+        doomed=tuple(doomed),
+        changed=tuple(node for node in draft.changed() if node.id not in doomed),
+        open=tuple(node for node in left if recovery.is_outstanding(node)),
+        newest=newest,
+    )
+
+
+def again(draft: Draft, wish: Retry, generation: int, outstanding: tuple[Node, ...] | None = None) -> None:
+    """Set the run going again, with the nodes that are left (`outstanding`: those of them that something is still to come of)."""
     parameters = tuple(structs.replace(p, value=wish.parameters.get(p.name, p.value)) for p in draft.run.parameters)
     draft.change_run(
         phase=Phase.UNKNOWN,
@@ -63,7 +98,7 @@ def again(draft: Draft, wish: Retry, generation: int) -> None:
     )
     try:
         if places.take(draft) and submitting.lock(draft):
-            recovery.go_on(draft)
+            recovery.go_on(draft, outstanding)
     except TiphysError as error:
         submitting.refuse(draft, f"Failed to acquire the synchronization lock. {error}")
 

@@ -9,6 +9,7 @@ import msgspec
 from tiphys.expressions import tags
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node
+from tiphys.scheduler.skeletons import Skeleton
 from tiphys.scheduler.state import RunState
 from tiphys.spec.templates import Template, TemplateRef, kind
 from tiphys.spec.workflows import WorkflowSpec
@@ -35,7 +36,7 @@ RESULT_MENTION = re.compile(r"(?:steps|tasks)(?:\.([-\w]+)|\['([^']+)'\])\.outpu
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A template as written: `template` decoded, `text` its JSON, compiled, with tags still in it; `scope` is where its names live;
-    `captured` are the steps or tasks whose result its text mentions.
+    `captured` are the steps or tasks whose result its text mentions; `skeleton` is what follows from it where it is of steps or a dag.
     """
 
     template: Template
@@ -44,6 +45,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     scope: str
     captured: frozenset[str]
+    skeleton: Skeleton
 
 
 LIST = (list, tuple)
@@ -109,7 +111,7 @@ def _key(name: str, reference: TemplateRef | None, scope: str) -> tuple[str, ...
 def _find(draft: Draft, name: str, reference: TemplateRef | None, inline: str, scope: str) -> Source | str:
     if inline:
         template = msgspec.json.decode(inline, type=Template)
-        return _source(draft, template, "", scope)
+        return made(template, _defaults(draft), "", scope)
     spec: WorkflowSpec | None
     if reference is not None:
         scope = f"{'cluster' if reference.cluster_scope else 'namespaced'}/{reference.name}"
@@ -119,7 +121,7 @@ def _find(draft: Draft, name: str, reference: TemplateRef | None, inline: str, s
         return f"workflow template {scope.partition('/')[2]} not found"
     for template in spec.templates:
         if template.name == name:
-            return _source(draft, template, name, scope)
+            return made(template, _defaults(draft), name, scope)
     return f"template {name} not found" + ("" if reference is None else f" in workflow template {reference.name}")
 
 
@@ -132,14 +134,26 @@ def _spec(draft: Draft, scope: str) -> WorkflowSpec | None:
     return next((resource.spec for resource in resources if resource.metadata.name == name), None)
 
 
-def _source(draft: Draft, template: Template, name: str, scope: str) -> Source:
-    full = with_defaults(template, draft.state.manifest.workflow.spec.template_defaults)
+def _defaults(draft: Draft) -> Template | None:
+    return draft.state.manifest.workflow.spec.template_defaults
+
+
+def made(template: Template, defaults: Template | None, name: str, scope: str) -> Source:
+    """A template of a scope, over templateDefaults."""
+    full = with_defaults(template, defaults)
     text = msgspec.json.encode(full).decode()
     mentions = RESULT_MENTION.findall(text) if ".outputs.result" in text else ()  # to look for one in megabytes takes its time
     captured = frozenset(dotted or quoted for dotted, quoted in mentions)
-    return Source(template=full, text=tags.compile(text), kind=kind(full), name=name, scope=scope, captured=captured)
+    tagged, skeleton = tags.compile(text), Skeleton(full)
+    return Source(template=full, text=tagged, kind=kind(full), name=name, scope=scope, captured=captured, skeleton=skeleton)
 
 
 def local_scope(draft: Draft) -> str:
     """The scope of the workflow's own templates."""
     return f"{LOCAL}/{draft.run.name}"
+
+
+def cached_as(resource: str, name: str, *, cluster: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Under which keys the template of a resource is kept: as others refer to it, and as its own scope does."""
+    where = "cluster" if cluster else "namespaced"
+    return (where, resource, name), (f"{where}/{resource}", name)

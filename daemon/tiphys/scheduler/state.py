@@ -24,6 +24,8 @@ from tiphys.spec.workflows import ConfigMap, WorkflowSpec
 if TYPE_CHECKING:
     from tiphys.scheduler.expanding import Expansion
     from tiphys.scheduler.plans import Plan
+    from tiphys.scheduler.preparing import Prepared
+    from tiphys.scheduler.redoing import Outline
     from tiphys.scheduler.sources import Source
     from tiphys.scheduler.variables import Gathered
     from tiphys.spec.work import WorkOrder
@@ -194,13 +196,16 @@ def _hosts(template: Template) -> Iterable[DAGTask | WorkflowStep]:
 
 
 class RunState:
-    """One run in memory. `sources`, `plans`, `moulds`, `aggregates`, `expansions` and `gathered` are caches of pure functions of the
-    records, the last two for as long as there is a `rest`: what the last decision left to do.
+    """One run in memory. `sources`, `bodies`, `plans`, `moulds`, `aggregates`, `expansions` and `gathered` are caches of pure functions of
+    the records, the last two for as long as there is a `rest`: what the last decision left to do; so is `outlined`, what a retry would
+    do, for as long as nothing more was `decided`.
     """
 
     __slots__ = (
         "aggregates",
+        "bodies",
         "counters",
+        "decided",
         "expansions",
         "gathered",
         "globals",
@@ -210,6 +215,7 @@ class RunState:
         "measured",
         "moulds",
         "nodes",
+        "outlined",
         "owned",
         "parked",
         "plans",
@@ -236,12 +242,15 @@ class RunState:
         self.counters: dict[Key, int] = {}
         self.parked: dict[str, list[queues.Entry]] = {}
         self.sources: dict[tuple[str, ...], Source | str] = {}
+        self.bodies: dict[str, Template] = {}
         self.plans: dict[str, Plan] = {}
         self.moulds: dict[tuple[str, str, bool], WorkOrder] = {}
         self.aggregates: dict[tuple[str, str, int], dict[str, object] | str] = {}
         self.globals: tuple[Run, dict[str, str]] | None = None
         self.expansions: dict[tuple[str, str, int], Expansion] = {}
         self.gathered: dict[tuple[str, int], Gathered] = {}
+        self.outlined: Outline | None = None
+        self.decided = 0
         self.rest: tuple[Todo, ...] = ()
         self.waste: list[list[Any]] = []
 
@@ -271,6 +280,8 @@ class RunState:
                 self.owned.setdefault(node.owner, []).append(node.id)
         if node.settled and node.id in self.plans:
             self.plans.pop(node.id, None)
+        if self.bodies and node.settled:
+            self.bodies.pop(node.id, None)
 
     def load(self, nodes: Iterable[Node]) -> None:
         """Take the records of a run in that has none yet: as `put` does, and cheaper, for there may be very many."""
@@ -294,7 +305,7 @@ class RunState:
 
     def inherit(self, begun: "RunState") -> None:
         """Take over what was read and made of the run's templates when it was decided to begin."""
-        self.sources, self.plans, self.expansions = begun.sources, begun.plans, begun.expansions
+        self.sources, self.bodies, self.plans, self.expansions = begun.sources, begun.bodies, begun.plans, begun.expansions
 
     def throw_away(self, most: int) -> None:
         """Let go of what slices no longer need, of so many at most: to forget a hundred thousand at once takes its time, too."""
@@ -376,10 +387,13 @@ class State:
         self._arriving: dict[str, Manifest] = {}
         self.begun: dict[str, RunState] = {}
         """Runs that are decided to begin, for the sake of the caches made on the way."""
+        self.prepared: dict[str, Prepared] = {}
+        """Of runs that are about to begin, the templates that were read beforehand."""
 
-    def load(self, manifest: Manifest, run: Run, nodes: Iterable[Node]) -> None:
-        """Take the rows of one run in; `DaemonStarted` then sets it going."""
+    def load(self, manifest: Manifest, run: Run, nodes: Iterable[Node], prepared: "Prepared | None" = None) -> None:
+        """Take the rows of one run in, and what was read of its templates; `DaemonStarted` then sets it going."""
         state = RunState(run, manifest, self.shared)
+        state.sources.update(prepared or {})
         state.set_run(run)
         state.load(nodes)
         self.runs[run.uid] = state
@@ -445,6 +459,8 @@ class State:
 
 
 def _arithmetic(run: RunState, decision: words.Decision) -> None:
+    run.decided += 1
+    run.outlined = None
     run.rest = decision.rest
     if not run.rest and run.expansions:
         run.waste += [expansion.calls for expansion in run.expansions.values()]

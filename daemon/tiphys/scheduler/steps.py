@@ -37,7 +37,7 @@ def _next_group(draft: Draft, node: Node, index: int) -> None:
     if there is not None:
         draft.later(todo.Begin(there.id))
         return
-    if index >= len(plan.groups):
+    if index >= plan.count:
         _succeed(draft, node, plan)
         return
     before = draft.named(f"{node.name}[{index - 1}]") if index else None
@@ -102,13 +102,13 @@ def _complete(draft: Draft, node: Node, plan: StepsPlan, index: int, group: Node
     if not there or draft.run.generation:
         return False
     scope = visible_before(draft, node, plan, index)
-    return there == sum(resolving.count(draft, node, plan, step, scope) for step in plan.groups[index])
+    return there == sum(resolving.count(draft, node, plan, step, scope) for step in plan.group(index))
 
 
 def _expansion(draft: Draft, node: Node, plan: StepsPlan, index: int, group: Node) -> expanding.Expansion:
     def make() -> Iterator[Call]:
         scope = visible_before(draft, node, plan, index)
-        return itertools.chain.from_iterable(resolving.calls(draft, node, plan, step, scope) for step in plan.groups[index])
+        return itertools.chain.from_iterable(resolving.calls(draft, node, plan, step, scope) for step in plan.group(index))
 
     return expanding.of(draft, group.id, "", make)
 
@@ -201,7 +201,7 @@ def group_settled(draft: Draft, node: Node, group: Node) -> None:
         return
     index = int(group.name[len(node.name) + 1 : -1])
     try:
-        for step in _plan(draft, node).groups[index]:
+        for step in _plan(draft, node).group(index):
             if step.looped and draft.named(f"{group.name}.{step.name}") is None:
                 variables.aggregated(draft, group, step.name)
     except TiphysError as error:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import NamedTuple
+
+import msgspec
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import gojson
@@ -21,7 +22,7 @@ class AggregationError(TiphysError):
     """The outputs of a loop cannot be put together; the text is Argo's."""
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """What one Succeeded node of a loop gives to its aggregates, as JSON text. `place`: its index. `values`: each parameter with its
     text, and with its JSON where that is a list or an object. `error`: its captured result is not JSON.
     """

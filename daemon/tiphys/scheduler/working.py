@@ -32,6 +32,7 @@ def begin(draft: Draft, node: Node, source: sources.Source) -> None:
         node = _named(draft, node, template)
     if node.type in (NodeType.STEPS, NodeType.DAG):
         draft.later(todo.Moved(draft.change(node, phase=Phase.RUNNING).id))
+        bodies.keep(draft, node, source, template)
         draft.later(todo.Begin(node.id))
     elif node.type is NodeType.SUSPEND:
         _suspend(draft, node, template)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 async def _aside(work: Callable[[], T], size: int) -> T:
-    return work() if size <= SMALL else await anyio.to_thread.run_sync(work)
+    return work() if size <= SMALL and shapes.are_made() else await anyio.to_thread.run_sync(work)
 
 
 def is_yaml(request: web.Request) -> bool:
