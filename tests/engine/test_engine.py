@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from tiphys import manifests
-from tiphys.engine.engine import Engine, Refused, open_engine
+from tiphys.engine.engine import LARGE_RUN, Engine, Refused, open_engine
 from tiphys.executors.scripted import Performance, Play, Script, ScriptedExecutor
 from tiphys.journal.memory import MemoryJournal
 from tiphys.journal.protocol import Entry
-from tiphys.scheduler import events
+from tiphys.scheduler import events, preparing
 from tiphys.scheduler.records import Manifest, Settled
 from tiphys.settings import LimitSettings
 from tiphys.spec.status import Phase
@@ -217,3 +217,36 @@ async def test_what_is_seen_between_a_decision_and_its_record_is_waited_for() ->
         assert journal.recorded == 1
         await opened.committed()
         group.cancel_scope.cancel()
+
+
+async def test_a_large_run_begins_and_is_retried_like_a_small_one() -> None:
+    """What is looked at on a thread first changes nothing of it: a dag of many tasks runs, and only what failed runs again."""
+    count = LARGE_RUN + 50
+    tasks = "".join(f"\n          - {{name: t{n}, template: work, depends: '{f't{n - 50}' if n >= 50 else ''}'}}" for n in range(count))
+    text = CHAIN.partition("      steps:")[0] + f"      dag:\n        failFast: false\n        tasks:{tasks}\n    - name: work"
+    text += CHAIN.partition("    - name: work")[2]
+    flaky = [Play(exit_code=1), Play()]
+    executor = ScriptedExecutor(Script({f"chain.t{count - 1}": flaky, f"chain.t{count - 2}": flaky}))
+    async with engine(MemoryJournal(), executor) as opened:
+        uid = await opened.submit(manifest(text))
+        assert await ended(opened) is Phase.FAILED
+        first = len(executor.launched)
+        await opened.ask(uid, events.Retry())
+        assert await ended(opened) is Phase.SUCCEEDED
+        again = names(executor, opened)[first:]
+    assert first == count + 1
+    assert sorted(again) == sorted(["chain.onExit", f"chain.t{count - 1}", f"chain.t{count - 2}"])
+
+
+async def test_a_large_workflow_that_is_suspended_runs_when_it_is_resumed() -> None:
+    tasks = "".join(f"\n          - {{name: t{n}, template: work}}" for n in range(preparing.MANY + 1))
+    text = CHAIN.replace("  entrypoint", "  suspend: true\n  entrypoint").partition("      steps:")[0]
+    text += f"      dag:\n        tasks:{tasks}\n    - name: work" + CHAIN.partition("    - name: work")[2]
+    executor = ScriptedExecutor()
+    async with engine(MemoryJournal(), executor) as opened:
+        uid = await opened.submit(manifest(text))
+        await anyio.sleep(0.1)
+        assert not executor.launched
+        await opened.ask(uid, events.Resume())
+        assert await ended(opened) is Phase.SUCCEEDED
+    assert len(executor.launched) == preparing.MANY + 2

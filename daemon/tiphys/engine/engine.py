@@ -97,11 +97,11 @@ class Engine:
                 await self._ask(event)
 
     async def _begin(self, manifest: Manifest, event: events.Submitted | events.Revived | events.Ticked) -> None:
-        """Take in a fact that begins a run, whose large templates are read on a thread first."""
-        if not preparing.is_large(manifest):
+        """Take in a fact that begins a run, whose large templates are read on a thread first; a suspended one's when it is resumed."""
+        uid = event.child if isinstance(event, events.Ticked) else event.uid
+        if manifest.workflow.spec.suspend or not preparing.is_large(manifest):
             await self._ask(event)
             return
-        uid = event.child if isinstance(event, events.Ticked) else event.uid
         self._state.prepared[uid] = await anyio.to_thread.run_sync(preparing.prepare, manifest)
         try:
             await self._ask(event)
@@ -138,7 +138,15 @@ class Engine:
         event = events.Asked(at=now(), uid=uid, wish=wish, who=who)
         if isinstance(wish, events.Retry) and uid in self._state.runs:
             await self._outline(uid, event.at, wish)
+        elif isinstance(wish, events.Resume) and uid in self._state.runs:
+            await self._read(uid)
         await self._ask(event)
+
+    async def _read(self, uid: str) -> None:
+        """Read the large templates of a run that was suspended from its beginning."""
+        run = self._state.runs[uid]
+        if run.run.suspended and not run.sources and preparing.is_large(run.manifest):
+            run.sources.update(await anyio.to_thread.run_sync(preparing.prepare, run.manifest))
 
     async def _outline(self, uid: str, at: datetime, wish: events.Retry) -> None:
         """See on a thread what a retry of a large run would do."""

@@ -13,8 +13,8 @@ from tiphys.scheduler.decision import Decision, Refusal
 from tiphys.scheduler.events import Event
 
 LARGEST_BATCH = 2000
-LONGEST_BATCH_SECONDS = 0.003
-"""How long deciding may take; to record a batch and to act upon it takes about as long again."""
+LONGEST_BATCH_SECONDS = 0.002
+"""How long deciding may take; to record a batch and to act upon it takes some three times as long."""
 
 SOON_SECONDS = 0.01
 """What need not be decided at once is decided after this time, or with whatever comes before."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import anyio.to_thread
 
-from tiphys.manifests import rules
+from tiphys.manifests import reading, rules
 from tiphys.manifests.rules import definitions
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
@@ -23,6 +23,11 @@ async def judge(context: Context, documents: Sequence[Document], namespace: str)
 
 
 def _wrong(context: Context, documents: Sequence[Document], known: Sequence[Document], namespace: str) -> list[str]:
+    with reading.collections_paused():
+        return _found(context, documents, known, namespace)
+
+
+def _found(context: Context, documents: Sequence[Document], known: Sequence[Document], namespace: str) -> list[str]:
     near = [one for one in known if isinstance(one, ClusterWorkflowTemplate) or one.metadata.namespace == namespace]
     zones = _timezones() if any(isinstance(one, CronWorkflow) for one in documents) else None
     force = definitions.of([*near, *documents], zones)
