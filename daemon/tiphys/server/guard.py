@@ -44,6 +44,7 @@ class Guard:
     peers: Peers = field(default_factory=Peers)
     _rates: Rates = field(default_factory=Rates)
     _going: dict[anyio.CancelScope, Asker] = field(default_factory=dict)
+    _came: anyio.Event = field(default_factory=anyio.Event)
 
     _names: tuple[str, ...] = ()
 
@@ -59,8 +60,12 @@ class Guard:
     async def run(self) -> None:
         """End what goes on for those whose token is no longer valid; for ever."""
         while True:
+            await self._came.wait()
             await anyio.sleep(LOOK_SECONDS)
-            for asker in {one.token.name: one for one in self._going.values() if one.token is not None}.values():
+            askers = {one.token.name: one for one in self._going.values() if one.token is not None}
+            if not askers:
+                self._came = anyio.Event()
+            for asker in askers.values():
                 if not await self._stands(asker):
                     log.info("token no longer valid", who=asker.who)
                     for scope in [scope for scope, one in self._going.items() if one.token == asker.token]:
@@ -121,6 +126,8 @@ class Guard:
             request[SCOPE] = scope
             if asker is not None:
                 self._going[scope] = asker
+                if asker.token is not None:
+                    self._came.set()
             try:
                 return await handler(request)
             finally:

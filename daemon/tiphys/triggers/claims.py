@@ -140,7 +140,8 @@ class Claims:
                 (self.claimed / name).unlink(missing_ok=True)
             elif names.is_parameters(name) and name[: -len(names.PARAMETERS)] not in found:
                 self._orphan(name)
-        self.sync(self.claimed, self.folder)
+        if found:
+            self.sync(self.claimed, self.folder)
         claims = [claim_of(name) for name in sorted(found) if not names.is_parameters(name)]
         return [claim for claim in claims if claim is not None]
 

@@ -20,6 +20,7 @@ from tiphys.triggers.candidates import BATCH, Candidate, Judged, Same
 from tiphys.triggers.claims import Claim, NoFolder
 from tiphys.triggers.looking import Entry, Kind, Rules, Stamp
 from tiphys.triggers.port import Daemon
+from tiphys.triggers.resting import Rest
 from tiphys.triggers.told import Told
 from tiphys.triggers.verdicts import Bad, Defined, Judge, Work
 
@@ -63,6 +64,7 @@ class DropFolder:
         self._closed: set[str] = set()
         self._lost = False
         self._held: dict[str, Stamp] = {}
+        self._rest = Rest()
 
     async def run(self) -> None:
         """Take what comes, for ever. Raises NoFolder where the folder cannot be used at all."""
@@ -189,10 +191,14 @@ class DropFolder:
             await self._round(entries)
             await self._standing.tidy(claims.unreported(every))
             self._taking.end()
+            if not waiting and not entries and not self._standing.absent(()):
+                self._rest.begin()
 
     def _survey(self) -> tuple[Sequence[Claim], dict[str, Entry], frozenset[str]] | None:
-        """The claims that wait, the manifests, and all names; None where the folder is not to be used as it is."""
+        """The claims that wait, the manifests, and all names; None where the folder is not to be used as it is, or nothing has changed."""
         try:
+            if self._rest.goes_on(self._folder, self._claims.claimed):
+                return None
             self._claims.prepare_below()
             exposed = looking.exposed(self._folder)
             if not exposed:
