@@ -200,7 +200,9 @@ async def test_a_submit_starts_what_is_in_force(opened):
             assert made["metadata"]["name"].startswith(f"{name}-")
         assert datetime.fromisoformat(made["metadata"]["annotations"]["workflows.argoproj.io/scheduled-time"])
         [owner] = made["metadata"]["ownerReferences"]
-        assert (owner["kind"], owner["name"]) == ("CronWorkflow", "nightly")
+        _, cron = await served.ask("GET", "/cron-workflows/default/nightly")
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("CronWorkflow", "nightly", cron["metadata"]["uid"])
+        assert owner["uid"]
         assert made["metadata"]["labels"]["workflows.argoproj.io/cron-workflow"] == "nightly"
         absent = {"resourceKind": "WorkflowTemplate", "resourceName": "absent"}
         answer = await served.ask("POST", "/workflows/default/submit", absent)

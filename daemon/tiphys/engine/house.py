@@ -25,7 +25,7 @@ from tiphys.scheduler import events, keeping, reviving
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.explaining import find as look_up
-from tiphys.scheduler.items import Cron, Definable, Definition, Tick, is_definable
+from tiphys.scheduler.items import Cron, Definable, Definition, Tick, definition_key, is_definable
 from tiphys.scheduler.reasons import CronExplanation, Explanation, Room, RunExplanation, Told
 from tiphys.scheduler.records import Manifest, Node, Run, Settled
 from tiphys.scheduler.state import RunState
@@ -295,7 +295,8 @@ class House(Operations):
             try:
                 if why := self.refuses():
                     raise Busy(why)
-                manifest = self._snapshot(child(cron, scheduled_at, shown, manual=manual, who=who), ())
+                made = child(cron, self.definition_uid(cron), scheduled_at, shown, manual=manual, who=who)
+                manifest = self._snapshot(made, ())
             except (Rejected, Busy) as reason:
                 if manual:
                     raise
@@ -381,6 +382,11 @@ class House(Operations):
         """All definitions in force, each with where it is from and since when."""
         return list(self._engine.registry.definitions.values())
 
+    def definition_uid(self, document: Definable) -> str:
+        """The uid of a definition in force; "" where it is none any more."""
+        found = self._engine.registry.definitions.get(definition_key(document))
+        return found.uid if found is not None else ""
+
     async def archive(self) -> Sequence[ArchivedRun]:
         """What the archive keeps, the newest first."""
         return await self._engine.journal.archive()
@@ -460,10 +466,10 @@ def creator_label(who: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in who)[:63].strip("-_.")
 
 
-def child(cron: CronWorkflow, at: datetime, shown: str, *, manual: bool = False, who: str = "") -> Workflow:
+def child(cron: CronWorkflow, uid: str, at: datetime, shown: str, *, manual: bool = False, who: str = "") -> Workflow:
     """The workflow of a tick (semantics 2.20): its name says when it was scheduled; one that somebody wanted gets five letters.
 
-    It carries the labels that say who made the CronWorkflow, or `who` wanted it now.
+    It carries the labels that say who made the CronWorkflow, whose `uid` it names as its owner, or `who` wanted it now.
     """
     name = cron.metadata.name
     extra = cron.spec.workflow_metadata or ObjectMeta()
@@ -476,6 +482,6 @@ def child(cron: CronWorkflow, at: datetime, shown: str, *, manual: bool = False,
         namespace=cron.metadata.namespace,
         labels=labels,
         annotations={**(extra.annotations or {}), f"{LABELS}scheduled-time": shown},
-        owner_references=[{"apiVersion": ARGO_API_VERSION, "kind": "CronWorkflow", "name": name, "controller": True}],
+        owner_references=[{"apiVersion": ARGO_API_VERSION, "kind": "CronWorkflow", "name": name, "uid": uid, "controller": True}],
     )
     return Workflow(api_version=ARGO_API_VERSION, metadata=metadata, spec=cron.spec.workflow_spec)

@@ -1,5 +1,6 @@
 """The rows that belong to no single run: definitions, cron workflows and their ticks, and what is remembered of submissions."""
 
+import uuid
 from datetime import datetime
 
 import msgspec
@@ -10,6 +11,12 @@ from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, CronWorkfl
 
 Definable = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap | WorkflowEventBinding
 """Documents that stay in force. A Secret is never one: its values are in no row."""
+
+API_SOURCES = "api/"
+"""How the sources of definitions begin that were made through the API."""
+
+BORN = uuid.UUID("6d1f5f3e-6d0b-4f52-9f0b-0a5a1c6a2b11")
+"""The uid of a definition from a file is derived from its name."""
 
 
 class Definition(Record, frozen=True, kw_only=True, tag=True):
@@ -24,6 +31,11 @@ class Definition(Record, frozen=True, kw_only=True, tag=True):
     def key(self) -> str:
         """Its kind, namespace and name."""
         return definition_key(self.document)
+
+    @property
+    def uid(self) -> str:
+        """Its uid: what the API gave it, or what follows from its name."""
+        return self.document.metadata.uid if self.source.startswith(API_SOURCES) else str(uuid.uuid5(BORN, self.key))
 
 
 class Cron(Record, frozen=True, kw_only=True, tag=True):

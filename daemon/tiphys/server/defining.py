@@ -14,7 +14,7 @@ from msgspec import structs
 from tiphys.engine.house import creator_label
 from tiphys.engine.inbox import now
 from tiphys.scheduler.globals import rfc3339
-from tiphys.scheduler.items import Definition, definition_key
+from tiphys.scheduler.items import API_SOURCES, Definition, definition_key
 from tiphys.server import bodies, context, definitions, judging, naming, queries
 from tiphys.server.context import Context
 from tiphys.server.definitions import Kind, Shown
@@ -181,7 +181,7 @@ class Handlers:
         found = self._there(here, namespace, name)
         if found is None:
             raise Problem(404, f'{self._words} "{name}" not found')
-        if not found.source.startswith(definitions.SOURCES):
+        if not found.source.startswith(API_SOURCES):
             raise Problem(409, f'{self._words} "{name}" cannot be changed here{_of_file(found)}')
         return found
 
@@ -191,12 +191,12 @@ class Handlers:
 
 
 def _source(made: Shown) -> str:
-    return definitions.SOURCES + definition_key(made)
+    return API_SOURCES + definition_key(made)
 
 
 def _of_file(found: Definition) -> str:
     """Where a definition is from that belongs to a file, and what to do; "" for one of our own."""
-    if found.source.startswith(definitions.SOURCES):
+    if found.source.startswith(API_SOURCES):
         return ""
     return f": it comes from the file {found.source.removeprefix('drop/')} in the drop folder; change that file, or remove it"
 

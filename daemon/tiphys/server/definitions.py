@@ -1,6 +1,5 @@
 """Definitions in force, as they are shown: templates, cluster templates, event bindings, and cron workflows with how far they are."""
 
-import uuid
 from collections.abc import Iterator, Mapping
 
 import anyio.to_thread
@@ -9,7 +8,7 @@ from msgspec import structs
 
 from tiphys.engine.inbox import now
 from tiphys.scheduler.globals import rfc3339
-from tiphys.scheduler.items import Cron, Definition
+from tiphys.scheduler.items import API_SOURCES, Cron, Definition
 from tiphys.server import answers, bodies, context, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
@@ -18,12 +17,6 @@ from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, Cro
 
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
 STOPPED = "Stopped"
-SOURCES = "api/"
-"""How the sources of definitions begin that were made through the API."""
-
-BORN = uuid.UUID("6d1f5f3e-6d0b-4f52-9f0b-0a5a1c6a2b11")
-"""The uid of a definition from a file is derived from its name."""
-
 Kind = type[WorkflowTemplate] | type[ClusterWorkflowTemplate] | type[CronWorkflow] | type[WorkflowEventBinding]
 Shown = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | WorkflowEventBinding
 
@@ -120,8 +113,8 @@ async def _shown(here: Context, one: Definition) -> Shown:
     document = one.document
     assert isinstance(document, Shown)
     meta = structs.replace(document.metadata, resource_version=version(one))
-    if not one.source.startswith(SOURCES):
-        meta = structs.replace(meta, uid=str(uuid.uuid5(BORN, one.key)), creation_timestamp=rfc3339(one.at))
+    if not one.source.startswith(API_SOURCES):
+        meta = structs.replace(meta, uid=one.uid, creation_timestamp=rfc3339(one.at))
     if isinstance(document, CronWorkflow):
         following = await anyio.to_thread.run_sync(here.next_run, document)
         status = _status(here, document, rfc3339(following) if following else "")

@@ -10,9 +10,9 @@ import structlog
 from aiohttp import web
 from msgspec import structs
 
-from tiphys.scheduler.items import Definition
+from tiphys.scheduler.items import API_SOURCES, Definition
 from tiphys.scheduler.locks import STORED_LIMITS
-from tiphys.server import answers, bodies, context, definitions, naming, queries
+from tiphys.server import answers, bodies, context, naming, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import EXISTS, Problem
 from tiphys.spec.workflows import CORE_API_VERSION, ConfigMap, ObjectMeta
@@ -61,7 +61,7 @@ class Place:
 
     async def keep(self, text: str | None) -> None:
         """Have that limit from now on; None: none. Raises Problem."""
-        found, source = self.found, f"{definitions.SOURCES}ConfigMap/{self.namespace}/{self.name}"
+        found, source = self.found, f"{API_SOURCES}ConfigMap/{self.namespace}/{self.name}"
         if found is not None and found.source != source:
             raise Problem(
                 409,

@@ -52,11 +52,11 @@ def source(known: Sequence[Document], kind: str, namespace: str, name: str) -> W
     raise Problem(404, f'{wanted.__name__.lower()}s.argoproj.io "{name}" not found')
 
 
-def of_source(found: WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow, namespace: str, at: datetime) -> Workflow:
-    """A workflow as Argo's submit makes it; to one of a CronWorkflow `at` is the time it was scheduled for."""
+def of_source(found: WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow, namespace: str, at: datetime, uid: str = "") -> Workflow:
+    """A workflow as Argo's submit makes it; to one of a CronWorkflow (its `uid`) `at` is the time it was scheduled for."""
     name = found.metadata.name
     if isinstance(found, CronWorkflow):
-        made = child(found, at, rfc3339(at), manual=True)
+        made = child(found, uid, at, rfc3339(at), manual=True)
         return structs.replace(made, metadata=structs.replace(made.metadata, name="", generate_name=f"{name}-", namespace=namespace))
     cluster = isinstance(found, ClusterWorkflowTemplate)
     label = f"{LABELS}{'cluster-' if cluster else ''}workflow-template"

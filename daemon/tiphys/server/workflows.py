@@ -99,7 +99,7 @@ async def submitted(request: web.Request) -> web.StreamResponse:
         raise Problem(400, "submitOptions must be an object")
     namespace = _namespace(request, here)
     source = making.source(here.house.definitions(), bodies.text(body, "resourceKind"), namespace, bodies.text(body, "resourceName"))
-    made = making.chosen(making.of_source(source, namespace, now()), options)
+    made = making.chosen(making.of_source(source, namespace, now(), here.house.definition_uid(source)), options)
     dry = bodies.flag(options, "dryRun") or bodies.flag(options, "serverDryRun")
     return await started(request, here, [made], dry=dry)
 
