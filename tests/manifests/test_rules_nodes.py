@@ -65,7 +65,7 @@ STEPS = [
         ["[{name: a, template: leaf, withSequence: {count: 1, end: 2}}]"],
         ["templates.main.steps[0].a only one of count or end can be defined in withSequence"],
     ),
-    (["[{name: a, template: leaf, withItems: [null]}]"], ["templates.main.steps[0].a unsupported withItems type: null"]),
+    (["[{name: a, template: leaf, withItems: [null]}]"], []),
     (["[{name: a, template: leaf, hooks: {running: {template: leaf}}}]"], ["templates.main.steps[0].a.running Expression required"]),
     (
         ["[{name: a, template: leaf, hooks: {running: {template: leaf, expression: 'a b'}}}]"],

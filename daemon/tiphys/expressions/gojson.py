@@ -93,8 +93,13 @@ def item_fields(value: Mapping[str, object]) -> dict[str, str]:
 
 
 def item_name(value: object) -> str:
-    """The part of a loop child's name that comes from its item: `k:v,k2:v2` for maps, `[a b]` for lists; parentheses are dropped."""
-    if isinstance(value, str):
+    """The part of a loop child's name that comes from its item: `k:v,k2:v2` for maps, `[a b]` for lists; parentheses are dropped.
+
+    Null is the list that has nothing, `[]`: Argo reads any item as a list first, and null can be one.
+    """
+    if value is None:
+        text = "[]"
+    elif isinstance(value, str):
         text = _unquoted(_text(value))
     elif isinstance(value, Mapping):
         text = ",".join(sorted(f"{key}:{member}" for key, member in item_fields(value).items()))

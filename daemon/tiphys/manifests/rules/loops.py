@@ -10,8 +10,6 @@ def declare(scope: scopes.Scope, node: templates.WorkflowStep | templates.DAGTas
         return "only one of withItems, withParam, withSequence can be specified"
     if node.with_items:
         for item in node.with_items:
-            if item is None:
-                return "unsupported withItems type: null"
             if isinstance(item, dict):
                 scope.add(*(f"item.{key}" for key in item))
             elif isinstance(item, list | tuple):
