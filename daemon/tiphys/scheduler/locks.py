@@ -7,6 +7,7 @@ workflow of a queue may take a lock, several of its nodes in the order in which 
 import msgspec
 
 from tiphys.expressions import tags
+from tiphys.expressions.durations import quoted
 from tiphys.expressions.scope import Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import decision, todo
@@ -63,11 +64,22 @@ def limit(draft: Draft, lock: str) -> int:
     found = draft.state.config_map(name, lock.partition("/")[0])
     if found is None and set_:
         return set_
-    text = (found.data or {}).get(key, "") if found is not None else ""
-    if not text.strip().isdecimal() or int(text) == 0:
-        why = f'configmaps "{name}" not found' if found is None else f"the limit under {key} is {text!r}"
-        raise BindingError(f"failed to initialize semaphore {lock} with limit: {why}")
-    return int(text)
+    if found is None:
+        raise BindingError(f'failed to initialize semaphore {lock} with limit: configmaps "{name}" not found')
+    return _parsed(lock, key, (found.data or {}).get(key))
+
+
+def _parsed(lock: str, key: str, text: str | None) -> int:
+    """The limit in a ConfigMap's value. Raises BindingError, with Argo's words for what is wrong with it."""
+    if text is None:
+        why = f"Sync configuration key '{key}' not found in ConfigMap"
+    elif not text.strip().isdecimal():
+        why = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
+    elif int(text) == 0:
+        why = f"the limit under {key} is 0"
+    else:
+        return int(text)
+    raise BindingError(f"failed to initialize semaphore {lock} with limit: {why}")
 
 
 def _set(draft: Draft, lock: str) -> int:
