@@ -4,7 +4,7 @@ import pytest
 
 from tiphys import settings
 from tiphys.manifests import parameters
-from tiphys.spec.parameters import Parameter, ValueFrom
+from tiphys.spec.parameters import Parameter, ValueFrom, override
 
 LIMITS = settings.LimitSettings()
 
@@ -84,7 +84,7 @@ def test_given_values_come_first_and_unknown_names_are_added():
         Parameter(name="b", value_from=ValueFrom(path="/x"), enum=("2", "3"), description="what"),
         Parameter(name="c", default="4"),
     )
-    assert parameters.override(own, {"new": "n", "b": "2"}) == (
+    assert override(own, {"new": "n", "b": "2"}) == (
         Parameter(name="new", value="n"),
         Parameter(name="b", value="2", enum=("2", "3"), description="what"),
         Parameter(name="a", value="1"),

@@ -87,6 +87,73 @@ async def test_what_succeeded_is_kept(opened, main):
         assert (status, problem["message"]) == (409, "workflow must be Failed/Error to resubmit in memoized mode")
 
 
+async def test_arguments_of_a_retry_are_the_workflows_own_from_then_on(opened):
+    launched = []
+
+    def play(order):
+        launched.append(order.work)
+        return Play(exit_code=0 if "good" in str(order.work) else 1)
+
+    says = {
+        "name": "main",
+        "container": {"image": "any", "command": ["echo", "{{workflow.parameters.word}}", "{{workflow.parameters.and}}"]},
+    }
+    own = {"parameters": [{"name": "and", "value": "more"}, {"name": "word", "value": "bad"}]}
+    async with opened(Script({"main": play})) as served:
+        await served.ask("POST", "/workflows/default", {"workflow": workflow("first", templates=[says], arguments=own)})
+        await served.until("/workflows/default/first", "Failed")
+        status, problem = await served.ask("PUT", "/workflows/default/first/retry", {"parameters": ["word=good"]})
+        assert status == 200, problem
+        ended = await served.until("/workflows/default/first", "Succeeded")
+        given = [{"name": "word", "value": "good"}, {"name": "and", "value": "more"}]
+        assert ended["spec"]["arguments"]["parameters"] == given
+        status, made = await served.ask("PUT", "/workflows/default/first/resubmit", {})
+        assert status == 200, made
+        assert made["spec"]["arguments"]["parameters"] == given
+        await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
+        assert len(launched) == 3
+
+
+GREET = """
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: greet}
+spec:
+  entrypoint: main
+  arguments: {parameters: [{name: who, value: you}]}
+  templates:
+    - {name: main, inputs: {parameters: [{name: who}]}, container: {image: any, command: [echo, before, "{{inputs.parameters.who}}"]}}
+"""
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["there", "archived"])
+async def test_what_was_made_from_a_template_is_made_from_it_again_as_it_is_by_now(opened, deleted):
+    said = []
+
+    def play(order):
+        said.append(str(order.work))
+        return Play()
+
+    async with opened(Script({"main": play})) as served:
+        await served.define(GREET)
+        body = {"resourceKind": "WorkflowTemplate", "resourceName": "greet", "submitOptions": {"name": "first", "parameters": ["who=me"]}}
+        status, made = await served.ask("POST", "/workflows/default/submit", body)
+        assert status == 200, made
+        await served.until("/workflows/default/first", "Succeeded")
+        await served.define(GREET.replace("before", "after"))
+        path = "/workflows/default/first/resubmit"
+        if deleted:
+            assert (await served.ask("DELETE", "/workflows/default/first"))[0] == 200
+            path = f"/archived-workflows/{made['metadata']['uid']}/resubmit"
+        status, made = await served.ask("PUT", path, {})
+        assert status == 200, made
+        ended = await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded")
+        assert ended["spec"]["workflowTemplateRef"] == {"name": "greet"}
+        assert "before" in said[0]
+        assert "after" in said[1]
+        assert "me" in said[1]
+
+
 RETRIED = {
     "name": "main",
     "steps": [[{"name": "a", "template": "tried"}], [{"name": "set", "template": "pod"}], [{"name": "b", "template": "takes"}]],

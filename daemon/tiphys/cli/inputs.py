@@ -6,10 +6,8 @@ from datetime import datetime
 import msgspec
 
 from tiphys.cli.errors import BadInput
-from tiphys.manifests import parameters as overriding
 from tiphys.manifests.reading import Located
-from tiphys.spec import names
-from tiphys.spec.templates import Arguments
+from tiphys.spec import names, workflows
 from tiphys.spec.workflows import (
     ARGO_API_VERSION,
     ClusterWorkflowTemplate,
@@ -86,11 +84,5 @@ def named(workflow: Workflow, name: str, namespace: str, draw: Callable[[], int]
 
 def overridden(workflow: Workflow, parameters: Mapping[str, str], entrypoint: str) -> Workflow:
     """The workflow with these arguments and this entrypoint in place of its own."""
-    spec = workflow.spec
-    if parameters:
-        arguments = spec.arguments or Arguments()
-        new = overriding.override(arguments.parameters, parameters)
-        spec = msgspec.structs.replace(spec, arguments=msgspec.structs.replace(arguments, parameters=new))
-    if entrypoint:
-        spec = msgspec.structs.replace(spec, entrypoint=entrypoint)
-    return msgspec.structs.replace(workflow, spec=spec)
+    given = workflows.overridden(workflow, parameters)
+    return msgspec.structs.replace(given, spec=msgspec.structs.replace(given.spec, entrypoint=entrypoint)) if entrypoint else given

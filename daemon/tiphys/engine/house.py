@@ -20,7 +20,6 @@ from tiphys.engine.operations import Folders, Operations
 from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
 from tiphys.journal.protocol import ArchivedRun
-from tiphys.manifests import parameters as overriding
 from tiphys.scheduler import events, keeping, reviving
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
@@ -32,8 +31,16 @@ from tiphys.scheduler.state import RunState
 from tiphys.secrets import Secrets
 from tiphys.spec import names
 from tiphys.spec.artifacts import Artifact
-from tiphys.spec.templates import Arguments
-from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, Document, ObjectMeta, Secret, Workflow
+from tiphys.spec.workflows import (
+    ARGO_API_VERSION,
+    ClusterWorkflowTemplate,
+    CronWorkflow,
+    Document,
+    ObjectMeta,
+    Secret,
+    Workflow,
+    overridden,
+)
 
 LABELS = "workflows.argoproj.io/"
 
@@ -450,15 +457,6 @@ class House(Operations):
     def activity(self, most: int) -> tuple[Activity, Sequence[Room]]:
         """What runs and what waits in all runs, and how full the executors are (`before`: how many wait for each)."""
         return explaining.look(self._engine, most), explaining.rooms(self._engine)
-
-
-def overridden(workflow: Workflow, parameters: Mapping[str, str]) -> Workflow:
-    """The workflow with these arguments in place of its own."""
-    if not parameters:
-        return workflow
-    arguments = workflow.spec.arguments or Arguments()
-    arguments = structs.replace(arguments, parameters=overriding.override(arguments.parameters, parameters))
-    return structs.replace(workflow, spec=structs.replace(workflow.spec, arguments=arguments))
 
 
 def creator_label(who: str) -> str:

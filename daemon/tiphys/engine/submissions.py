@@ -44,7 +44,15 @@ def manifest(
         chosen = repositories.chosen(chosen, workflow, [*config_maps, *near], configured or {})
     except TiphysError as error:
         raise Rejected(f"workflow {meta.name}: {error}") from error
-    return Manifest(uid=uid, workflow=workflow, templates=templates, cluster_templates=clustered, config_maps=config_maps, chosen=chosen)
+    return Manifest(
+        uid=uid,
+        workflow=workflow,
+        submitted=submitted.spec if submitted.spec.workflow_template_ref is not None else None,
+        templates=templates,
+        cluster_templates=clustered,
+        config_maps=config_maps,
+        chosen=chosen,
+    )
 
 
 def _name(meta: ObjectMeta) -> str:

@@ -1,4 +1,4 @@
-"""Parameters from outside the manifest: `-p NAME=VALUE` and the file of `-f`, and how they replace a workflow's own (semantics 3)."""
+"""Parameters from outside the manifest: `-p NAME=VALUE` and the file of `-f`, as texts by name (semantics 3)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,6 @@ from tiphys.manifests.marks import Marks
 from tiphys.manifests.source import Source
 from tiphys.manifests.wording import WORDS
 from tiphys.settings import LimitSettings
-from tiphys.spec.parameters import Parameter
 from tiphys.spec.work import Severity
 
 
@@ -71,21 +70,6 @@ def from_file(data: bytes, file: str, limits: LimitSettings) -> Given:
 def text_of(value: Any) -> str:
     """A value as a parameter's text: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else gojson.compact(value)
-
-
-def override(parameters: Sequence[Parameter], values: Mapping[str, str]) -> tuple[Parameter, ...]:
-    """The given values first, unknown names included, then the parameters that they leave alone (Argo's order).
-
-    A replaced parameter keeps its description and the enum that its value is held to.
-    """
-    own = {parameter.name: parameter for parameter in parameters}
-    return (
-        *(
-            msgspec.structs.replace(own.get(name, Parameter(name=name)), value=value, default=None, value_from=None)
-            for name, value in values.items()
-        ),
-        *(parameter for parameter in parameters if parameter.name not in values),
-    )
 
 
 def _wrong(message: str, hint: str) -> Diagnostic:

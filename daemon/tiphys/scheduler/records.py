@@ -14,7 +14,7 @@ from tiphys.spec.parameters import Parameter
 from tiphys.spec.status import MemoizationStatus, NodeType, Phase
 from tiphys.spec.templates import Inputs, Outputs, TemplateRef
 from tiphys.spec.work import Handle, Usage
-from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Workflow, WorkflowTemplate
+from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Workflow, WorkflowSpec, WorkflowTemplate
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -119,10 +119,14 @@ class Settled(Record, frozen=True):
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """What was submitted: the effective workflow and the definitions it may refer to, as they were then."""
+    """What was submitted: the effective workflow and the definitions it may refer to, as they were then.
+
+    `submitted`: its own spec, where the effective one has more, that of a WorkflowTemplate.
+    """
 
     uid: str
     workflow: Workflow
+    submitted: WorkflowSpec | None = None
     templates: tuple[WorkflowTemplate, ...] = ()
     cluster_templates: tuple[ClusterWorkflowTemplate, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
@@ -135,6 +139,7 @@ class Run(Record, frozen=True, kw_only=True):
     `key`: under which it was submitted, so that it is submitted once. `postponed`: it waits until fewer workflows run. `deleting`: it goes
     when it has ended, and its artifacts with it, unless it `keeps_artifacts`. `collecting`: artifacts with these artifactGC strategies are
     being deleted. `artifact_gc_error`: why some could not be.
+    `overridden`: arguments that its retries gave it, which are shown in place of those that it was submitted with.
     `metrics_error`: why a custom metric could not be computed. `estimated_seconds`: how long it will take, which is as long as the run
     `estimated_from` took.
     """
@@ -152,6 +157,7 @@ class Run(Record, frozen=True, kw_only=True):
     seed: str = ""
     generation: int = 0
     parameters: tuple[Parameter, ...] = ()
+    overridden: dict[str, str] = {}
     outputs: Outputs = Outputs()
     shutdown: Shutdown = Shutdown.NONE
     suspended: bool = False

@@ -95,6 +95,7 @@ def again(draft: Draft, wish: Retry, generation: int, outstanding: tuple[Node, .
         shutdown=Shutdown.NONE,
         generation=generation,
         parameters=parameters,
+        overridden={**draft.run.overridden, **wish.parameters},
     )
     try:
         if places.take(draft) and submitting.lock(draft):

@@ -13,7 +13,7 @@ from tiphys.spec import status
 from tiphys.spec.objects import JSON
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.templates import Outputs
-from tiphys.spec.workflows import Workflow
+from tiphys.spec.workflows import Workflow, overridden
 
 LABELS = "workflows.argoproj.io/"
 EXECUTED = frozenset({NodeType.POD, NodeType.CONTAINER, NodeType.HTTP, NodeType.PLUGIN, NodeType.SUSPEND})
@@ -50,7 +50,7 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
 
 def _shown(state: RunState, made: status.WorkflowStatus) -> Workflow:
     run = state.run
-    submitted = state.manifest.workflow
+    submitted = overridden(state.manifest.workflow, run.overridden)
     labels = {**run.labels, f"{LABELS}phase": str(run.phase)}
     if run.phase.completed:
         labels[f"{LABELS}completed"] = "true"

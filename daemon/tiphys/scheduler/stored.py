@@ -6,7 +6,7 @@ from msgspec import structs
 
 from tiphys.scheduler import sources
 from tiphys.scheduler.draft import Draft
-from tiphys.scheduler.records import Node
+from tiphys.scheduler.records import Manifest, Node
 from tiphys.scheduler.state import RunState
 from tiphys.spec.objects import JSON
 from tiphys.spec.workflows import WorkflowSpec
@@ -30,6 +30,12 @@ def templates(state: RunState, nodes: Iterable[Node]) -> dict[str, JSON]:
             if not isinstance(source, str):
                 found[key] = source.template
     return found
+
+
+def own(manifest: Manifest) -> WorkflowSpec:
+    """The workflow's own spec, as it was submitted; of a run from before that was kept, what may be submitted again."""
+    effective = manifest.workflow.spec
+    return manifest.submitted or (structs.replace(effective, templates=()) if effective.workflow_template_ref is not None else effective)
 
 
 def spec(state: RunState) -> WorkflowSpec | None:

@@ -8,7 +8,6 @@ import structlog
 from aiohttp import web
 from msgspec import structs
 
-from tiphys.engine.house import overridden
 from tiphys.engine.inbox import now
 from tiphys.errors import Busy, TiphysError
 from tiphys.expressions import expr
@@ -18,7 +17,7 @@ from tiphys.server import answers, bodies, context, making, naming, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.templates import Arguments
-from tiphys.spec.workflows import EventSubmit, ObjectMeta, Workflow, WorkflowEventBinding
+from tiphys.spec.workflows import EventSubmit, ObjectMeta, Workflow, WorkflowEventBinding, overridden
 
 LABEL = "workflows.argoproj.io/workflow-event-binding"
 log = structlog.get_logger()

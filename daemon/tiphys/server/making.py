@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import structs
 
-from tiphys.engine.house import child, overridden
+from tiphys.engine.house import child
+from tiphys.scheduler import stored
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.records import Manifest, Run
 from tiphys.server import bodies
@@ -21,6 +22,7 @@ from tiphys.spec.workflows import (
     WorkflowSpec,
     WorkflowTemplate,
     WorkflowTemplateRef,
+    overridden,
 )
 
 LABELS = "workflows.argoproj.io/"
@@ -99,8 +101,8 @@ def chosen(made: Workflow, options: Mapping[str, Any]) -> Workflow:
 
 
 def again(run: Run, manifest: Manifest, parameters: Mapping[str, str]) -> Workflow:
-    """The workflow of a resubmit (semantics 2.14)."""
-    old = manifest.workflow
+    """The workflow of a resubmit (semantics 2.14): what it takes from a WorkflowTemplate it takes from that as it is by now."""
+    old = overridden(structs.replace(manifest.workflow, spec=stored.own(manifest)), run.overridden)
     meta = old.metadata
     labels = {key: value for key, value in run.labels.items() if key not in NOT_COPIED and not key.startswith(f"{LABELS}creator")}
     fresh = ObjectMeta(

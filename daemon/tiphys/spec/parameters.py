@@ -1,5 +1,9 @@
 """Parameters: named texts that go into and come out of templates."""
 
+from collections.abc import Mapping, Sequence
+
+from msgspec import structs
+
 from tiphys.spec.objects import JSON, AnyString, Object
 
 
@@ -35,3 +39,18 @@ class Parameter(Object):
     global_name: str = ""
     enum: tuple[AnyString, ...] | None = None
     description: AnyString | None = None
+
+
+def override(parameters: Sequence[Parameter], values: Mapping[str, str]) -> tuple[Parameter, ...]:
+    """The given values first, unknown names included, then the parameters that they leave alone (Argo's order).
+
+    A replaced parameter keeps its description and the enum that its value is held to.
+    """
+    own = {parameter.name: parameter for parameter in parameters}
+    return (
+        *(
+            structs.replace(own.get(name, Parameter(name=name)), value=value, default=None, value_from=None)
+            for name, value in values.items()
+        ),
+        *(parameter for parameter in parameters if parameter.name not in values),
+    )

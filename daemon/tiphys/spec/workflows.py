@@ -1,10 +1,13 @@
 """The documents a manifest may hold."""
 
-from msgspec import field
+from collections.abc import Mapping
+
+from msgspec import field, structs
 
 from tiphys.spec.artifacts import ArtifactGC
 from tiphys.spec.containers import Volume
 from tiphys.spec.objects import JSON, AnyString, Object
+from tiphys.spec.parameters import override
 from tiphys.spec.status import WorkflowStatus
 from tiphys.spec.templates import (
     Arguments,
@@ -252,3 +255,12 @@ class WorkflowEventBinding(Object, kw_only=True, tag_field="kind", tag="Workflow
 
 
 Document = Workflow | WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | ConfigMap | Secret | WorkflowEventBinding
+
+
+def overridden(workflow: Workflow, parameters: Mapping[str, str]) -> Workflow:
+    """The workflow with these arguments in place of its own."""
+    if not parameters:
+        return workflow
+    arguments = workflow.spec.arguments or Arguments()
+    arguments = structs.replace(arguments, parameters=override(arguments.parameters, parameters))
+    return structs.replace(workflow, spec=structs.replace(workflow.spec, arguments=arguments))

@@ -17,7 +17,6 @@ from tiphys.manifests.rules import Definitions
 from tiphys.manifests.rules import definitions as defining
 from tiphys.manifests.wording import Finding
 from tiphys.settings import LimitSettings
-from tiphys.spec.templates import Arguments
 from tiphys.spec.work import Severity
 from tiphys.spec.workflows import (
     ClusterWorkflowTemplate,
@@ -28,6 +27,7 @@ from tiphys.spec.workflows import (
     Workflow,
     WorkflowEventBinding,
     WorkflowTemplate,
+    overridden,
 )
 
 DEFINING = frozenset(kind.__name__ for kind in (WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow, ConfigMap, WorkflowEventBinding))
@@ -168,11 +168,7 @@ class _Draft:
 
 def _given(document: Document, values: Mapping[str, str]) -> Document:
     """A Workflow with these arguments in place of its own, as it will be submitted."""
-    if not values or not isinstance(document, Workflow):
-        return document
-    arguments = document.spec.arguments or Arguments()
-    arguments = structs.replace(arguments, parameters=parameters.override(arguments.parameters, values))
-    return structs.replace(document, spec=structs.replace(document.spec, arguments=arguments))
+    return overridden(document, values) if isinstance(document, Workflow) else document
 
 
 def _secret(located: Located, place: str) -> Sequence[Diagnostic]:
