@@ -1,6 +1,6 @@
 """After everything else of a decision: what a new phase of the run means to others."""
 
-from tiphys.scheduler import crons, decision, notices, places, retention
+from tiphys.scheduler import crons, decision, locks, notices, places, retention
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Remains
 
@@ -13,6 +13,7 @@ def look(draft: Draft) -> None:
             remains = Remains(manifest=state.manifest, run=state.run, nodes=tuple(state.nodes.values()))
             draft.also(decision.Archived(remains=remains))
         return
+    locks.pass_on(draft)
     before, now = draft.state.run, draft.run
     if now is before:
         return

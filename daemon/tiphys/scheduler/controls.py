@@ -26,7 +26,16 @@ def shut_down(draft: Draft, strategy: Shutdown) -> Refusal | None:
         return None
     ids = tuple(node.id for node in draft.all_nodes() if not (node.phase.fulfilled or (node.in_exit and strategy is Shutdown.STOP)))
     end_all(draft, todo.EndAll(ids, 0, *_words(strategy)))
+    if run.suspended:
+        _wake_waiting(draft)
     return None
+
+
+def _wake_waiting(draft: Draft) -> None:
+    """Let what waits for locks try again: they may have become free while the run was suspended."""
+    for node in draft.all_nodes():
+        if node.waiting_for:
+            draft.later(todo.Enter(node.id))
 
 
 def _words(strategy: Shutdown) -> tuple[str, str]:
@@ -159,9 +168,7 @@ def resume(draft: Draft, wish: Resume) -> Refusal | None:
             return Refusal(reason=attempts.no_value(name))
     if run.suspended:
         draft.change_run(suspended=False)
-        for node in draft.all_nodes():
-            if node.waiting_for:
-                draft.later(todo.Enter(node.id))
+        _wake_waiting(draft)
         _release(draft)
     for node in waiting:
         attempts.resume(draft, node)

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterable, Iterator
 
-from tiphys.scheduler import decision, plans, retrying, room
+from tiphys.errors import TiphysError
+from tiphys.scheduler import decision, locks, plans, retrying, room
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
@@ -40,6 +41,8 @@ def step(before: RunState | None, made: decision.Decision) -> list[str]:
         if isinstance(command, decision.Launch | decision.Adopt | decision.StopAttempt) and command.node_id not in known:
             broken.append(f"a command speaks of {command.node_id}, which is not there")
         if isinstance(command, decision.Launch):
+            if _ordered(before, command, removed):
+                broken.append(f"{command.node_id} is ordered again, and an order of it is open")
             key = (command.node_id, command.attempt)
             launched_node = put.get(command.node_id)
             if launched_node is None or launched_node.attempt != command.attempt:
@@ -48,6 +51,12 @@ def step(before: RunState | None, made: decision.Decision) -> list[str]:
                 broken.append(f"{command.node_id} is launched twice")
             launched.add(key)
     return broken
+
+
+def _ordered(before: RunState | None, command: decision.Launch, removed: set[str]) -> bool:
+    """Whether the attempt that is launched was launched before: it was there, and waited for no lock."""
+    old = before.nodes.get(command.node_id) if before is not None and command.node_id not in removed else None
+    return old is not None and old.attempt == command.attempt and not old.waiting_for
 
 
 def _redone(before: RunState | None, made: decision.Decision) -> bool:
@@ -268,7 +277,7 @@ def _names(run: RunState) -> Iterator[str]:
 
 def _completed(run: RunState) -> Iterator[str]:
     if not run.run.phase.completed:
-        if not any(_alive(run, node) for node in run.nodes.values()) and not _waits(run):
+        if not any(_alive(node) for node in run.nodes.values()) and not _waits(run):
             yield "nothing will ever happen again, and the run is not over"
         return
     if run.run.finished_at is None:
@@ -280,12 +289,12 @@ def _completed(run: RunState) -> Iterator[str]:
             yield f"the run is over, and {node.name} is {node.phase}"
 
 
-def _alive(run: RunState, node: Node) -> bool:
-    """Whether something will be heard of this node: an attempt, a timer, a person, or a lock that somebody will give back."""
+def _alive(node: Node) -> bool:
+    """Whether something will be heard of this node: an attempt, a timer, a person, or somebody who is in the way of its locks."""
     if node.phase.fulfilled:
         return False
     leaf = node.type in {NodeType.POD, NodeType.HTTP, NodeType.PLUGIN, NodeType.SUSPEND}
-    return leaf or node.wake_at is not None or bool(node.waiting_for and run.shared.counters.get((LOCK, node.waiting_for)))
+    return leaf or node.wake_at is not None or bool(node.waiting_for)
 
 
 def _waits(run: RunState) -> bool:
@@ -359,6 +368,51 @@ def _derived(state: State) -> Iterator[str]:
         yield f"locks are awaited by {waiting}, the rows say {waits}"
 
 
-COMMON = (_places, _postponed, _deletions, _derived)
+def _locks(state: State) -> Iterator[str]:
+    """Nobody waits for locks that it could take or has no use for, and nobody holds any after its end."""
+    for run in state.runs.values():
+        if run.run.phase.completed and (run.run.holding or run.run.wanting):
+            yield f"{run.run.name} is over, and has to do with locks"
+        draft = Draft(run, run.run.created_at)
+        if run.run.waiting_for and not _missing(draft, run.run.wanting):
+            yield f"{run.run.name} waits for {run.run.waiting_for}, and nothing is in its way"
+        for node in run.nodes.values():
+            if node.waiting_for and not node.in_exit and (run.run.shutdown or run.run.deadline_passed):
+                yield f"{run.run.name} is being ended, and {node.name} waits for {node.waiting_for}"
+        if room.holds_back(draft):
+            continue
+        for node in run.nodes.values():
+            if node.waiting_for and not _missing(draft, node.wanting):
+                yield f"{run.run.name}: {node.name} waits for {node.waiting_for}, and nothing is in its way"
+
+
+def _missing(draft: Draft, wanting: tuple[str, ...]) -> str:
+    """The lock that cannot be had of those."""
+    try:
+        return locks.blocked(draft, wanting, used=True)[0]
+    except TiphysError as error:
+        return str(error)
+
+
+def held(state: State) -> dict[tuple[str, ...], int]:
+    """How many hold each lock."""
+    return {key: count for key, count in state.shared.counters.items() if key[0] == LOCK}
+
+
+def over_locked(before: dict[tuple[str, ...], int], state: State) -> Iterator[str]:
+    """A lock was given (`before`: who held it then) of which more are held than may be: a lowered limit takes none away, but gives none."""
+    if not state.runs:
+        return
+    draft = Draft(next(iter(state.runs.values())), next(iter(state.runs.values())).run.created_at)
+    for key, count in held(state).items():
+        try:
+            most = locks.limit(draft, key[1])
+        except TiphysError:
+            most = 0
+        if count > max(most, before.get(key, 0)):
+            yield f"{key[1]} is held {count} times, {most} may hold it"
+
+
+COMMON = (_places, _postponed, _deletions, _derived, _locks)
 BETWEEN = (_ended_nodes, _owners, _attempts, _counters, _limits, _template_limits, _mutexes, _groups, _names)
 LAWS = (*BETWEEN, _progress, _queues, _completed)

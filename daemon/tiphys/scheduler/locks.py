@@ -14,6 +14,7 @@ from tiphys.scheduler import decision, todo
 from tiphys.scheduler.binding import BindingError
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node
+from tiphys.scheduler.state import Waiter
 from tiphys.spec.status import Phase
 from tiphys.spec.templates import Synchronization
 
@@ -116,13 +117,20 @@ def blocked(draft: Draft, locks: tuple[str, ...], *, used: bool = False) -> tupl
 
 def take(draft: Draft, node: Node, locks: tuple[str, ...]) -> Node | None:
     """Give a node its locks, or let it wait for them (None). Raises BindingError."""
-    lock, reason = blocked(draft, locks)
+    lock, reason = blocked(draft, (node.waiting_for, *locks) if node.waiting_for else locks)  # as long as that is true, it is the reason
     if lock:
         if node.message != reason:
             draft.change(node, message=reason, waiting_for=lock, wanting=locks)
             draft.later(todo.Admit(node.boundary))
         return None
     return draft.change(node, message="", waiting_for="", wanting=(), holding=locks)
+
+
+def _most(draft: Draft, lock: str) -> int:
+    try:
+        return limit(draft, lock)
+    except BindingError:
+        return 0
 
 
 def freed(draft: Draft, locks: tuple[str, ...]) -> None:
@@ -144,6 +152,35 @@ def freed(draft: Draft, locks: tuple[str, ...]) -> None:
         if not tried:
             for node in draft.fresh_waiters(lock):
                 draft.later(todo.Enter(node.id))
+
+
+def pass_on(draft: Draft) -> None:
+    """At a decision's end: who waits for locks no more, by having them or by giving up, was in the way of others. Where the workflow that
+    is first in the queue now is another one and the lock is free, it is woken.
+    """
+    shared, before = draft.state.shared, draft.state.nodes
+    if not shared.queues:
+        return
+    lefts = [*draft.state.run.wanting] if not draft.run.wanting else []
+    for node in draft.changed():
+        old = before.get(node.id)
+        if old is not None and old.wanting and not node.wanting:
+            lefts += old.wanting
+    uids = {first.uid: None for lock in dict.fromkeys(lefts) if (first := _first(draft, lock)) is not None}
+    for uid in uids:
+        draft.command(decision.Wake(uid=uid))
+
+
+def _first(draft: Draft, lock: str) -> Waiter | None:
+    """Who is first in the queue of a lock that is free, if that is another workflow."""
+    if draft.count("lock", lock) >= _most(draft, lock):
+        return None
+    for waiter in draft.state.shared.waiters(lock):
+        if waiter.uid != draft.run.uid:
+            return waiter
+        if draft.run.wanting if not waiter.node_id else (node := draft.find(waiter.node_id)) is not None and node.wanting:
+            return None
+    return None
 
 
 def could_take(draft: Draft) -> Node | None:
@@ -173,10 +210,7 @@ def _missing(draft: Draft, node: Node) -> str:
 
 def limit_reached(draft: Draft, lock: str) -> bool:
     """Whether as many as may hold a lock do, or are about to be asked to: a mutex needs only its first waiter woken."""
-    try:
-        return limit(draft, lock) == 1
-    except BindingError:  # its limit is gone: all of them will say so
-        return False
+    return _most(draft, lock) == 1  # where its limit is gone, all of them will say so
 
 
 def take_for_run(draft: Draft, locks: tuple[str, ...]) -> bool:

@@ -74,7 +74,7 @@ def _take_up(draft: Draft, node: Node) -> None:
         else:
             draft.later(todo.Begin(node.id))
     elif attempts.is_attempt(node):
-        if node.wake_at is not None and node.phase is Phase.PENDING:
+        if node.wake_at is not None and (node.phase is Phase.PENDING or node.type is NodeType.HTTP):
             draft.command(decision.SetTimer(uid=uid, key=node.id, at=node.wake_at))
         draft.command(decision.Adopt(uid=uid, node_id=node.id, attempt=node.attempt))
         if node.ending:

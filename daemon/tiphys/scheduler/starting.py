@@ -23,6 +23,8 @@ def start(draft: Draft, call: Call) -> None:
         return
     if call.boundary and draft.node(call.boundary).phase.fulfilled:
         return
+    if call.role in (Role.STEP, Role.ITEM) and draft.node(call.owner).phase.fulfilled:
+        return  # a hook of the loop could not be made, which ended it
     if call.skipped is not None:
         nodes.end(draft, nodes.create(draft, call, NodeType.SKIPPED, Phase.PENDING), Phase.SKIPPED, call.skipped)
         return

@@ -96,6 +96,14 @@ class Shared:
             if not queue:
                 self.queues.pop(lock, None)
 
+    def forget_success(self, run: Run) -> None:
+        """Let the end of a run that had succeeded be none."""
+        ends = self.succeeded.get(origin(run.namespace, run.labels), [])
+        if run.phase is Phase.SUCCEEDED and ends:
+            del ends[bisect_left(ends, (run.finished_at or run.created_at, run.uid))]
+            if not ends:
+                del self.succeeded[origin(run.namespace, run.labels)]
+
 
 ACTIVE_TYPES = frozenset({NodeType.POD, NodeType.STEPS, NodeType.DAG})
 ACTIVE_PHASES = frozenset({Phase.PENDING, Phase.RUNNING})
@@ -334,11 +342,11 @@ class RunState:
         self._queue("", old.wanting if old is not None else (), run.wanting)
         self.shared.crowd.put(self.rank, old, run)
         self.run = run
-        if (
-            run.phase is Phase.SUCCEEDED
-            and (old is None or old.phase is not Phase.SUCCEEDED)
-            and (key := origin(run.namespace, run.labels))
-        ):
+        again = old is not None and old.phase is Phase.SUCCEEDED
+        if old is not None and again and (run.phase is not Phase.SUCCEEDED or run.finished_at != old.finished_at):
+            self.shared.forget_success(old)  # it is retried
+            again = False
+        if run.phase is Phase.SUCCEEDED and not again and (key := origin(run.namespace, run.labels)):
             insort(self.shared.succeeded.setdefault(key, []), (run.finished_at or run.created_at, run.uid, self))
 
     def _queue(self, node_id: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
@@ -418,18 +426,11 @@ class State:
         run = self.runs.pop(uid, None)
         if run is not None:
             run.remove([node.id for node in run.nodes.values() if node.wanting or node.holding or node.memo is not None])
-            self._forget_success(run.run)
+            self.shared.forget_success(run.run)
             for key, amount in run_effects(run.run):
                 run.bump(key, -amount)
             run._queue("", run.run.wanting, ())  # noqa: SLF001 - the state and its runs are one
             self.shared.crowd.remove(run.rank, run.run)
-
-    def _forget_success(self, run: Run) -> None:
-        ends = self.shared.succeeded.get(origin(run.namespace, run.labels), [])
-        if run.phase is Phase.SUCCEEDED and ends:
-            del ends[bisect_left(ends, (run.finished_at or run.created_at, run.uid))]
-            if not ends:
-                del self.shared.succeeded[origin(run.namespace, run.labels)]
 
     def _change(self, change: words.Change) -> None:
         match change:
