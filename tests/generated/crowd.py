@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from tests.generated import workflows
+from tests.generated import busy, workflows
+from tests.generated.book import Book
 from tests.scheduler.hall import CRON, Rows, config_map, cron, workflow
 from tiphys.scheduler import decide, decision, events, items, laws, records, retention, state
 from tiphys.spec import work
 from tiphys.spec.artifacts import S3, Artifact, ArtifactGC
+from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.workflows import ObjectMeta, Workflow
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,8 +28,12 @@ DAEMONS = frozenset({"server", "flaky"})
 NAMESPACES = ("default", "other")
 LEAF = {"name": "leaf", "container": {"image": "any", "command": ["work"]}}
 STRATEGIES = ("", "OnWorkflowCompletion", "OnWorkflowDeletion", "Never")
+SOME = "some"
+"""Stands for a node, which is drawn when the wish is told."""
 WISHES: tuple[events.Wish, ...] = (
     events.Delete(), events.Delete(), events.Delete(force=True), events.Retry(), events.Retry(), events.Stop(), events.Terminate(),
+    events.Retry(restart=(SOME,)), events.Retry(restart=(SOME,)), events.SetNode(nodes=(SOME,), phase=Phase.SUCCEEDED),
+    events.SetNode(nodes=(SOME,), phase=Phase.FAILED), events.Resume(),
 )  # fmt: skip
 Attempt = tuple[str, str, int]
 
@@ -65,10 +71,11 @@ def _spec(chance: random.Random) -> dict[str, Any]:
 def a_workflow(chance: random.Random, name: str, namespace: str) -> Workflow:
     """A workflow of `tests.generated`, or a short one, with what matters among many."""
     labels = {"workflows.argoproj.io/workflow-template": chance.choice("ab")} if chance.random() < 0.3 else {}
-    if chance.random() < 0.5:
-        made = workflows.workflow(chance)
+    if chance.random() < 0.6:
+        made = workflows.workflow(chance, hard=chance.random() < 0.6)
         document = msgspec.to_builtins(structs.replace(made, metadata=ObjectMeta(name=name, namespace=namespace, labels=labels)))
         document["spec"].update(_spec(chance))
+        document["spec"]["suspend"] = chance.random() < 0.05
         return msgspec.convert(document, Workflow)
     spec = _spec(chance)
     if chance.random() < 0.3:
@@ -99,7 +106,8 @@ class Plan:
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(f"{seed}/plan")
-        self.rules = a_rule(chance)
+        self.slice = chance.choice([300, 300, 20, 1])
+        self.rules = structs.replace(a_rule(chance), slice=self.slice)
         self.due: list[tuple[datetime, int, events.Event | items.Rules]] = []
         self._chance = chance
         uids = [f"w{number}" for number in range(chance.randint(2, 6))]
@@ -112,10 +120,16 @@ class Plan:
             documents = [config_map("limits", most=str(chance.randint(0, 3)))] if chance.random() < 0.8 else []
             self._add(self._second(), self._defined("limits.yaml", *documents))
         self._add(LENGTH, self._defined("limits.yaml", config_map("limits", most="2")))
-        for _ in range(chance.randint(0, 5)):
+        self._add(0, self._defined("bounds.yaml", busy.bounds(chance)))
+        for _ in range(chance.randint(0, 2)):
+            self._add(self._second(), self._defined("bounds.yaml", *[busy.bounds(chance)][: chance.randint(0, 4)]))
+        self._add(LENGTH, self._defined("bounds.yaml", busy.bounds(chance)))
+        for uid in uids:
+            self._add(LENGTH, events.Asked(at=BEGAN, uid=uid, wish=events.Resume(), who="somebody"))
+        for _ in range(chance.randint(0, 9)):
             self._wish(chance.choice(uids))
         for _ in range(chance.randint(0, 2)):
-            self._add(self._second(), a_rule(chance))
+            self._add(self._second(), structs.replace(a_rule(chance), slice=self.slice))
         self.due.sort(key=lambda one: one[:2])
 
     def _second(self) -> float:
@@ -200,8 +214,14 @@ class Crowd:
         self._live: dict[Attempt, tuple[datetime | None, work.Outcome]] = {}
         self._ready: dict[Attempt, datetime] = {}
         self._timers: dict[tuple[str, str], datetime] = {}
+        self._book = Book()
         self._collections: dict[tuple[str, ...], datetime] = {}
         self._collecting: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def sliced(self) -> bool:
+        """Whether decisions are cut where they can be."""
+        return self.state.shared.rules.slice < items.Rules().slice
 
     def play(self) -> bool:
         """Let the day pass; whether everything came to its end."""
@@ -238,6 +258,11 @@ class Crowd:
             if made is not None:
                 todo.extendleft(reversed(made.follows))
                 commands += made.commands
+            if not todo and (more := [uid for uid, run in self.state.runs.items() if run.rest]):
+                if self._chance.random() < self._crash / 8:
+                    self._restart()
+                    return
+                todo.append(events.Continued(at=self.now, uid=self._chance.choice(more)))
         if self._chance.random() < self._crash / 4:
             self._restart()
             return
@@ -251,13 +276,14 @@ class Crowd:
 
     def _decide(self, event: events.Event) -> decision.Decision | None:
         answer = decide.decide(self.state, event)
-        if decide.decide(self.state, event) != answer:
+        if not self.sliced and decide.decide(self.state, event) != answer:
             self.broken.append(f"{type(event).__name__}: the same fact on the same state was decided otherwise")
         if isinstance(answer, decision.Refusal):
             return None
         self.broken += laws.step(self.state.runs.get(answer.uid), answer)
-        taken = laws.places(self.state)
+        taken, held = laws.places(self.state), laws.held(self.state)
         self.state.apply(answer)
+        self.broken += [f"{type(event).__name__} of {answer.uid}: {broken}" for broken in laws.over_locked(held, self.state)]
         self.broken += [f"{type(event).__name__} of {answer.uid}: {broken}" for broken in laws.over_limits(taken, self.state)]
         for change in answer.changes:
             self.rows.take(change)
@@ -267,10 +293,12 @@ class Crowd:
         self.broken += laws.common(self.state)
         for run in self.state.runs.values():
             self.broken += laws.check(run)
+        self.broken += self._book.faults(self.state, self._timers)
 
     def _restart(self) -> None:
         rules = self.state.shared.rules
         self._timers.clear()
+        self._book.crash()
         self._collecting.clear()
         self.state = self.rows.loaded(rules)
         concerned = [
@@ -283,6 +311,7 @@ class Crowd:
     # commands
 
     def _do(self, command: decision.Command) -> None:
+        self.broken += self._book.note(command)
         match command:
             case decision.Launch(uid=uid, node_id=node_id, attempt=attempt):
                 if (uid, node_id, attempt) in self._launched:
@@ -370,7 +399,19 @@ class Crowd:
             self.state.shared.rules = what
             self._tell(*(events.Woken(at=self.now, uid=one.rank[2]) for one in self.state.shared.crowd.postponed))
         else:
-            self._tell(what)
+            self._tell(self._meant(what))
+
+    def _meant(self, fact: events.Event) -> events.Event:
+        """The fact, with a node of the run where its wish is for some node."""
+        match fact:
+            case events.Asked(uid=uid, wish=events.Retry(restart=(_,)) | events.SetNode() as wish) if uid in self.state.runs:
+                found = sorted(self.state.runs[uid].nodes.values(), key=lambda node: node.name)
+                if isinstance(wish, events.SetNode):
+                    found = [node for node in found if node.type is NodeType.SUSPEND and not node.phase.fulfilled]
+                some = (random.Random(f"{self._seed}/{fact.at}").choice(found).id,) if found else ()
+                wish = structs.replace(wish, nodes=some) if isinstance(wish, events.SetNode) else structs.replace(wish, restart=some)
+                return structs.replace(fact, wish=wish)
+        return fact
 
     def _collected(self, uid: str) -> None:
         what = self._collecting.pop(uid)
@@ -389,6 +430,7 @@ class Crowd:
         _, outcome = self._live.pop(key)
         uid, node_id, attempt = key
         self._started(key)
+        self._book.ended(*key)
         self._tell(events.Exited(at=self.now, uid=uid, node_id=node_id, attempt=attempt, outcome=outcome))
 
     def _started(self, key: Attempt) -> None:

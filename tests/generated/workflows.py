@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from tests.generated import busy
 from tiphys.spec.workflows import Workflow
 
 ITEMS: list[Any] = [1, "a", {"k": "v"}]
@@ -20,8 +21,8 @@ LEAVES = ["leaf", "retried", "giving", "pause"]
 DAEMONS = ["server", "flaky"]
 
 
-def workflow(chance: random.Random) -> Workflow:
-    """One workflow; the same chance gives the same one."""
+def workflow(chance: random.Random, *, hard: bool = False) -> Workflow:
+    """One workflow, a busy one if it is to be `hard`; the same chance gives the same one."""
     names = [f"t{index}" for index in range(chance.randint(2, 5))]
     templates = [_inner(chance, index, names) for index in range(len(names))]
     templates += _leaves(chance)
@@ -34,6 +35,8 @@ def workflow(chance: random.Random) -> Workflow:
         spec["activeDeadlineSeconds"] = chance.randint(1, 10)
     if chance.random() < 0.1:
         spec["synchronization"] = {"mutexes": [{"name": "whole"}]}
+    if hard:
+        busy.complicate(chance, spec)
     document = {"kind": "Workflow", "apiVersion": "argoproj.io/v1alpha1", "metadata": {"name": "wf", "namespace": "default"}, "spec": spec}
     return msgspec.convert(document, Workflow)
 

@@ -7,6 +7,8 @@ crashes can be held against the same run without.
 import random
 from datetime import UTC, datetime, timedelta
 
+from tests.generated import busy
+from tests.generated.book import Book
 from tiphys.scheduler import decide, decision, events, items, laws, records, state
 from tiphys.spec import work
 from tiphys.spec.workflows import Workflow
@@ -38,11 +40,13 @@ class World:
         self._ready: dict[Key, datetime] = {}
         self._launched: set[Key] = set()
         self._timers: dict[str, datetime] = {}
+        self._book = Book()
         self.now = BEGAN
         self.state = self._fresh()
         self.log: list[events.Event] = []
         self.broken: list[str] = []
-        self._take(events.Submitted(at=self.now, uid=UID, seed="s", manifest=records.Manifest(uid=UID, workflow=workflow)))
+        manifest = records.Manifest(uid=UID, workflow=workflow, config_maps=(busy.bounds(random.Random(seed)),))
+        self._take(events.Submitted(at=self.now, uid=UID, seed="s", manifest=manifest))
 
     @property
     def run(self) -> state.RunState:
@@ -92,6 +96,8 @@ class World:
                 self._restart()
                 return
             self._tell(events.Continued(at=self.now, uid=UID))
+        self.broken += laws.common(self.state)
+        self.broken += self._book.faults(self.state, {(UID, key): at for key, at in self._timers.items()})
 
     def _tell(self, event: events.Event) -> None:
         before = laws.snapshot(self.state, event.uid)
@@ -102,7 +108,9 @@ class World:
         if isinstance(answer, decision.Refusal):
             return
         self.broken += laws.step(self.state.runs.get(UID), answer)
+        held = laws.held(self.state)
         self.state.apply(answer)
+        self.broken += laws.over_locked(held, self.state)
         self.broken += laws.check(self.run)
         for change in answer.changes:
             self._store(change)
@@ -123,6 +131,7 @@ class World:
                 raise AssertionError("nobody removes a run here")
 
     def _do(self, command: decision.Command) -> None:
+        self.broken += self._book.note(command)
         match command:
             case decision.Launch(node_id=node_id, attempt=attempt):
                 if (node_id, attempt) in self._launched:
@@ -195,6 +204,7 @@ class World:
         if self._chance.random() < self._mischief:
             self._take(events.Exited(at=self.now, uid=UID, node_id=node_id, attempt=attempt + 7, outcome=outcome))
             self._take(events.Exited(at=self.now, uid=UID, node_id="nobody", attempt=0, outcome=outcome))
+        self._book.ended(UID, node_id, attempt)
         exited = events.Exited(at=self.now, uid=UID, node_id=node_id, attempt=attempt, outcome=outcome)
         self._take(exited)
         if self._chance.random() < self._mischief:
@@ -204,6 +214,7 @@ class World:
         assert self._run is not None
         assert self._manifest is not None
         self._timers.clear()
+        self._book.crash()
         self.state = self._fresh()
         self.state.load(self._manifest, self._run, self._rows.values())
         self._take(events.DaemonStarted(at=self.now, uid=UID))

@@ -33,7 +33,7 @@ HOOKS = ["Running", "Succeeded", "Failed", "Pending"]
 def workflow(seed: int) -> Workflow:
     """One workflow; the same seed gives the same one."""
     chance = random.Random(seed)
-    document = msgspec.json.decode(msgspec.json.encode(workflows.workflow(chance)))
+    document = msgspec.json.decode(msgspec.json.encode(workflows.workflow(chance, hard=seed % 2 == 1)))
     spec = document["spec"]
     for template in spec["templates"]:
         if "steps" in template:

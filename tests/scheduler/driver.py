@@ -4,8 +4,11 @@ Two schedulers hear the same facts. One is crashed: its memory is dropped, and b
 The other never is. Whatever the first decides, the second must decide too.
 """
 
+import random
 from datetime import UTC, datetime, timedelta
 
+from tests.generated import busy
+from tests.generated.book import Book
 from tiphys.errors import TiphysError
 from tiphys.scheduler import decide, decision, events, laws, orders, records, state
 from tiphys.spec import work
@@ -59,9 +62,11 @@ class Driver:
         self.live: dict[Key, bool] = {}
         self.launched: set[Key] = set()
         self.timers: dict[str, datetime] = {}
+        self._book = Book()
         self.reported: list[events.Event] = []
         self.log: list[events.Event] = []
-        self.take(events.Submitted(at=self.now, uid=UID, seed="seed", manifest=records.Manifest(uid=UID, workflow=workflow)))
+        manifest = records.Manifest(uid=UID, workflow=workflow, config_maps=(busy.bounds(random.Random(workflow.metadata.name)),))
+        self.take(events.Submitted(at=self.now, uid=UID, seed="seed", manifest=manifest))
 
     @property
     def run(self) -> state.RunState:
@@ -97,6 +102,7 @@ class Driver:
             return
         self.crashing = self.rows.loaded()
         self.timers.clear()
+        self._book.crash()
         event = events.DaemonStarted(at=self.now, uid=UID)
         self.log.append(event)
         made = self._decide(self.crashing, event)
@@ -113,14 +119,16 @@ class Driver:
         return made
 
     def _apply(self, made: decision.Decision) -> None:
-        broken = laws.step(self.crashing.runs.get(UID), made)
+        broken, held = laws.step(self.crashing.runs.get(UID), made), laws.held(self.crashing)
         self.crashing.apply(made)
-        broken += laws.check(self.run)
-        assert not broken, broken
+        broken += [*laws.check(self.run), *laws.common(self.crashing), *laws.over_locked(held, self.crashing)]
         for change in made.changes:
             self.rows.take(change)
         for command in made.commands:
+            broken += self._book.note(command)
             self._do(command)
+        broken += self._book.faults(self.crashing, {(UID, key): at for key, at in self.timers.items()})
+        assert not broken, broken
 
     # commands
 
@@ -159,6 +167,7 @@ class Driver:
     def exit(self, key: Key, outcome: work.Outcome) -> None:
         """An attempt ends."""
         stopped = self.live.pop(key)
+        self._book.ended(UID, *key)
         if stopped and outcome.kind is not work.OutcomeKind.SUCCEEDED:
             outcome = work.Outcome(kind=work.OutcomeKind.STOPPED, exit_code=143)
         self._report(events.Exited(at=self.now, uid=UID, node_id=key[0], attempt=key[1], outcome=outcome))
