@@ -17,6 +17,9 @@ from tests.daemon.running import Tiphysd, until
 from tiphys.scheduler.records import Run
 from tiphys.spec.status import Phase
 
+CPU_CLOCK = 2
+"""What Linux makes of a process' number is the clock of its CPU time, in nanoseconds (clock_getcpuclockid)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
@@ -120,11 +123,8 @@ def timed(path: Path, target: str) -> tuple[float, int]:
 
 
 def cpu(pid: int) -> float:
-    """CPU seconds of a process' threads, its children not counted."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
-    return total / 1e9
+    """CPU seconds of a process, threads that have ended and all; its children not counted."""
+    return time.clock_gettime(~pid << 3 | CPU_CLOCK)
 
 
 def memory(pid: int, kind: str = "Rss") -> int:
