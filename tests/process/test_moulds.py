@@ -111,6 +111,15 @@ VARIED = [
 ]
 
 
+def fillings(executor, cast, first):
+    """Orders of the run of `cast` for which its mould serves, each with the request and the form that are filled."""
+    for make in (*VARIED, first):
+        asked = structs.replace(make(), workflow=cast.workflow)
+        found = executor._moulds.fill(asked)
+        if found is not None:
+            yield asked, found
+
+
 @pytest.mark.parametrize("first", VARIED)
 async def test_a_filled_mould_is_what_would_have_been_prepared(tmp_path, first):
     async with opened(tmp_path, "none", writable=[str(tmp_path / "w")]) as executor:
@@ -121,13 +130,9 @@ async def test_a_filled_mould_is_what_would_have_been_prepared(tmp_path, first):
             return
         executor._moulds.keep(cast, request)
         filled = 0
-        for make in (*VARIED, first):
-            asked = structs.replace(make(), workflow=cast.workflow)
-            found = executor._moulds.fill(asked)
-            if found is not None:
-                filled += 1
-                for whole in (both_ways(executor, *found), as_sent(found[1].whole(found[0], executor._scratch))):
-                    assert whole == as_sent(await prepared(executor, asked))
+        for filled, (asked, found) in enumerate(fillings(executor, cast, first), 1):  # noqa: B007 - counted
+            for whole in (both_ways(executor, *found), as_sent(found[1].whole(found[0], executor._scratch))):
+                assert whole == as_sent(await prepared(executor, asked))
         same = structs.replace(cast, id=f"{cast.workflow.uid}/wf-9/2", node_id="wf-9", attempt=2, pod_name="p", idempotency_key="wf-9")
         own, form = executor._moulds.fill(same)
         assert both_ways(executor, own, form) == as_sent(await prepared(executor, same))
@@ -158,14 +163,10 @@ async def test_a_filled_mould_of_an_isolated_attempt_is_what_would_have_been_pre
         assert plan.ground is executor._ground
         executor._moulds.keep(cast, request)
         filled = 0
-        for make in (*VARIED, first):
-            asked = structs.replace(make(), workflow=cast.workflow)
-            found = executor._moulds.fill(asked)
-            if found is not None:
-                filled += 1
-                wanted = in_one_form(as_sent(await prepared(executor, asked)))
-                assert in_one_form(both_ways(executor, *found)) == wanted
-                assert in_one_form(as_sent(found[1].whole(found[0], executor._scratch))) == wanted
+        for filled, (asked, found) in enumerate(fillings(executor, cast, first), 1):  # noqa: B007 - counted
+            wanted = in_one_form(as_sent(await prepared(executor, asked)))
+            assert in_one_form(both_ways(executor, *found)) == wanted
+            assert in_one_form(as_sent(found[1].whole(found[0], executor._scratch))) == wanted
         assert bool(filled) == (cast.work.container.working_dir in {"", "/"})
 
 

@@ -102,6 +102,12 @@ async def served(
             around.cancel_scope.cancel()
 
 
+async def succeeded(served: Served, made: dict[str, Any]) -> str:
+    """Submit a workflow and wait until it has succeeded; its uid."""
+    await served.ask("POST", "/workflows/default", {"workflow": made})
+    return str((await served.until(f"/workflows/default/{made['metadata']['name']}", "Succeeded"))["metadata"]["uid"])
+
+
 def workflow(name: str = "hello", **spec: Any) -> dict[str, Any]:
     """A Workflow of one step, as a body holds it."""
     templates = [{"name": "main", "container": {"image": "any", "command": ["true"]}}]

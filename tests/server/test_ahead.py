@@ -4,7 +4,7 @@ import anyio
 import msgspec
 import pytest
 
-from tests.server.serving import workflow
+from tests.server.serving import succeeded, workflow
 from tiphys.engine import watching
 from tiphys.engine.house import NotThere
 from tiphys.executors.scripted import Play, Script
@@ -84,18 +84,10 @@ async def test_who_asks_first_finds_what_was_drawn_ahead(opened, drawn, monkeypa
         await served.until("/workflows/default/hello", "Failed")
 
 
-async def test_small_workflows_are_not_drawn_ahead(opened, drawn, monkeypatch):
-    monkeypatch.setattr(ahead, "QUIET", 10.0)
-    monkeypatch.setattr(watching, "LARGE", 5000)
-    async with opened(lasting()) as served:
-        await started(served)
-        drawn.clear()  # the answer to the submission
-        await anyio.sleep(3 * ahead.LOOK_SECONDS)
-        assert not drawn
-
-
-async def test_nothing_is_drawn_ahead_while_there_is_much_to_do(opened, drawn, monkeypatch):
-    monkeypatch.setattr(ahead, "QUIET", -1.0)
+@pytest.mark.parametrize(("quiet", "large"), [(10.0, 5000), (-1.0, 100)], ids=["it is small", "there is much to do"])
+async def test_not_every_workflow_is_drawn_ahead(opened, drawn, monkeypatch, quiet, large):
+    monkeypatch.setattr(ahead, "QUIET", quiet)
+    monkeypatch.setattr(watching, "LARGE", large)
     async with opened(lasting()) as served:
         await started(served)
         drawn.clear()  # the answer to the submission
@@ -137,10 +129,7 @@ async def test_what_was_drawn_ahead_stays_until_it_is_out_of_date(opened, drawn,
 
 async def test_what_nobody_asked_for_makes_room_first(opened, drawn, monkeypatch):
     async with opened() as served:
-        uids = []
-        for name in "abc":
-            await served.ask("POST", "/workflows/default", {"workflow": workflow(name, templates=LOOP)})
-            uids.append((await served.until(f"/workflows/default/{name}", "Succeeded"))["metadata"]["uid"])
+        uids = [await succeeded(served, workflow(name, templates=LOOP)) for name in "abc"]
         kept = Albums(served.house)
         await kept.picture(uids[0])
         one = kept.size

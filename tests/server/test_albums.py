@@ -1,6 +1,5 @@
 """Workflows drawn node by node: what is kept is what would be drawn anew, it is bounded, and pages and streams hold all of it."""
 
-import copy
 import json
 import random
 from datetime import timedelta
@@ -11,9 +10,9 @@ import pytest
 
 from tests.generated import workflows
 from tests.generated.world import UID, World
-from tests.server.serving import BASE, workflow
+from tests.server.serving import BASE, succeeded, workflow
 from tiphys.executors.scripted import Play, Script
-from tiphys.scheduler import events
+from tiphys.scheduler import events, stills
 from tiphys.server import albums, answers, pictures
 from tiphys.server.albums import Album, Albums
 from tiphys.server.painting import Painter
@@ -24,14 +23,6 @@ LOOP = [
     {"name": "main", "steps": [[{"name": "each", "template": "work", "withSequence": {"count": "120"}}]]},
     {"name": "work", "container": {"image": "any", "command": ["true"]}},
 ]
-
-
-def still(run):
-    """The run as it is now, as `House.still` gives it."""
-    made = copy.copy(run)
-    made.nodes, made.counters = dict(run.nodes), dict(run.counters)
-    made.sources, made.plans, made.aggregates = {}, {}, {}
-    return made
 
 
 class Drawn(World):
@@ -48,10 +39,10 @@ class Drawn(World):
             self.compare()
 
     def compare(self):
-        seen = still(self.run)
+        seen = stills.to_draw(self.run)
         found = self.album.drawn(seen)
         assert len(found.whole()) == found.size
-        whole = pictures.whole(still(self.run))
+        whole = pictures.whole(stills.to_draw(self.run))
         shown, anew = json.loads(found.whole()), json.loads(answers.encoded(whole))
         number = int(shown["metadata"].pop("resourceVersion"))
         assert number >= int(anew["metadata"].pop("resourceVersion")), "it never goes back"
@@ -125,10 +116,7 @@ async def test_what_nobody_asks_for_is_forgotten(opened):
 
 async def test_there_is_room_for_so_much_and_the_last_one(opened, monkeypatch):
     async with opened() as served:
-        uids = []
-        for name in "abc":
-            await served.ask("POST", "/workflows/default", {"workflow": workflow(name, templates=LOOP)})
-            uids.append((await served.until(f"/workflows/default/{name}", "Succeeded"))["metadata"]["uid"])
+        uids = [await succeeded(served, workflow(name, templates=LOOP)) for name in "abc"]
         kept = Albums(served.house)
         await kept.picture(uids[0])
         monkeypatch.setattr(albums, "MOST_BYTES", kept.size // 2)

@@ -1,6 +1,5 @@
 """The verbs of a daemon, beyond those of a single run: definitions, cron workflows, runs by their names, and when work is refused."""
 
-import copy
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from tiphys.engine.operations import Folders, Operations
 from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
 from tiphys.journal.protocol import ArchivedRun
-from tiphys.scheduler import events, keeping, reviving
+from tiphys.scheduler import events, keeping, reviving, stills
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
 from tiphys.scheduler.explaining import find as look_up
@@ -373,10 +372,7 @@ class House(Operations):
         state = self._engine._state.runs.get(uid)  # noqa: SLF001 (the engine shows pictures, and a picture takes too long for the loop)
         if state is None:
             raise NotThere(f'workflows.argoproj.io "{uid}" not found')
-        made = copy.copy(state)
-        made.nodes, made.counters = dict(state.nodes), dict(state.counters)
-        made.sources, made.bodies, made.plans, made.moulds, made.aggregates = {}, {}, {}, {}, {}  # caches
-        return made
+        return stills.to_draw(state)
 
     def nodes(self, uid: str) -> Mapping[str, Node]:
         """The run's nodes as they are at any moment: to be looked at on the loop, between two waits. Raises NotThere."""

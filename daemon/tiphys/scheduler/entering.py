@@ -13,7 +13,7 @@ from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import binding, bodies, locks, nodes, places, room, sources, submitting, todo, working
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
-from tiphys.scheduler.records import Node, Role, Shutdown
+from tiphys.scheduler.records import Node, Role
 from tiphys.spec.status import MemoizationStatus, NodeType, Phase
 from tiphys.spec.templates import Memoize, Outputs
 
@@ -46,7 +46,7 @@ def _may_go_on(draft: Draft, node: Node, source: sources.Source) -> bool:
     try:
         entered = _lock(draft, node, source)
         if entered is None:
-            if message := _too_late(draft, node):
+            if message := working.too_late(draft, node):
                 nodes.end(draft, draft.node(node.id), Phase.FAILED, message)
             elif source.template.timeout or source.template.pending_timeout:
                 node = draft.node(node.id)
@@ -58,14 +58,6 @@ def _may_go_on(draft: Draft, node: Node, source: sources.Source) -> bool:
         node = draft.node(node.id)
         nodes.error(draft, node if waited else draft.change(node, type=NodeType.SKIPPED), str(error))
         return False
-
-
-def _too_late(draft: Draft, node: Node) -> str:
-    """Why a node no longer waits for locks, which others may keep for long: the run is being ended; "" where it waits."""
-    run = draft.run
-    if run.shutdown is not Shutdown.NONE and not (node.in_exit and run.shutdown is Shutdown.STOP):
-        return f"Stopped with strategy '{run.shutdown}'"
-    return working.DEADLINE_PASSED if run.deadline_passed and not node.in_exit else ""
 
 
 def _enter_run(draft: Draft) -> None:

@@ -126,7 +126,8 @@ def take(draft: Draft, node: Node, locks: tuple[str, ...]) -> Node | None:
     return draft.change(node, message="", waiting_for="", wanting=(), holding=locks)
 
 
-def _most(draft: Draft, lock: str) -> int:
+def most(draft: Draft, lock: str) -> int:
+    """How many may hold a lock; nobody where its limit cannot be known."""
     try:
         return limit(draft, lock)
     except BindingError:
@@ -173,7 +174,7 @@ def pass_on(draft: Draft) -> None:
 
 def _first(draft: Draft, lock: str) -> Waiter | None:
     """Who is first in the queue of a lock that is free, if that is another workflow."""
-    if draft.count("lock", lock) >= _most(draft, lock):
+    if draft.count("lock", lock) >= most(draft, lock):
         return None
     for waiter in draft.state.shared.waiters(lock):
         if waiter.uid != draft.run.uid:
@@ -210,7 +211,7 @@ def _missing(draft: Draft, node: Node) -> str:
 
 def limit_reached(draft: Draft, lock: str) -> bool:
     """Whether as many as may hold a lock do, or are about to be asked to: a mutex needs only its first waiter woken."""
-    return _most(draft, lock) == 1  # where its limit is gone, all of them will say so
+    return most(draft, lock) == 1  # where its limit is gone, all of them will say so
 
 
 def take_for_run(draft: Draft, locks: tuple[str, ...]) -> bool:

@@ -14,6 +14,7 @@ from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.globals import GlobalScope
 from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.resolved import Resolved, text_of
+from tiphys.scheduler.skeletons import is_loop
 from tiphys.scheduler.sources import Source
 from tiphys.spec.artifacts import Artifact
 from tiphys.spec.objects import JSON
@@ -54,7 +55,7 @@ class TaskPlan:
         self.items: tuple[JSON, ...] | None = task.with_items or None
         self.param = task.with_param
         self.sequence: Sequence | None = task.with_sequence
-        self.looped = bool(self.items) or bool(self.param) or self.sequence is not None
+        self.looped = is_loop(task)
         self.continue_on = task.continue_on
         self.hooks = tuple(_hooks(task.hooks or {}, task.on_exit))
         self.found_items: list[JSON] | None = None  # kept for hooks that name their item

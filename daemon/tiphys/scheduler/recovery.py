@@ -26,8 +26,7 @@ def go_on(draft: Draft, outstanding: tuple[Node, ...] | None = None) -> None:
         return
     if run.phase is not Phase.RUNNING:
         submitting.set_out(draft)
-    if draft.run.deadline_at is not None and not draft.run.deadline_passed:
-        draft.command(decision.SetTimer(uid=run.uid, key="", at=draft.run.deadline_at))
+    submitting.time_deadline(draft)
     take_up(draft, tuple(filter(is_outstanding, draft.all_nodes())) if outstanding is None else outstanding, 0)
 
 

@@ -75,8 +75,8 @@ def _alike(one: DAGTemplate, other: DAGTemplate) -> bool:
     )
 
 
-def is_loop(task: DAGTask) -> bool:
-    """Whether a task is one of many."""
+def is_loop(task: DAGTask | WorkflowStep) -> bool:
+    """Whether a step or task is one of many."""
     return bool(task.with_items or task.with_param or task.with_sequence is not None)
 
 

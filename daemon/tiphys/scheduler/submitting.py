@@ -96,13 +96,18 @@ def set_out(draft: Draft) -> None:
         draft.change_run(deadline_at=draft.at + timedelta(seconds=seconds), deadline_passed=seconds <= 0)
 
 
+def time_deadline(draft: Draft) -> None:
+    """Have the run told of its deadline, if that is still to come."""
+    if draft.run.deadline_at is not None and not draft.run.deadline_passed:
+        draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=draft.run.deadline_at))
+
+
 def begin(draft: Draft) -> None:
     """Start the clock and the entrypoint."""
     spec = draft.state.manifest.workflow.spec
     if draft.run.phase is not Phase.RUNNING:
         set_out(draft)
-        if draft.run.deadline_at is not None and not draft.run.deadline_passed:
-            draft.command(decision.SetTimer(uid=draft.run.uid, key="", at=draft.run.deadline_at))
+        time_deadline(draft)
     estimates.of_run(draft)
     measuring.run_begun(draft)
     if draft.find(draft.run.name) is not None:  # it resubmits a run and keeps what succeeded there

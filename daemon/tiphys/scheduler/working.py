@@ -75,14 +75,18 @@ def be_patient(draft: Draft, node: Node, template: Template) -> Node:
     return draft.change(node, wake_at=at)
 
 
+def too_late(draft: Draft, node: Node) -> str:
+    """Why a node no longer waits, for a person or for locks: the run is being ended; "" where it waits."""
+    run = draft.run
+    if run.shutdown is not Shutdown.NONE and not (node.in_exit and run.shutdown is Shutdown.STOP):
+        return f"Stopped with strategy '{run.shutdown}'"
+    return DEADLINE_PASSED if run.deadline_passed and not node.in_exit else ""
+
+
 def _suspend(draft: Draft, node: Node, template: Template) -> None:
     assert template.suspend is not None
-    shutdown = draft.run.shutdown
-    if shutdown is not Shutdown.NONE and not (node.in_exit and shutdown is Shutdown.STOP):
-        nodes.end(draft, node, Phase.FAILED, f"Stopped with strategy '{draft.run.shutdown}'")
-        return
-    if draft.run.deadline_passed and not node.in_exit:
-        nodes.end(draft, node, Phase.FAILED, DEADLINE_PASSED)
+    if message := too_late(draft, node):
+        nodes.end(draft, node, Phase.FAILED, message)
         return
     wake = None
     if template.suspend.duration:

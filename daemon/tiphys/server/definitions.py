@@ -9,13 +9,13 @@ from msgspec import structs
 from tiphys.engine.inbox import now
 from tiphys.scheduler.globals import rfc3339
 from tiphys.scheduler.items import API_SOURCES, Cron, Definition
+from tiphys.scheduler.registry import CRON_LABEL
 from tiphys.server import answers, bodies, context, pictures, queries
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.objects import JSON
 from tiphys.spec.workflows import ARGO_API_VERSION, ClusterWorkflowTemplate, CronWorkflow, WorkflowEventBinding, WorkflowTemplate
 
-CRON_LABEL = "workflows.argoproj.io/cron-workflow"
 STOPPED = "Stopped"
 Kind = type[WorkflowTemplate] | type[ClusterWorkflowTemplate] | type[CronWorkflow] | type[WorkflowEventBinding]
 Shown = WorkflowTemplate | ClusterWorkflowTemplate | CronWorkflow | WorkflowEventBinding
