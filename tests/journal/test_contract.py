@@ -1,5 +1,6 @@
 """What every journal promises: a batch is whole, the last state of each row is what is loaded, and the log tells it all in order."""
 
+import itertools
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -365,13 +366,13 @@ def archived(*workflows: Workflow, remains: Remains | None = None) -> Entry:
 async def test_the_archive_lists_the_newest_first_and_gives_each_whole(kind, tmp_path):
     async with kind(tmp_path) as open_:
         async with open_() as journal:
-            assert list(await journal.archive()) == []
+            assert await journal.archive(list) == []
             assert await journal.archived("u1") is None
             await journal.record([submitted("u1"), submitted("u2"), submitted("u3")])
             await journal.record([archived(an_archived("u2"))])
             await journal.record([archived(an_archived("u1", Phase.ERROR)), archived(an_archived("u3"))])
         async with open_() as journal:
-            lines = list(await journal.archive())
+            lines = await journal.archive(list)
             assert (await journal.load()).runs == ()
             assert [await journal.archived(uid) for uid in ("u1", "u2")] == [an_archived("u1", Phase.ERROR), an_archived("u2")]
     assert [line.uid for line in lines] == ["u3", "u1", "u2"]
@@ -388,11 +389,22 @@ async def test_the_archive_lists_the_newest_first_and_gives_each_whole(kind, tmp
 
 
 @every_journal
+async def test_who_looks_at_the_archive_may_stop_anywhere_and_his_mistakes_are_his_own(kind, tmp_path):
+    async with kind(tmp_path) as open_, open_() as journal:
+        await journal.record([archived(an_archived(f"u{number}")) for number in range(10)])
+        assert await journal.archive(lambda lines: next(lines).uid) == "u9"
+        with pytest.raises(ValueError, match="invalid literal"):
+            await journal.archive(lambda lines: [int(line.uid) for line in lines])
+        await journal.forget_archived("u9")
+        assert await journal.archive(lambda lines: [line.uid for line in itertools.islice(lines, 2)]) == ["u8", "u7"]
+
+
+@every_journal
 async def test_a_run_that_is_archived_again_is_shown_as_it_was_last(kind, tmp_path):
     async with kind(tmp_path) as open_, open_() as journal:
         await journal.record([archived(an_archived("u1", Phase.FAILED)), archived(an_archived("u2"))])
         await journal.record([archived(an_archived("u1"))])
-        assert [(line.uid, line.phase) for line in await journal.archive()] == [("u2", "Succeeded"), ("u1", "Succeeded")]
+        assert [(line.uid, line.phase) for line in await journal.archive(list)] == [("u2", "Succeeded"), ("u1", "Succeeded")]
         assert await journal.archived("u1") == an_archived("u1")
 
 
@@ -404,7 +416,7 @@ async def test_what_is_forgotten_is_gone_for_good(kind, tmp_path):
             await journal.forget_archived("u1")
             await journal.forget_archived("never")
         async with open_() as journal:
-            assert [line.uid for line in await journal.archive()] == ["u2"]
+            assert [line.uid for line in await journal.archive(list)] == ["u2"]
             assert await journal.archived("u1") is None
 
 
@@ -419,13 +431,13 @@ async def test_tidying_drops_what_was_archived_before_and_nothing_else(kind, tmp
                 pass
             await journal.record([archived(an_archived("new"))])
             await journal.tidy(0.0, 1.0)
-            assert len(await journal.archive()) == 2
+            assert len(await journal.archive(list)) == 2
             await journal.tidy(between, 0.0)
-            assert [line.uid for line in await journal.archive()] == ["new"]
+            assert [line.uid for line in await journal.archive(list)] == ["new"]
         async with open_() as journal:
-            assert [line.uid for line in await journal.archive()] == ["new"]
+            assert [line.uid for line in await journal.archive(list)] == ["new"]
             await journal.tidy(time.time() + 1, 0.0)
-            assert list(await journal.archive()) == []
+            assert await journal.archive(list) == []
             rows = await journal.load()
             await journal.record([exited(a_node("m"), "u0")])
             assert len(await journal.events("u0")) == 2

@@ -189,7 +189,7 @@ def filled(path: Path) -> None:
 
 async def everything(path: Path) -> list[object]:
     async with open_journal(path, NORMAL) as journal:
-        found: list[object] = [await journal.load(), await journal.events("u"), await journal.events("v"), await journal.archive()]
+        found: list[object] = [await journal.load(), await journal.events("u"), await journal.events("v"), await journal.archive(list)]
         # a damaged index may find nothing; what it finds is what was written
         return found + [await journal.archived(f"old-{number}") or an_archived(number) for number in range(100)]
 
@@ -250,7 +250,7 @@ async def test_a_damaged_list_of_the_archive_is_refused(tmp_path, damage):
         connection.execute(f"UPDATE archive SET {damage}")
     async with open_journal(path, NORMAL) as journal:
         with pytest.raises(StateRefused, match="old-1: its checksum does not match"):
-            await journal.archive()
+            await journal.archive(list)
 
 
 async def test_tidying_makes_the_file_smaller_where_much_of_it_is_free(tmp_path):
@@ -478,7 +478,7 @@ async def test_the_rows_of_archived_runs_take_no_more_room_than_they_may(tmp_pat
         assert 2 <= len(kept) < 8
         await journal.record([deleted(20, nodes=200)])
         assert await journal.remains("old-20") is None, "it is more than all that is kept"
-        assert len(await journal.archive()) == 21
+        assert len(await journal.archive(list)) == 21
     async with open_journal(path, settings) as journal:
         await journal.record([deleted(21), deleted(22)])
         assert [one for one in range(23) if await journal.remains(f"old-{one}")] == [21, 22]
@@ -510,7 +510,7 @@ async def test_a_database_of_version_2_has_an_archive_of_which_no_rows_are_left(
     connection.pragma("user_version", 2)
     connection.close()
     async with open_journal(path, NORMAL) as journal:
-        assert [one.uid for one in await journal.archive()] == ["old-1"]
+        assert [one.uid for one in await journal.archive(list)] == ["old-1"]
         assert await journal.remains("old-1") is None
         await journal.record([deleted(2)])
         assert await journal.remains("old-2") == some_remains(2)

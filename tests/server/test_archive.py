@@ -38,6 +38,24 @@ async def test_what_was_deleted_is_in_the_archive(opened):
         assert (await served.ask("PUT", "/workflows/default/a/stop"))[0] == 404
 
 
+async def test_a_list_pages_through_live_workflows_and_the_archive(opened):
+    async with opened() as served:
+        await deleted(served, "a", "b", "c")
+        body = workflow("d")
+        await served.ask("POST", "/workflows/default", {"workflow": body})
+        await served.until("/workflows/default/d", "Succeeded")
+        _, whole = await served.ask("GET", "/workflows/default")
+        names = [item["metadata"]["name"] for item in whole["items"]]
+        assert sorted(names) == ["a", "b", "c", "d"]
+        found, metadata = [], {"continue": "0"}
+        while "continue" in metadata:
+            asked = {"listOptions.limit": "3", "listOptions.continue": metadata["continue"]}
+            _, page = await served.ask("GET", "/workflows/default", **asked)
+            metadata = page["metadata"]
+            found.append(([item["metadata"]["name"] for item in page["items"]], metadata.get("remainingItemCount")))
+        assert found == [(names[:3], 1), (names[3:], None)]
+
+
 async def test_the_archive_is_chosen_and_shortened(opened):
     async with opened() as served:
         await deleted(served, "a", "b", "c")

@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from tiphys.engine.inbox import now
 from tiphys.engine.operations import Folders, Operations
 from tiphys.engine.submissions import Rejected
 from tiphys.errors import Busy, TiphysError
-from tiphys.journal.protocol import ArchivedRun
+from tiphys.journal.protocol import ArchivedRun, Result
 from tiphys.scheduler import events, keeping, reviving, stills
 from tiphys.scheduler.activity import Activity
 from tiphys.scheduler.explaining import Unknown
@@ -390,9 +390,9 @@ class House(Operations):
         found = self._engine.registry.definitions.get(definition_key(document))
         return found.uid if found is not None else ""
 
-    async def archive(self) -> Sequence[ArchivedRun]:
-        """What the archive keeps, the newest first."""
-        return await self._engine.journal.archive()
+    async def archive(self, look: Callable[[Iterator[ArchivedRun]], Result]) -> Result:
+        """What `look` makes of the archive, the newest first: it is called in a thread, and each line is read as it asks for it."""
+        return await self._engine.journal.archive(look)
 
     async def archived(self, uid: str) -> Workflow:
         """An archived run, as it was shown last. Raises NotThere."""

@@ -1,10 +1,10 @@
 """The journal that forgets: for tests and rehearsals, under the same contract as the one on disk."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tiphys.journal.batch import RunChanges, folded
-from tiphys.journal.protocol import ArchivedRun, Entry, Logged, Rows, RunRows, archived_run, summary
+from tiphys.journal.protocol import ArchivedRun, Entry, Logged, Result, Rows, RunRows, archived_run, summary
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Remains, Run
 from tiphys.spec.workflows import Workflow
@@ -67,9 +67,9 @@ class MemoryJournal:
         kept = self._runs.get(uid)
         return () if kept is None else tuple(one for one in kept.log if one.number > after)
 
-    async def archive(self) -> Sequence[ArchivedRun]:
-        """The archive."""
-        return tuple(archived_run(workflow) for _, workflow in reversed(self._archive.values()))
+    async def archive(self, look: Callable[[Iterator[ArchivedRun]], Result]) -> Result:
+        """What somebody makes of the archive."""
+        return look(archived_run(workflow) for _, workflow in reversed(self._archive.values()))
 
     async def archived(self, uid: str) -> Workflow | None:
         """One of it."""

@@ -1,7 +1,7 @@
 """What a journal is: rows and the event log, recorded together, read once at the start."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from tiphys.scheduler.events import Event
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Remains, Run
 from tiphys.spec.workflows import Workflow
+
+Result = TypeVar("Result")
 
 
 class RecordFailed(TiphysError):
@@ -112,8 +114,10 @@ class Journal(Protocol):
         """
         ...
 
-    async def archive(self) -> Sequence[ArchivedRun]:
-        """The archive, the newest first."""
+    async def archive(self, look: Callable[[Iterator[ArchivedRun]], Result]) -> Result:
+        """What `look` makes of the archive, the newest first. It is called in a thread, and each line is read as it asks for it, for an
+        archive may be long: what it does not keep is not held. Raises StateRefused if what it comes to is damaged, and what it raises.
+        """
         ...
 
     async def archived(self, uid: str) -> Workflow | None:

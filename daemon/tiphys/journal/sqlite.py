@@ -7,7 +7,7 @@ disk, so it goes to a thread; so do a large manifest and the deletion of a run.
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -283,19 +283,25 @@ class SQLiteJournal:
         made = (RunRows(manifest=manifests[number], run=run, nodes=tuple(nodes[number])) for number, run in runs.items())
         return Rows(runs=tuple(made), items=tuple(items))
 
-    async def archive(self) -> Sequence[ArchivedRun]:
-        """The archive, the newest first."""
-        return await self._look(self._archive)
+    async def archive(self, look: Callable[[Iterator[ArchivedRun]], Result]) -> Result:
+        """What somebody makes of the archive, the newest first, a line at a time."""
 
-    def _archive(self) -> Sequence[ArchivedRun]:
-        found = []
-        for total, at, labels, *shown in cast(
-            "Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", self._reader.execute(SQL["archived"])
-        ):
-            if _line(at, labels, *shown) != total:
-                raise rows.Damaged(f"archive, {shown[0]}: its checksum does not match")
-            found.append(ArchivedRun(**dict(zip(SHOWN, shown, strict=True)), labels=json.loads(labels)))
-        return found
+        def read() -> Result:
+            with closing(self._archive()) as lines:
+                return look(lines)
+
+        async with self._looking:
+            return await anyio.to_thread.run_sync(read)
+
+    def _archive(self) -> Generator[ArchivedRun, None, None]:
+        try:
+            with closing(self._reader.execute(SQL["archived"])) as cursor:  # one left open would keep what it saw in the WAL
+                for total, at, labels, *shown in cast("Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", cursor):
+                    if _line(at, labels, *shown) != total:
+                        raise rows.Damaged(f"archive, {shown[0]}: its checksum does not match")
+                    yield ArchivedRun(**dict(zip(SHOWN, shown, strict=True)), labels=json.loads(labels))
+        except (apsw.CorruptError, ValueError, TypeError) as error:  # of the reading: what goes wrong in who asks is not raised here
+            raise opening.damaged(self._path, error) from error
 
     async def archived(self, uid: str) -> Workflow | None:
         """One archived run."""

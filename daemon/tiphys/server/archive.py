@@ -1,7 +1,7 @@
 """The archive: finished workflows, also those that are no longer there otherwise. Lists of workflows hold both."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 import anyio.to_thread
@@ -38,14 +38,14 @@ async def listed(request: web.Request) -> web.StreamResponse:
     prefix = asked.get("namePrefix", "")
     query = queries.read(asked.get("namespace", ""), asked)
 
-    def chosen(all_rows: Sequence[Run]) -> tuple[Sequence[Run], dict[str, object]]:
-        meant = [one for one in all_rows if one.name.startswith(prefix) and query.matches(one)]
-        for sign, bound in bounds:
-            meant = [one for one in meant if one.started_at is not None and sign(one.started_at, bound)]
+    def chosen(lines: Iterator[ArchivedRun]) -> tuple[list[Run], dict[str, object]]:
+        meant = (one for one in map(past.row, lines) if one.name.startswith(prefix) and query.matches(one) and timely(one))
         return queries.page(meant, asked)
 
-    found_rows = await past.rows(here.house)
-    page, metadata = await anyio.to_thread.run_sync(chosen, found_rows)
+    def timely(one: Run) -> bool:
+        return all(one.started_at is not None and sign(one.started_at, bound) for sign, bound in bounds)
+
+    page, metadata = await here.house.archive(chosen)
     listing = answers.listing("WorkflowList", [past.outline(one) for one in page], metadata)
     return answers.json(await anyio.to_thread.run_sync(answers.encoded, listing, request.query.get("fields", "")))
 
@@ -97,9 +97,12 @@ async def resubmitted(request: web.Request) -> web.StreamResponse:
 
 async def label_keys(request: web.Request) -> web.StreamResponse:
     """The labels that archived workflows have."""
-    found = await context.of(request).house.archive()
     namespace = request.query.get("namespace", "")
-    return answers.value({"items": sorted({key for one in _of(found, namespace) for key in one.labels})})
+
+    def look(lines: Iterator[ArchivedRun]) -> set[str]:
+        return {key for one in lines if past.within(one, namespace) for key in one.labels}
+
+    return answers.value({"items": sorted(await context.of(request).house.archive(look))})
 
 
 async def label_values(request: web.Request) -> web.StreamResponse:
@@ -107,13 +110,12 @@ async def label_values(request: web.Request) -> web.StreamResponse:
     key = request.query.get("listOptions.labelSelector", "").strip()
     if not key or not re.fullmatch(r"[A-Za-z0-9./_-]+", key):
         raise Problem(400, "listOptions.labelSelector must be the key of a label")
-    found = await context.of(request).house.archive()
     namespace = request.query.get("namespace", "")
-    return answers.value({"items": sorted({one.labels[key] for one in _of(found, namespace) if key in one.labels})})
 
+    def look(lines: Iterator[ArchivedRun]) -> set[str]:
+        return {one.labels[key] for one in lines if past.within(one, namespace) and key in one.labels}
 
-def _of(found: Sequence[ArchivedRun], namespace: str) -> list[ArchivedRun]:
-    return [one for one in found if namespace in queries.EVERYWHERE or one.namespace == namespace]
+    return answers.value({"items": sorted(await context.of(request).house.archive(look))})
 
 
 async def _find(request: web.Request) -> Workflow:
@@ -123,7 +125,7 @@ async def _find(request: web.Request) -> Workflow:
     try:
         found = await house.archived(given)
     except NotThere:
-        return await past.newest(house, namespace, name or given)
+        return await house.archived(await past.newest(house, namespace, name or given))
     meta = found.metadata
     if name in {"", meta.name} and (namespace in queries.EVERYWHERE or namespace == meta.namespace):
         return found

@@ -21,7 +21,7 @@ from msgspec import structs
 from tiphys.artifacts import locations
 from tiphys.artifacts.locations import InRepository
 from tiphys.engine.house import NotThere
-from tiphys.server import context, fetching, queries
+from tiphys.server import context, fetching, past
 from tiphys.server.context import Context
 from tiphys.server.problems import Problem
 from tiphys.spec.artifacts import Artifact, ArtifactLocation
@@ -82,10 +82,7 @@ async def _by_name(request: web.Request, *, inputs: bool) -> Found:
     try:
         uid = here.house.find(namespace, name)
     except NotThere:
-        for one in await here.house.archive():
-            if one.name == name and (namespace in queries.EVERYWHERE or one.namespace == namespace):
-                return await _of(here, one.uid, request.match_info["node"], inputs=inputs)
-        raise
+        uid = await past.newest(here.house, namespace, name)
     return await _of(here, uid, request.match_info["node"], inputs=inputs)
 
 

@@ -174,7 +174,7 @@ async def _archived(request: web.Request, house: House, wish: Wish) -> web.Strea
     """What the steps of a workflow printed that is only in the archive, as far as artifacts kept it."""
     asked = request.query.get("uid", "")
     names_ = request.match_info
-    found = await (house.archived(asked) if asked else past.newest(house, names_["namespace"], names_["name"]))
+    found = await house.archived(asked or await past.newest(house, names_["namespace"], names_["name"]))
     nodes = (found.status.nodes if found.status is not None else None) or {}
     meant = [node for node in nodes.values() if node.outputs is not None and not wish.nothing]
     if wish.node:

@@ -60,7 +60,7 @@ async def _texts(request: web.Request) -> tuple[Sequence[bytes], str]:
         found = await here.albums.picture(workflows.find(request))
     except NotThere:
         names = request.match_info
-        archived = await past.newest(here.house, names["namespace"], names["name"])
+        archived = await here.house.archived(await past.newest(here.house, names["namespace"], names["name"]))
         return await anyio.to_thread.run_sync(_of, archived), archived.metadata.resource_version
     return await anyio.to_thread.run_sync(found.each), found.version
 

@@ -1,9 +1,7 @@
 """What is known of workflows that are only in the archive (or also there), as lists need it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-
-import anyio.to_thread
 
 from tiphys.engine.house import House, NotThere
 from tiphys.journal.protocol import ArchivedRun
@@ -52,18 +50,20 @@ def outline(archived: Run) -> Workflow:
     )
 
 
-async def rows(house: House) -> list[Run]:
-    """Every archived run, the newest first."""
-    found = await house.archive()
-    return await anyio.to_thread.run_sync(lambda: [row(one) for one in found])
+async def newest(house: House, namespace: str, name: str) -> str:
+    """The uid of the newest archived workflow of a name. Raises NotThere."""
+
+    def look(lines: Iterator[ArchivedRun]) -> str:
+        return next((one.uid for one in lines if one.name == name and within(one, namespace)), "")
+
+    if not (uid := await house.archive(look)):
+        raise NotThere(f'workflows.argoproj.io "{name}" not found')
+    return uid
 
 
-async def newest(house: House, namespace: str, name: str) -> Workflow:
-    """The newest archived workflow of a name. Raises NotThere."""
-    for one in await house.archive():
-        if one.name == name and (namespace in queries.EVERYWHERE or one.namespace == namespace):
-            return await house.archived(one.uid)
-    raise NotThere(f'workflows.argoproj.io "{name}" not found')
+def within(one: ArchivedRun, namespace: str) -> bool:
+    """Whether an archived run is in a namespace that was asked for."""
+    return namespace in queries.EVERYWHERE or one.namespace == namespace
 
 
 def wanted(labels: Selector) -> bool:
@@ -73,9 +73,3 @@ def wanted(labels: Selector) -> bool:
 
 def _time(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def merged(live: Sequence[Run], archived: Sequence[Run]) -> list[Run]:
-    """Live runs and, of the archived ones, those that are not live."""
-    there = {one.uid for one in live}
-    return [*live, *(one for one in archived if one.uid not in there)]

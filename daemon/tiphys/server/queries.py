@@ -1,6 +1,9 @@
 """What a list or a watch asks for: label selector, field selector, limit, place to go on. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -11,6 +14,8 @@ from tiphys.spec import selectors
 from tiphys.spec.selectors import Selector
 
 LABELS = "workflows.argoproj.io/"
+T = TypeVar("T")
+AGE = operator.attrgetter("created_at", "uid")
 EVERYWHERE = frozenset({"", "-"})
 NAME_FILTERS: dict[str, Callable[[str, str], bool]] = {
     "": str.__eq__,
@@ -18,6 +23,19 @@ NAME_FILTERS: dict[str, Callable[[str, str], bool]] = {
     "Contains": str.__contains__,
     "Prefix": str.startswith,
 }
+
+
+class Counted(Iterator[T]):
+    """Passes on what comes. `count`: how many have come so far."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self.count = 0
+
+    def __next__(self) -> T:
+        found = next(self._items)
+        self.count += 1
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +78,13 @@ class Query:
             return False
         return not self.labels.requirements or self.labels.matches(labels(run))
 
-    def chosen(self, runs: Sequence[Run]) -> tuple[list[Run], int]:
-        """The runs of this page, the newest first, and how many there are after it."""
-        found = sorted((run for run in runs if self.matches(run)), key=lambda run: (run.created_at, run.uid), reverse=True)
-        end = self.offset + self.limit if self.limit else len(found)
-        return found[self.offset : end], max(0, len(found) - end)
+    def chosen(self, runs: Iterable[Run]) -> tuple[list[Run], int]:
+        """The runs of this page, the newest first, and how many there are after it. What comes after the page is not held."""
+        meant = Counted(run for run in runs if self.matches(run))
+        if not self.limit:
+            return sorted(meant, key=AGE, reverse=True)[self.offset :], 0
+        found = heapq.nlargest(self.offset + self.limit, meant, key=AGE)
+        return found[self.offset :], meant.count - len(found)
 
     def _holds(self, wanted: Field, run: Run) -> bool:
         match wanted.name:
@@ -166,15 +186,13 @@ def _of(node: Node, name: str) -> str | None:
     )
 
 
-T = TypeVar("T")
-
-
-def page(found: Sequence[T], query: Mapping[str, str]) -> tuple[Sequence[T], dict[str, object]]:
+def page(found: Iterable[T], query: Mapping[str, str]) -> tuple[list[T], dict[str, object]]:
     """What of a list `listOptions.limit` and `.continue` ask for, and the list's metadata. Raises Problem."""
     limit, offset = count(query, "listOptions.limit"), count(query, "listOptions.continue")
-    end = offset + limit if limit else len(found)
-    left = max(0, len(found) - end)
-    return found[offset:end], {"continue": str(end), "remainingItemCount": left} if left else {}
+    rest = iter(found)
+    kept = list(itertools.islice(rest, offset, offset + limit if limit else None))
+    left = sum(1 for _ in rest)
+    return kept, {"continue": str(offset + limit), "remainingItemCount": left} if left else {}
 
 
 def version(query: Mapping[str, str]) -> datetime | None:

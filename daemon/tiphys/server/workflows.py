@@ -1,6 +1,7 @@
 """Workflows: list, get, create, lint, submit, resubmit, delete."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import anyio.to_thread
 from aiohttp import web
@@ -8,6 +9,7 @@ from msgspec import structs
 
 from tiphys.engine.house import NotThere
 from tiphys.engine.inbox import now
+from tiphys.journal.protocol import ArchivedRun
 from tiphys.scheduler import events
 from tiphys.scheduler.records import Run
 from tiphys.scheduler.state import RunState
@@ -48,15 +50,28 @@ async def listed(request: web.Request) -> web.StreamResponse:
     house = context.of(request).house
     query = queries.read(request.match_info.get("namespace", ""), request.query)
     metadata: dict[str, object] = {"resourceVersion": str(int(now().timestamp() * 1_000_000))}
-    archived = await past.rows(house) if past.wanted(query.labels) else []
     runs = house.runs()
-    kept = {run.uid for run in archived}
-    page, left = await anyio.to_thread.run_sync(lambda: query.chosen(past.merged(runs, archived)))
+    there, both = {run.uid for run in runs}, set[str]()
+
+    def chosen(lines: Iterator[ArchivedRun]) -> tuple[list[Run], int]:
+        def gone() -> Iterator[Run]:
+            for line in lines:
+                if line.uid in there:
+                    both.add(line.uid)
+                else:
+                    yield past.row(line)
+
+        return query.chosen(itertools.chain(runs, gone()))
+
+    if past.wanted(query.labels):
+        page, left = await house.archive(chosen)
+    else:
+        page, left = await anyio.to_thread.run_sync(query.chosen, runs)
     if left:
         metadata |= {"continue": str(query.offset + len(page)), "remainingItemCount": left}
 
     def outline(run: Run) -> Workflow | None:
-        return past.outline(run) if run.uid in kept else None
+        return past.outline(run) if run.uid in both or run.uid not in there else None
 
     return await answers.sent(request, await pictures.many(house, page, request.query.get("fields", ""), metadata, outline))
 
@@ -68,10 +83,10 @@ async def got(request: web.Request) -> web.StreamResponse:
         uid = find(request)
     except NotThere:
         if asked := request.query.get("uid", ""):
-            found = await here.house.archived(asked)
+            uid = asked
         else:
-            found = await past.newest(here.house, request.match_info["namespace"], request.match_info["name"])
-        return await of_archive(request, found)
+            uid = await past.newest(here.house, request.match_info["namespace"], request.match_info["name"])
+        return await of_archive(request, await here.house.archived(uid))
     return await shown(request, uid)
 
 
