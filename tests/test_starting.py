@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 REPORT = "import atexit, json, sys; atexit.register(lambda: print(json.dumps([*sys.modules]), file=sys.stderr))"
+DAEMON = "from tiphys import tiphysd\ntiphysd.import_structlog()\nimport tiphys.daemon"
 
 
 def modules(code: str, *arguments: str, settings: Path | None = None) -> set[str]:
@@ -17,9 +18,15 @@ def modules(code: str, *arguments: str, settings: Path | None = None) -> set[str
 
 
 def test_a_daemon_does_not_hold_what_most_never_need():
-    found = modules("from tiphys import tiphysd\ntiphysd.import_structlog()\nimport tiphys.daemon, structlog")
+    found = modules(f"{DAEMON}\ntiphys.daemon._import_entrances()")
     assert not found & {"rich", "pygments", "click", "re2", "tarfile", "zipfile", "difflib", "aiobotocore", "tiphys.cli.run"}
     assert {"structlog", "aiohttp.web", "tiphys.server.serving"} <= found
+
+
+def test_a_daemon_goes_on_with_the_work_of_before_without_what_only_new_work_comes_in_by():
+    found = modules(DAEMON)
+    assert "tiphys.engine.engine" in found
+    assert not found & {"aiohttp", "asyncinotify", "tiphys.server", "tiphys.triggers"}
 
 
 def test_a_foreground_run_imports_neither_the_other_commands_nor_what_it_does_not_use(tmp_path):

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -33,21 +35,27 @@ from tiphys.notices import checking
 from tiphys.notices.senders import Senders
 from tiphys.scheduler import decision
 from tiphys.scheduler.items import Rules, Target
-from tiphys.server import serving
-from tiphys.server.guard import Guard
 from tiphys.service import certificates, entrances, locations, memory, sockets, tokens
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
 from tiphys.service.turns import Turns, loop_over
 from tiphys.settings import ServerSettings, Settings
-from tiphys.triggers.cron import CronTrigger
-from tiphys.triggers.dropfolder import DropFolder
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tiphys.server.guard import Guard
 
 DROP = "drop"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TIDY_SECONDS = 60.0, 3600.0
 STATUS_SECONDS = 10.0
 DISK_SECONDS = 1.0
+FIRST_SECONDS = 1.0
+"""So long new work waits at most for the work of before to go on."""
+ENTRANCES = ("tiphys.server.serving", "tiphys.triggers.cron", "tiphys.triggers.dropfolder")
+SWITCH_SECONDS = 0.0005
+"""How long a thread that imports keeps the loop from its turn: a tenth of the usual."""
 RELOADED = frozenset({"daemon", "server", "retention", "notifications", "semaphores", "workflow_defaults", "namespace"})
 """Parts of the settings that a reload puts into force; the others wait for a restart."""
 FIXED = ("listen", "tokens_file", "insecure_loopback", "body_bytes")
@@ -143,7 +151,9 @@ class Daemon:
         self._free = (0.0, "")
         self._engine: Engine
         self._house: House
-        self._guard: Guard
+        self._server = loaded.settings.server
+        self._tls: ssl.SSLContext | None = None
+        self._guard: Guard | None = None
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -205,8 +215,19 @@ class Daemon:
         )
 
     async def serve(self) -> None:
-        """Take work in from everywhere, until cancelled."""
+        """Take work in from everywhere, until cancelled. The work of before goes on meanwhile: what only serves new work is imported
+        when that does.
+        """
+        with anyio.move_on_after(FIRST_SECONDS):
+            await self._engine.recovered.wait()
+        await anyio.to_thread.run_sync(_import_entrances)
+        from tiphys.server import serving
+        from tiphys.server.guard import Guard
+        from tiphys.triggers.cron import CronTrigger
+        from tiphys.triggers.dropfolder import DropFolder
+
         settings = self._loaded.settings
+        self._guard = Guard(settings=self._server, tokens=self._tokens, tls=self._tls, groups=self._groups)
         folder = self._place.drop(settings)
         drop = DropFolder(
             self._house,
@@ -287,23 +308,24 @@ class Daemon:
         networked = entrances.listeners(settings.server.listen)
         for one in networked:
             stack.callback(one.close)
-        kept = tokens.Tokens(tokens.place(settings.server, self._state), lambda why: log.error("tokens", reason=why))
-        entrances.judge([*found, *networked], settings.server, len(tokens.read(kept.path)))
+        self._tokens = tokens.Tokens(tokens.place(settings.server, self._state), lambda why: log.error("tokens", reason=why))
+        entrances.judge([*found, *networked], settings.server, len(tokens.read(self._tokens.path)))
         server = settings.server
-        tls = certificates.context(server.tls_certificate, server.tls_key) if server.tls_certificate else None
-        self._guard = Guard(settings=server, tokens=kept, tls=tls, groups=sockets.groups(found))
+        self._tls = certificates.context(server.tls_certificate, server.tls_key) if server.tls_certificate else None
+        self._groups = sockets.groups(found)
         for one in entrances.networked([*found, *networked]):
-            log.info("listening", address=entrances.shown(one), tls=tls is not None)
+            log.info("listening", address=entrances.shown(one), tls=self._tls is not None)
         return [*found, *networked]
 
     async def _renew(self, settings: ServerSettings) -> None:
         """Go by other limits and a renewed certificate; where that is no good the one before stays."""
-        now = self._guard.settings
-        self._guard.configure(structs.replace(settings, **{name: getattr(now, name) for name in FIXED}))
-        if self._guard.tls is None or not settings.tls_certificate:
+        self._server = structs.replace(settings, **{name: getattr(self._server, name) for name in FIXED})
+        if self._guard is not None:
+            self._guard.configure(self._server)
+        if self._tls is None or not settings.tls_certificate:
             return
         try:
-            await anyio.to_thread.run_sync(certificates.renew, self._guard.tls, settings.tls_certificate, settings.tls_key)
+            await anyio.to_thread.run_sync(certificates.renew, self._tls, settings.tls_certificate, settings.tls_key)
         except InvalidSettings as error:
             log.error("certificate not renewed", reason=str(error))  # noqa: TRY400 - as above
 
@@ -362,6 +384,17 @@ class Daemon:
                 self._notifier.status(text)
                 last = text
             await anyio.sleep(STATUS_SECONDS)
+
+
+def _import_entrances() -> None:
+    """What new work comes in by takes longer to import than the work of before to be read: it is done on a thread, which gives way."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        for name in ENTRANCES:
+            importlib.import_module(name)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def tidy_seconds(archive_seconds: int) -> float:
