@@ -412,6 +412,7 @@ def _process_began() -> float:
 def main(explicit: Path | None, environ: Mapping[str, str]) -> int:
     """The daemon, as a command; its exit code. Raises InvalidSettings and StateRefused."""
     here = place(explicit, environ)
+    memory.share_one_heap()
     gc.disable()  # until everything is read: nothing of that is garbage, and looking for some takes a tenth of the start
     loaded = here.load()
     settings = loaded.settings.daemon

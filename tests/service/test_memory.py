@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import pytest
 
 from tiphys.service import memory
 
@@ -51,3 +52,36 @@ def test_connections_that_are_closed_leave_nothing(tmp_path: Path) -> None:
     before, after = map(int, out.split())
     assert before > CONNECTIONS  # else nobody need look: the collector's turn came by itself
     assert after < 10
+
+
+ARENAS = """
+import ctypes, sys, threading
+from tiphys.service import memory
+
+if sys.argv[1] == "one":
+    memory.share_one_heap()
+there = threading.Barrier(6)
+
+def work():
+    there.wait()
+    kept = [bytes(5000) for _ in range(200)]
+    there.wait()
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+[one.start() for one in threads]
+[one.join() for one in threads]
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+def arenas(heaps: str) -> int:
+    """How many heaps the C library has after some threads worked at once."""
+    ran = subprocess.run([sys.executable, "-c", ARENAS, heaps], capture_output=True, text=True, check=True)
+    return ran.stderr.count("Arena ")
+
+
+def test_threads_share_one_heap() -> None:
+    usual = arenas("many")
+    if usual < 2:
+        pytest.skip("this C library keeps no heaps for threads")
+    assert arenas("one") == 1
