@@ -180,6 +180,18 @@ async def test_stopping_what_is_unknown_or_over_changes_nothing(opened):
 
 
 @every_executor
+async def test_what_runs_is_told_where_it_outlives_who_launched_it(opened):
+    async with opened() as (executor, work):
+        order = an_order(work("long"), name="long")
+        handle = await executor.launch(order)
+        assert await executor.running() == ({} if executor.name == "http" else {order.id: handle})
+        await executor.stop(handle, 0.5)
+        with anyio.fail_after(10):
+            await executor.wait(order, handle)
+        assert await executor.running() == {}
+
+
+@every_executor
 async def test_the_deadline_ends_an_attempt_with_the_orders_message(opened):
     async with opened() as (executor, work):
         order = an_order(work("long"), name="long", deadline=datetime.now(UTC) + timedelta(seconds=0.3))

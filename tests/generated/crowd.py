@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from tests.generated import busy, workflows
-from tests.generated.book import Book
+from tests.generated.book import Book, danger
 from tests.scheduler.hall import CRON, Rows, config_map, cron, workflow
 from tiphys.scheduler import decide, decision, events, items, laws, records, retention, state
 from tiphys.spec import work
@@ -263,7 +263,7 @@ class Crowd:
                     self._restart()
                     return
                 todo.append(events.Continued(at=self.now, uid=self._chance.choice(more)))
-        if self._chance.random() < self._crash / 4:
+        if self._chance.random() < self._crash * danger(commands):
             self._restart()
             return
         wakes: list[events.Event] = [events.Woken(at=self.now, uid=c.uid) for c in commands if isinstance(c, decision.Wake)]
@@ -301,6 +301,8 @@ class Crowd:
         self._book.crash()
         self._collecting.clear()
         self.state = self.rows.loaded(rules)
+        for command in list(self._book.end_strays(self.state)):
+            self._do(command)
         concerned = [
             uid
             for uid, run in self.rows.runs.items()

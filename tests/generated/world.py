@@ -8,7 +8,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from tests.generated import busy
-from tests.generated.book import Book
+from tests.generated.book import Book, danger
 from tiphys.scheduler import decide, decision, events, items, laws, records, state
 from tiphys.spec import work
 from tiphys.spec.workflows import Workflow
@@ -114,6 +114,9 @@ class World:
         self.broken += laws.check(self.run)
         for change in answer.changes:
             self._store(change)
+        if self._chance.random() < self._crash * danger(answer.commands):  # what was commanded is lost
+            self._restart()
+            return
         for command in answer.commands:
             self._do(command)
 
@@ -217,4 +220,6 @@ class World:
         self._book.crash()
         self.state = self._fresh()
         self.state.load(self._manifest, self._run, self._rows.values())
+        for command in list(self._book.end_strays(self.state)):
+            self._do(command)
         self._take(events.DaemonStarted(at=self.now, uid=UID))

@@ -49,6 +49,7 @@ ALL = (
     Shape(name="hooks", starts=lambda _: once("work", "worked", "exit") | {"begun": (0, 1), "working": (0, 1)}, often=2),
     Shape(name="failing", starts=lambda _: once("first", "bad", "exit"), phase="Failed", often=2),
     Shape(name="late", starts=lambda _: once("exit") | {"long": (0, 1)}, phase="Failed"),
+    Shape(name="cut", starts=lambda _: once("exit") | {"cut": (0, 1)}, phase="Error", often=2),
     Shape(name="artifacts", starts=lambda _: once("make", "look", "plain"), often=2),
     Shape(name="http", starts=lambda _: once("after"), requests=3, often=2),
     Shape(name="brief", starts=lambda _: once("one", "two", "exit"), often=2),

@@ -19,11 +19,11 @@ from tiphys.engine.timers import Timers
 from tiphys.engine.watching import Change, Watchers
 from tiphys.errors import TiphysError
 from tiphys.journal.protocol import Entry, Journal
-from tiphys.scheduler import decision, events, preparing, redoing, render, retention, stills
+from tiphys.scheduler import decision, events, preparing, recovery, redoing, render, retention, stills
 from tiphys.scheduler.decide import decide
 from tiphys.scheduler.decision import Decision, Refusal
 from tiphys.scheduler.items import Rules
-from tiphys.scheduler.records import Manifest, Run
+from tiphys.scheduler.records import Manifest, Run, Settled
 from tiphys.scheduler.registry import Registry
 from tiphys.scheduler.state import State
 from tiphys.spec.status import Phase
@@ -218,6 +218,7 @@ class Engine:
                 self._inbox.post(events.DaemonStarted(at=now(), uid=run.run.uid))
         for executor in self.executors.values():
             self._group.start_soon(executor.sweep, self._state.runs.keys())  # as they are when it looks: work may come meanwhile
+            self._group.start_soon(self._end_strays, executor)
         if self.registry.outbox:
             self.outgoing.set()
         if self._inbox.is_empty:
@@ -296,6 +297,7 @@ class Engine:
             case decision.Adopt(uid=uid, node_id=node_id, attempt=attempt):
                 self._launcher.launch(Attempt(uid, node_id, attempt, adopt=True))
             case decision.StopAttempt(uid=uid, node_id=node_id, attempt=attempt, grace_seconds=grace):
+                faults.point("stopping")
                 self._launcher.stop(uid, node_id, attempt, grace)
             case decision.SetTimer(uid=uid, key=key, at=at):
                 self._timers.set(uid, key, at)
@@ -325,6 +327,19 @@ class Engine:
                 self.outgoing.set()
             case _:
                 assert_never(command)
+
+    async def _end_strays(self, executor: Executor) -> None:
+        """End what runs and nobody waits for: a decision ended it or deleted its run, and a kill came before its executor was told."""
+        running = await executor.running()
+        strays = {order_id: handle for order_id, handle in running.items() if not recovery.is_awaited(self._state, order_id)}
+        await self.committed()
+        for order_id, handle in strays.items():
+            uid = order_id.partition("/")[0]
+            run = self._state.runs.get(uid)
+            log.info("attempt that nobody waits for stopped", order=order_id)
+            await executor.stop(handle, (Settled() if run is None else run.manifest.chosen).grace_seconds)
+            if run is None:
+                await _quietly(executor.remove_run(uid), "not deleted", uid=uid)
 
     async def _clean(self, orders: Iterable[str], delay_seconds: float) -> None:
         """Delete what attempts left; what is cut off is commanded again after a restart."""

@@ -36,6 +36,8 @@ SOON_SECONDS_BUSY = 0.1
 LEAVE_NOTHING = frozenset({"http", "data", "plugin"})
 """Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
 
+NEVER_STARTED = Outcome(kind=OutcomeKind.STOPPED, message="stopped before it started")
+
 FAULTS = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
 """What an executor may raise by a mistake of ours: an Error of the attempt, and no end of everything else."""
 
@@ -95,8 +97,8 @@ class Launcher:
         self._group = group
         self._waiting: dict[str, deque[Attempt]] = {name: deque() for name in executors}
         self._live: dict[str, int] = dict.fromkeys(executors, 0)
-        self._handles: dict[tuple[str, str], tuple[str, Handle]] = {}
-        self._ending: dict[tuple[str, str], float] = {}
+        self._handles: dict[tuple[str, str, int], tuple[str, Handle]] = {}
+        self._ending: dict[tuple[str, str, int], float] = {}
         self._up: set[tuple[str, str, int]] = set()
         self._begun: dict[tuple[str, str, int], tuple[Handle, datetime]] = {}
         self._telling = False
@@ -121,16 +123,22 @@ class Launcher:
             self._pump(name)
 
     def stop(self, uid: str, node_id: str, number: int, grace_seconds: float) -> None:
-        """End an attempt: one that waits here is over at once, a live one is asked to end."""
+        """End an attempt: one that waits here is over at once, a live one is asked to end; one of before is looked for: it may run."""
+        key = (uid, node_id, number)
         for name, waiting in self._waiting.items():
             for attempt in waiting:
-                if attempt[:3] == (uid, node_id, number):
+                if attempt[:3] == key:
                     waiting.remove(attempt)
-                    self._end(name, attempt, Outcome(kind=OutcomeKind.STOPPED, message="stopped before it started"))
+                    if attempt.adopt:
+                        self._ending[key] = grace_seconds
+                        self._live[name] += 1
+                        self._group.start_soon(self._work, name, attempt)
+                    else:
+                        self._end(name, attempt, NEVER_STARTED)
                     return
-        self._ending[uid, node_id] = grace_seconds
-        if (uid, node_id) in self._handles:
-            self._group.start_soon(self._stop, uid, node_id)
+        self._ending[key] = grace_seconds
+        if key in self._handles:
+            self._group.start_soon(self._stop, key)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -152,9 +160,10 @@ class Launcher:
         """Post what an executor's running attempts say of themselves; for ever."""
         async for order_id, report in self._executors[name].reports():
             uid, node_id, number = order_id.rsplit("/", 2)
-            self._tell(*self._begun.keys() & {(uid, node_id, int(number))})
-            if report.ready and (uid, node_id) in self._handles and (uid, node_id, int(number)) not in self._up:
-                self._up.add((uid, node_id, int(number)))  # a daemon that is up takes no room
+            key = (uid, node_id, int(number))
+            self._tell(*self._begun.keys() & {key})
+            if report.ready and key in self._handles and key not in self._up:
+                self._up.add(key)  # a daemon that is up takes no room
                 self._live[name] -= 1
                 self._pump(name)
             self._post(Reported(at=now(), uid=uid, node_id=node_id, attempt=int(number), report=report))
@@ -165,9 +174,10 @@ class Launcher:
         for waiting in self._waiting.values():
             waiting.clear()
 
-    async def _stop(self, uid: str, node_id: str) -> None:
-        name, handle = self._handles[uid, node_id]
-        await self._executors[name].stop(handle, self._ending[uid, node_id])
+    async def _stop(self, key: tuple[str, str, int]) -> None:
+        if key in self._handles:  # else it has ended meanwhile
+            name, handle = self._handles[key]
+            await self._executors[name].stop(handle, self._ending[key])
 
     def _pump(self, name: str) -> None:
         while (attempt := self._unbegun(name)) is not None:
@@ -201,21 +211,21 @@ class Launcher:
         """An attempt that was begun runs."""
         if self._closing:
             return
-        key = (attempt.uid, attempt.node_id)
+        key = attempt[:3]
         self._handles[key] = (name, handle)
         run = self._state.runs.get(attempt.uid)
-        if run is not None:  # else it was deleted, and the attempt is being stopped
+        if run is not None and attempt.node_id in run.nodes:  # else it was deleted, and the attempt is being stopped
             self._launched(run.nodes[attempt.node_id])
             self._began(attempt, handle)
         if key in self._ending:
-            self._group.start_soon(self._stop, *key)
+            self._group.start_soon(self._stop, key)
 
     def over(self, name: str, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt that was begun is over."""
         if self._closing:
             return
         self._live[name] -= 1
-        self._handles.pop((attempt.uid, attempt.node_id), None)
+        self._handles.pop(attempt[:3], None)
         self._end(name, attempt, outcome)
         self._pump(name)
 
@@ -225,7 +235,7 @@ class Launcher:
             self._group.start_soon(self._collect, name, attempt, order)
 
     async def _collect(self, name: str, attempt: Attempt, order: WorkOrder) -> None:
-        _, handle = self._handles[attempt.uid, attempt.node_id]
+        _, handle = self._handles[attempt[:3]]
         await self._see(name, attempt, self._executors[name].wait(order, handle))
         self._pump(name)
 
@@ -255,20 +265,22 @@ class Launcher:
                 self._up.remove(attempt[:3])
             else:
                 self._live[name] -= 1
-            self._handles.pop((attempt.uid, attempt.node_id), None)
+            self._handles.pop(attempt[:3], None)
         self._end(name, attempt, outcome)
         if name in LEAVE_NOTHING:
             await self._executors[name].remove(f"{attempt.uid}/{attempt.node_id}/{attempt.number}")
 
     async def _carry_out(self, name: str, attempt: Attempt) -> Outcome:
         executor = self._executors[name]
-        key = (attempt.uid, attempt.node_id)
+        key = attempt[:3]
         run = self._state.runs[attempt.uid]
         node = run.nodes[attempt.node_id]
         began: datetime = node.launched_at if attempt.adopt and node.launched_at is not None else now()
         order = orders.build(run, attempt.node_id, began)
         handle = await executor.adopt(order, node.handle) if attempt.adopt else None
         if handle is None:
+            if key in self._ending:
+                return NEVER_STARTED
             handle = await executor.launch(order)
             self._launched(node)
         else:
@@ -306,7 +318,7 @@ class Launcher:
         uid, node_id, number = attempt[:3]
         handle, began = self._begun.pop((uid, node_id, number), (None, None))
         if self._ending:
-            self._ending.pop((uid, node_id), None)
+            self._ending.pop((uid, node_id, number), None)
         ended = Exited(at=now(), uid=uid, node_id=node_id, attempt=number, outcome=outcome, handle=handle, launched_at=began)
         if self._waiting.get(name):
             self._post_soon(ended)

@@ -3,7 +3,7 @@
 Nothing of it outlives this process: what was on its way is listed again after a restart.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -93,6 +93,10 @@ class ListingExecutor:
 
     async def release(self, workflow_uid: str) -> None:
         """Nothing: there are no claims here."""
+
+    async def running(self) -> Mapping[str, Handle]:
+        """Nothing: a listing ends with the process that made it."""
+        return {}
 
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""

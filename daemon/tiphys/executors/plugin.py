@@ -162,6 +162,10 @@ class PluginExecutor:
     async def release(self, workflow_uid: str) -> None:
         """Nothing: there are no claims here."""
 
+    async def running(self) -> Mapping[str, Handle]:
+        """Nothing: a question ends with the process that asked it."""
+        return {}
+
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self._attempts.pop(order_id, None)

@@ -183,6 +183,10 @@ class ScriptedExecutor:
     async def release(self, workflow_uid: str) -> None:
         """Nothing: there are no claims here."""
 
+    async def running(self) -> Mapping[str, Handle]:
+        """What of this world is not over."""
+        return {order_id: one.handle for order_id, one in self.world.items() if one.outcome is None and one.left() > 0 and not one.stopped}
+
     async def remove(self, order_id: str) -> None:
         """Forget the attempt."""
         self.world.pop(order_id, None)

@@ -20,7 +20,7 @@ class Attempt:
     """A step that runs, or is being cleared away."""
 
     __slots__ = (
-        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "home",
+        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "forgotten", "home",
         "id", "is_bare", "isolated", "kill_at", "log", "marks", "name", "out", "peak",
         "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
     )  # fmt: skip
@@ -41,6 +41,7 @@ class Attempt:
         self.born = (0, 0)  # clock ticks since boot between which the process started
         self.pidfd = -1
         self.adopted = self.unheard = self.is_bare = False  # bare: it was seen to leave nothing in its state folder
+        self.forgotten = False  # its run was deleted meanwhile
         self.pipes: dict[int, bool] = {}  # read end -> is it the split stdout
         self.root: Root | None = None
         self.borrowed = self.cgroup = self.home = ""

@@ -165,14 +165,15 @@ def conclude(
     if attempt.out:
         left["result"] = attempt.out.tail(RESULT_BYTES + 1).removesuffix(b"\n")[-RESULT_BYTES:].decode(errors="replace")
         attempt.out.close(remove=True)
-    if printed and printed <= PACKED_BYTES:
+    if printed and printed <= PACKED_BYTES and not attempt.forgotten:
         with contextlib.suppress(OSError):
             left["log"] = launcher.journals.pack(group, attempt.log.tail(PACKED_BYTES))
     if attempt.marks:
         with contextlib.suppress(OSError):
-            left["marks"] = launcher.journals.pack(group, attempt.marks.packed())
+            if not attempt.forgotten:
+                left["marks"] = launcher.journals.pack(group, attempt.marks.packed())
         attempt.marks.close()
-    attempt.log.close(remove="log" in left or not printed)
+    attempt.log.close(remove="log" in left or not printed or attempt.forgotten)
     text = (
         f'{{"told":"ended","id":{attempt.name},"code":{or_null(attempt.code)},"failure":{quote(failure)},"missing":{WORDS[missing]}'
         f',"printed":{printed},"stopped":{quote(attempt.stopped)},"started_at":{attempt.started_at!r}'
@@ -182,7 +183,8 @@ def conclude(
     line = (f"{text},{to_json(left)[1:]}" if left else text + "}").encode()
     launcher.over_with.append(attempt)
     launcher.running.pop(attempt.id, None)
-    launcher.journals.conclude(group, attempt.id, line)
+    if not attempt.forgotten:
+        launcher.journals.conclude(group, attempt.id, line)
     launcher.tell(line)
 
 
@@ -221,3 +223,5 @@ def clean(launcher: Launcher, attempt: Attempt) -> None:
         discard(path)
     if attempt.home:
         launcher.homes.take(attempt.home, request["home"])
+    if attempt.forgotten:
+        delete_tree(f"{launcher.options.root}/{request['group']}")

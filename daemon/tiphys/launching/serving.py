@@ -23,6 +23,9 @@ VERSION = 1
 FORMS = 2
 """What forms are understood: 1 those of steps without isolation, 2 those of isolated steps too."""
 
+LISTS = 1
+"""What runs can be asked for: the ids of all attempts."""
+
 BUFFER = memoryview(bytearray(1 << 18))
 ORPHANED_GRACE_SECONDS = 2.0
 DECODE = json.JSONDecoder().raw_decode
@@ -158,7 +161,7 @@ def handle(launcher: Launcher, client: Client, request: Json) -> None:
         if id_ not in launcher.running:
             launcher.journals.forget(id_, request["group"])
     elif op == "forget_run":
-        launcher.journals.forget_run(request["group"])
+        stopping.forget_run(launcher, request["group"])
     elif op in ANSWERS:
         client.outbox.append(encode({"tag": request["tag"], **ANSWERS[op](launcher, request)}))
     elif op == "retire":
@@ -189,7 +192,7 @@ def answer(launcher: Launcher, client: Client, id_: str) -> None:
 def hello(launcher: Launcher, request: Json) -> Json:
     """Who this is."""
     said = {"told": "hello", "version": VERSION, "boot": launcher.boot, "root": launcher.options.root, "build": launcher.build}
-    said |= {"cgroup_error": launcher.limits.error, "running": len(launcher.running), "forms": FORMS}
+    said |= {"cgroup_error": launcher.limits.error, "running": len(launcher.running), "forms": FORMS, "lists": LISTS}
     return said | {"leaving": launcher.leaving or launcher.options.owner != request.get("owner", "")}
 
 
@@ -214,4 +217,9 @@ def probe(launcher: Launcher, request: Json) -> Json:
     return {"told": "probed", "bwrap_error": bwrap_error, "overlay_error": roots.error}
 
 
-ANSWERS = {"hello": hello, "prepare": make, "probe": probe}
+def running(launcher: Launcher, _request: Json) -> Json:
+    """Which attempts run."""
+    return {"told": "running", "ids": list(launcher.running)}
+
+
+ANSWERS = {"hello": hello, "prepare": make, "probe": probe, "running": running}

@@ -17,6 +17,15 @@ def leave(launcher: Launcher, reason: str, grace: float) -> None:
         stop(launcher, attempt, grace, reason)
 
 
+def forget_run(launcher: Launcher, group: str) -> None:
+    """Nobody will ask for any attempt of a run again: what of it still runs is ended, and leaves nothing."""
+    for attempt in launcher.running.values():
+        if attempt.request["group"] == group:
+            attempt.forgotten = True
+            stop(launcher, attempt, float(attempt.request.get("grace", 30.0)), "stop")
+    launcher.journals.forget_run(group)
+
+
 def expire_at(launcher: Launcher, id_: str, deadline: float) -> None:
     """Stop an attempt at its deadline, if it still runs then."""
 

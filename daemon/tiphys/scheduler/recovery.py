@@ -3,6 +3,7 @@
 from tiphys.scheduler import attempts, controls, decision, expanding, hooks, retention, submitting, todo
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
+from tiphys.scheduler.state import State
 from tiphys.spec.status import NodeType, Phase
 
 COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.STEP_GROUP, NodeType.TASK_GROUP, NodeType.RETRY})
@@ -11,6 +12,18 @@ COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.STEP_GROUP, NodeTy
 def is_outstanding(node: Node) -> bool:
     """Whether something is still to come of a node."""
     return not node.settled or (node.daemoned and not node.phase.fulfilled)
+
+
+def is_awaited(state: State, order_id: str) -> bool:
+    """Whether anything waits for the end of an attempt. What nothing waits for was ended by a decision, or went with its run, and is to be
+    stopped: who was killed right after such a decision did not come to that.
+    """
+    uid, node_id, attempt = order_id.rsplit("/", 2)
+    run = state.runs.get(uid)
+    if run is None or run.run.phase.completed:
+        return False
+    node = run.nodes.get(node_id)
+    return node is not None and node.attempt == int(attempt) and not node.phase.fulfilled
 
 
 def go_on(draft: Draft, outstanding: tuple[Node, ...] | None = None) -> None:

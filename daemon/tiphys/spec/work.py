@@ -5,7 +5,7 @@ Secret values are not in an order: it names Secret keys, and the executor resolv
 """
 
 import enum
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol, dataclass_transform, runtime_checkable
 
@@ -306,12 +306,16 @@ class Executor(Protocol):
         """Delete what the claims of a run's volumeClaimTemplates hold, if this executor keeps such."""
         ...
 
+    async def running(self) -> Mapping[str, Handle]:
+        """The attempts that run, whoever launched them, by their orders' ids; none where they end with the process that launched them."""
+        ...
+
     async def remove(self, order_id: str) -> None:
         """Forget a finished attempt and delete what it left."""
         ...
 
     async def remove_run(self, workflow_uid: str) -> None:
-        """Forget all attempts of a run and delete what they left; none of them goes on."""
+        """Forget all attempts of a run and delete what they left; one that goes on is ended."""
         ...
 
     async def sweep(self, known: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -237,6 +237,10 @@ class HTTPExecutor:
 
     async def release(self, workflow_uid: str) -> None:
         """Nothing: there are no claims here."""
+
+    async def running(self) -> Mapping[str, Handle]:
+        """Nothing: a request ends with the process that made it."""
+        return {}
 
     async def remove(self, order_id: str) -> None:
         """Forget the attempt and its answer."""

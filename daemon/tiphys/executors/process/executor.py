@@ -463,6 +463,10 @@ class ProcessExecutor:
         """Delete the folders of the run's claims."""
         await anyio.to_thread.run_sync(_delete, volumes.claims(f"{workflow_uid}/", self._directories))
 
+    async def running(self) -> Mapping[str, Handle]:
+        """The attempts that the launcher runs."""
+        return {order_id: self._handle(order_id) for order_id in await self._link.running()}
+
     async def remove(self, order_id: str) -> None:
         """Forget a finished attempt, and delete its folder and log."""
         self._plans.pop(order_id, None)
@@ -473,7 +477,7 @@ class ProcessExecutor:
         await anyio.to_thread.run_sync(_delete, self._directories.kept_log(order_id))
 
     async def remove_run(self, workflow_uid: str) -> None:
-        """Delete all that the attempts of a run left, their logs included; none of them runs any more."""
+        """Delete all that the attempts of a run left, their logs included; one that still runs is ended."""
         prefix = f"{workflow_uid}/"
         for order_id in [*self._plans, *self._early]:
             if order_id.startswith(prefix):

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -52,10 +52,12 @@ class Link:
         self.boot = ""
         self.cgroup_error = ""
         self._takes_forms = 0
+        self._lists = False
         self._wire: Wire | None = None
         self._started = Started(launcher)
         self._attempts: dict[str, Waiting] = {}
         self._after: dict[str, Callable[[str], None]] = {}
+        self._strays: dict[str, Json] = {}
         self._answers: dict[str, tuple[anyio.Event, list[Json]]] = {}
         self._tags = itertools.count()
 
@@ -151,11 +153,30 @@ class Link:
         self._after[order_id] = act
 
     def stop(self, order_id: str, grace_seconds: float) -> None:
-        """Ask the launcher to end an attempt; unknown ones do not matter."""
+        """Ask the launcher to end an attempt; unknown ones do not matter. A later launcher is asked again, should this one be killed before
+        it heard.
+        """
         request = {"op": "stop", "id": order_id, "grace": grace_seconds}
         if waiting := self._attempts.get(order_id):
-            waiting.stop = request  # asked again of a later launcher, should this one be killed before it heard
-        self._send(request)
+            waiting.stop = request
+            self._send(request)
+        else:
+            self._strays[order_id] = request
+            self._stop_stray(order_id)
+
+    def _stop_stray(self, order_id: str) -> None:
+        """Have an attempt that nobody waits for ended, and hear whether it is."""
+        self._send(self._strays[order_id])
+        self._send({"op": "find", "id": order_id})
+
+    async def running(self) -> Collection[str]:
+        """The ids of all attempts that the launcher runs; none where it is an older one, which cannot tell."""
+        while self._lists:
+            answer = await self._ask({"op": "running"})
+            if answer is not None:
+                return list(answer["ids"])
+            await anyio.sleep(RETRY_SECONDS)
+        return ()
 
     def forget(self, order_id: str) -> None:
         """Nobody will ask for this attempt again."""
@@ -224,6 +245,8 @@ class Link:
 
     def _report_attempt(self, told: str, report: Json) -> None:
         waiting = self._attempts.get(report["id"])
+        if self._strays and told != "started":
+            self._strays.pop(report["id"], None)
         if told == "ended" and (act := self._after.pop(report["id"], None)):
             act(report["id"])
         if waiting is None:
@@ -265,6 +288,7 @@ class Link:
                     if hello and not hello["leaving"]:
                         self.boot, self.cgroup_error = hello["boot"], hello["cgroup_error"]
                         self._takes_forms = hello.get("forms", 0)
+                        self._lists = bool(hello.get("lists", 0))
                         return
                 self._wire = None
                 wire.close()
@@ -289,6 +313,8 @@ class Link:
                     self._send({"op": "find", "id": order_id})
                     if waiting.stop:
                         self._send(waiting.stop)
+            for order_id in self._strays:
+                self._stop_stray(order_id)
 
     async def _stay_current(self) -> None:
         """Have a launcher of another build, left by an upgrade, replaced as soon as it has nothing to serve: until then it serves all."""
