@@ -33,6 +33,8 @@ SOON_SECONDS = 0.02
 SOON_SECONDS_BUSY = 0.1
 """where more work waits for room than there is, within this time."""
 
+NOT_BEGUN = (None, None)
+
 LEAVE_NOTHING = frozenset({"http", "data", "plugin"})
 """Executors whose attempts leave nothing that a person could look at: they are forgotten when they have ended."""
 
@@ -120,7 +122,9 @@ class Launcher:
             self._group.start_soon(self._work, name, attempt)
         else:
             self._waiting[name].append(attempt)
-            self._pump(name)
+            room = self._room.get(name)
+            if not room or self._live[name] < room:
+                self._pump(name)
 
     def stop(self, uid: str, node_id: str, number: int, grace_seconds: float) -> None:
         """End an attempt: one that waits here is over at once, a live one is asked to end; one of before is looked for: it may run."""
@@ -186,7 +190,7 @@ class Launcher:
     def _unbegun(self, name: str) -> Attempt | None:
         """Begin what has room; the first that takes a task, if there is one, whose room is taken."""
         prompt = self._prompt.get(name)
-        while (attempt := self._next(name)) is not None:
+        while self._waiting[name] and (attempt := self._next(name)) is not None:
             if prompt is None or attempt.adopt or not self._begin(prompt, name, attempt):
                 return attempt
         return None
@@ -316,7 +320,7 @@ class Launcher:
 
     def _end(self, name: str, attempt: Attempt, outcome: Outcome) -> None:
         uid, node_id, number = attempt[:3]
-        handle, began = self._begun.pop((uid, node_id, number), (None, None))
+        handle, began = self._begun.pop(attempt[:3], NOT_BEGUN)
         if self._ending:
             self._ending.pop((uid, node_id, number), None)
         ended = Exited(at=now(), uid=uid, node_id=node_id, attempt=number, outcome=outcome, handle=handle, launched_at=began)

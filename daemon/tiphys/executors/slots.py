@@ -40,7 +40,8 @@ class Slots:
         """Hold it no more; who holds none (what was adopted) gives none back."""
         if who in self._held:
             self._held.remove(who)
-            self._call()
+            if self._waiting:
+                self._call()
 
     def _call(self) -> None:
         if self._waiting:

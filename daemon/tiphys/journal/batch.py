@@ -59,9 +59,12 @@ def folded(entries: Iterable[Entry]) -> tuple[dict[str, RunChanges], OtherChange
     for entry in entries:
         answer = entry.answer
         gone: set[str] = set()
-        if isinstance(answer, Decision):
+        if type(answer) is Decision:
             for change in answer.changes:
-                _fold(runs, others, change, gone)
+                if type(change) is NodePut and (of := runs.get(change.uid)) is not None:  # what nearly every change is
+                    of.nodes[change.node.id] = change.node
+                else:
+                    _fold(runs, others, change, gone)
         uid = entry.event.uid
         if uid and uid not in gone:
             _of(runs, uid).entries.append(entry)

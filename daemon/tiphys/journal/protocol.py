@@ -141,7 +141,10 @@ def summary(answer: Decision | Refusal) -> Summary:
     """An answer in brief."""
     if isinstance(answer, Refusal):
         return Summary(refusal=answer.reason)
-    return Summary(touched=tuple(_touched(answer)), commands=tuple(map(_brief, answer.commands)))
+    commands = tuple(map(_brief, answer.commands)) if answer.commands else ()
+    if len(answer.changes) == 1 and type(put := answer.changes[0]) is NodePut:  # what nearly every decision is
+        return Summary(touched=(Touched(put.node.id, put.node.phase, put.node.message),), commands=commands)
+    return Summary(touched=tuple(_touched(answer)), commands=commands)
 
 
 def _touched(made: Decision) -> Iterator[Touched]:

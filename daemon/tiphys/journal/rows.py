@@ -27,6 +27,7 @@ brief = msgspec.msgpack.Decoder(Summary)
 item = msgspec.msgpack.Decoder(Item)
 workflow = msgspec.msgpack.Decoder(Workflow)
 
+BEGINNINGS = (Submitted, Revived)
 ELSEWHERE = Workflow(api_version=ARGO_API_VERSION)
 """Stands in an event for a workflow whose definitions are a row of their own."""
 
@@ -41,6 +42,10 @@ def checksum(*parts: bytes) -> int:
     for part in parts:
         total = zlib.crc32(part, total)
     return total
+
+
+checksum_of = zlib.crc32
+"""`checksum` of one part."""
 
 
 def no_texts(reference: bytes) -> str:
@@ -115,7 +120,7 @@ def logged(entry: Entry) -> tuple[bytes, bytes]:
 def lean(entry: Entry) -> Event:
     """An entry's event, without the workflow that the decision stores."""
     fact, answer = entry.event, entry.answer
-    if isinstance(fact, Submitted | Revived) and isinstance(answer, Decision):
+    if isinstance(fact, BEGINNINGS) and isinstance(answer, Decision):
         puts = (change.manifest for change in answer.changes if isinstance(change, ManifestPut))
         if any(put is fact.manifest or put == fact.manifest for put in puts):
             return msgspec.structs.replace(fact, manifest=Manifest(uid=fact.uid, workflow=ELSEWHERE))

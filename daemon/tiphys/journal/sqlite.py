@@ -182,7 +182,7 @@ class SQLiteJournal:
         data = rows.encode(node)
         if len(data) >= references.LARGE:
             data = self._shortened(run, node, data)
-        return number, run, node.id, rows.checksum(data), data
+        return number, run, node.id, rows.checksum_of(data), data
 
     def _event_row(self, number: int, run: int, entry: Entry) -> tuple[int, int, bytes, bytes]:
         event, summary = rows.logged(entry)
@@ -390,9 +390,9 @@ class SQLiteJournal:
 def _is_large(entry: Entry) -> bool:
     """Whether to write down what follows from a fact may take long however fast the disk is: a large manifest, or the end of all rows."""
     fact, answer = entry.event, entry.answer
-    if isinstance(answer, Decision) and answer.changes and isinstance(answer.changes[-1], RunRemoved):
+    if type(answer) is Decision and answer.changes and type(answer.changes[-1]) is RunRemoved:
         return True
-    if not isinstance(fact, Submitted):
+    if type(fact) is not Submitted:
         return False
     spec = fact.manifest.workflow.spec
     return sum(len(template.dag.tasks) for template in spec.templates if template.dag is not None) > LARGE_TASKS

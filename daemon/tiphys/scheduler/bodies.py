@@ -35,9 +35,10 @@ def strategy(draft: Draft, template: Template) -> RetryStrategy | None:
 
 def source_of(draft: Draft, node: Node) -> sources.Source:
     """The template a node was made from."""
-    quick = sources.known(draft.state, node)
-    if quick is not None:
-        return quick
+    if node.reference is None and not node.inline:  # as `sources.known` has it: this is asked for time and again
+        quick = draft.state.sources.get((node.scope, node.template))
+        if type(quick) is sources.Source:
+            return quick
     found = sources.find(draft, node.template, node.reference, node.inline, node.scope)
     if isinstance(found, str):
         raise LookupError(found)  # noqa: TRY004 - text here is the reason why there is no template

@@ -126,6 +126,8 @@ class Draft:
 
     def owned(self, owner: str) -> list[Node]:
         """The nodes that `owner` waits for, in the order they were made."""
+        if owner not in self.state.owned and owner not in self._owned:
+            return []
         state, changed = self.state.nodes, self._nodes.get
         ids: Iterable[str] = self.state.owned.get(owner, ())
         if self._removed:
@@ -162,17 +164,21 @@ class Draft:
 
     def put(self, node: Node) -> Node:
         """Add or change a node."""
-        old = self.find(node.id)
+        node_id = node.id
+        old = self._nodes.get(node_id)
+        if old is None and node_id not in self._removed:
+            old = self.state.nodes.get(node_id)
         if old is None or not counts_alike(old, node):
-            for key, amount in effects(old):
-                self._effect(key, -amount)
+            sums = self._effects
+            for key, amount in effects(old) if old is not None else ():
+                sums[key] = sums.get(key, 0) - amount
             for key, amount in effects(node):
-                self._effect(key, amount)
+                sums[key] = sums.get(key, 0) + amount
         if old is None:
-            self._ids[node.name] = node.id
+            self._ids[node.name] = node_id
             if node.owner:
-                self._owned.setdefault(node.owner, []).append(node.id)
-        self._nodes[node.id] = node
+                self._owned.setdefault(node.owner, []).append(node_id)
+        self._nodes[node_id] = node
         return node
 
     def fresh_waiters(self, lock: str) -> list[Node]:
@@ -216,7 +222,10 @@ class Draft:
 
     def count(self, *key: str) -> int:
         """A counter's value."""
-        return self.state.counted(key) + self._bumps.get(key, 0) + self._effects.get(key, 0)
+        value = self.state.counted(key)
+        if self._bumps:
+            value += self._bumps.get(key, 0)
+        return value + self._effects.get(key, 0) if self._effects else value
 
     def bump(self, amount: int, *key: str) -> int:
         """Move a counter and tell its new value."""
@@ -280,9 +289,12 @@ class Draft:
 
     def next(self) -> Todo | None:
         """The next item of the worklist; None at the fixed point."""
-        if self._fresh:
-            self._todo.extendleft(reversed(self._fresh))
-            self._fresh.clear()
+        fresh = self._fresh
+        if fresh:
+            if len(fresh) == 1:
+                return fresh.pop()
+            self._todo.extendleft(reversed(fresh))
+            fresh.clear()
         return self._todo.popleft() if self._todo else None
 
     def before_slice(self) -> bool:

@@ -33,15 +33,13 @@ def build(state: RunState, node_id: str, now: datetime) -> work.WorkOrder:
     Raises a TiphysError whose text is the node's Error message.
     """
     node = state.nodes[node_id]
-    draft = Draft(state, now)
-    source = bodies.source_of(draft, node)
+    source = _source_of(state, node)
     if not source.text.plain or node.role is Role.ATTEMPT or (node.inputs is not None and node.inputs.artifacts):
-        return _built(draft, node, source)
-    captures = _captures(draft, node, source)
-    key = (source.scope, source.name, captures)
+        return _built(Draft(state, now), node, source)
+    key = (source.scope, source.name, _captures(state, node, source))
     mould = state.moulds.get(key) if source.name else None
     if mould is None or mould.workflow.labels is not state.run.labels:
-        made = _built(draft, node, source)
+        made = _built(Draft(state, now), node, source)
         if source.name and _is_mould(made):
             state.moulds[key] = made
         return made
@@ -97,9 +95,12 @@ def executor_of(kind: str, chosen: str) -> str:
 
 def executor_name(state: RunState, node: Node) -> str:
     """The name of the executor that carries a node out."""
+    return executor_of(_source_of(state, node).kind, state.manifest.chosen.executor)
+
+
+def _source_of(state: RunState, node: Node) -> sources.Source:
     found = sources.known(state, node)
-    source = bodies.source_of(Draft(state, state.run.created_at), node) if found is None else found
-    return executor_of(source.kind, state.manifest.chosen.executor)
+    return bodies.source_of(Draft(state, state.run.created_at), node) if found is None else found
 
 
 def _inputs(template: Template, node: Node) -> tuple[Artifact, ...]:
@@ -157,7 +158,7 @@ def _wanted(draft: Draft, node: Node, source: sources.Source, template: Template
         elif archive_logs:
             logs = _at(Artifact(name="main-logs"), location, "main.log")
     return work.Wanted(
-        result=_captures(draft, node, source), parameters=parameters, artifacts=artifacts, logs=logs, container_logs=container_logs
+        result=_captures(draft.state, node, source), parameters=parameters, artifacts=artifacts, logs=logs, container_logs=container_logs
     )
 
 
@@ -170,13 +171,14 @@ def _archives_logs(draft: Draft, template: Template) -> bool:
     return bool(manifest.workflow.spec.archive_logs)
 
 
-def _captures(draft: Draft, node: Node, source: sources.Source) -> bool:
+def _captures(state: RunState, node: Node, source: sources.Source) -> bool:
     """Whether anybody reads the node's result: the enclosing template's text mentions it (semantics 2.16.1)."""
     if source.kind in ("http", "data"):
         return True
     if not node.boundary or not node.task or node.role in (Role.ROOT, Role.EXIT, Role.HOOK):
         return False
-    return plans.base(node.task) in bodies.source_of(draft, draft.node(node.boundary)).captured
+    captured = _source_of(state, state.nodes[node.boundary]).captured
+    return bool(captured) and plans.base(node.task) in captured
 
 
 # artifacts

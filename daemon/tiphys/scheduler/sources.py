@@ -99,7 +99,7 @@ def find(draft: Draft, name: str, reference: TemplateRef | None, inline: str, sc
 def known(state: RunState, node: Node) -> Source | None:
     """The template a node was made from, if it is one of a scope's own and has been looked for before."""
     found = state.sources.get((node.scope, node.template)) if node.reference is None and not node.inline else None
-    return None if isinstance(found, str) else found
+    return found if type(found) is Source else None
 
 
 def _key(name: str, reference: TemplateRef | None, scope: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from tiphys.scheduler.items import Item, Rules
 from tiphys.scheduler.records import Manifest, Node, Run
 from tiphys.scheduler.registry import Crowd, Memo, Memos, Registry
 from tiphys.scheduler.todo import Todo
-from tiphys.spec.status import NodeType, Phase
+from tiphys.spec.status import FAILED_OR_ERROR, NodeType, Phase
 from tiphys.spec.templates import DAGTask, Template, WorkflowStep
 from tiphys.spec.workflows import ConfigMap, WorkflowSpec
 
@@ -123,7 +123,7 @@ def effects(node: Node | None) -> Sequence[tuple[Key, int]]:
     if node.phase in ACTIVE_PHASES:
         inside = ((("active", node.boundary), 1),) if node.boundary else ()
         return (*inside, (("active",), 1)) if node.type is NodeType.POD else inside
-    if node.boundary and node.phase.failed_or_error:
+    if node.boundary and node.phase in FAILED_OR_ERROR:
         return ((("failed", node.boundary), 1),)
     return ()
 
@@ -273,7 +273,7 @@ class RunState:
         """Take a record in, new or changed."""
         old = self.nodes.get(node.id)
         if old is None or not counts_alike(old, node):
-            for key, amount in effects(old):
+            for key, amount in effects(old) if old is not None else ():
                 self.bump(key, -amount)
             for key, amount in effects(node):
                 self.bump(key, amount)
@@ -413,11 +413,15 @@ class State:
 
     def apply(self, decision: words.Decision) -> None:
         """Make the state what the decision says; the only way it ever changes."""
-        removed = [change.node_id for change in decision.changes if isinstance(change, words.NodeRemoved)]
-        if removed:
-            self.runs[decision.uid].remove(removed)
-        for change in decision.changes:
-            self._change(change)
+        changes = decision.changes
+        if len(changes) == 1 and type(changes[0]) is words.NodePut:  # what nearly every decision is
+            self.runs[changes[0].uid].put(changes[0].node)
+        else:
+            removed = [change.node_id for change in changes if isinstance(change, words.NodeRemoved)]
+            if removed:
+                self.runs[decision.uid].remove(removed)
+            for change in changes:
+                self._change(change)
         run = self.runs.get(decision.uid)
         if run is not None:
             _arithmetic(run, decision)

@@ -17,8 +17,19 @@ MAX_GENERATED_BASE = 58
 
 @functools.lru_cache(maxsize=4096)
 def fnv1a(text: str) -> int:
-    """FNV-1a, 32 bits, of the text's UTF-8 bytes."""
-    value = FNV_OFFSET
+    """FNV-1a, 32 bits, of the text's UTF-8 bytes. Names of one loop, or of one template, begin alike: that part is hashed once."""
+    begin, bracket, end = text.rpartition("(")
+    if not bracket:
+        begin, bracket, end = text.rpartition(".")
+    return _fnv1a(_begun(begin), bracket + end)
+
+
+@functools.lru_cache(maxsize=256)
+def _begun(text: str) -> int:
+    return _fnv1a(FNV_OFFSET, text)
+
+
+def _fnv1a(value: int, text: str) -> int:
     for byte in text.encode():
         value = ((value ^ byte) * FNV_PRIME) & 0xFFFFFFFF
     return value

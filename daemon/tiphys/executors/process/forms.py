@@ -8,15 +8,12 @@ Json = dict[str, Any]
 class Form:
     """Fields that requests have in common, in the words of the launcher's own `forms`. It is known by itself, not by what is in it."""
 
-    __slots__ = ("fields",)
+    __slots__ = ("fields", "needs")
 
     def __init__(self, fields: Json) -> None:
         self.fields = fields
-
-    @property
-    def needs(self) -> int:
+        self.needs = 2 if "place" in fields else 1
         """Which forms a launcher must understand to take this one (its `hello` says so)."""
-        return 2 if "place" in self.fields else 1
 
     def whole(self, own: Json, scratch: str) -> Json:
         """A request as it is without a form, for a launcher of before there were any. `own`: what is its own of it."""

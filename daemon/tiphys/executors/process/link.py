@@ -29,18 +29,45 @@ class Tell(Protocol):
 
 
 class Waiting:
-    """One attempt that somebody here asked for."""
+    """One attempt that somebody here asked for. Most have nobody who waits for an event: they are made for those who do."""
 
-    __slots__ = ("ended", "form", "known", "record", "running", "spawn", "stop", "tell")
+    __slots__ = ("_ended", "_known", "form", "has_ended", "is_known", "record", "running", "spawn", "stop", "tell")
 
     def __init__(self, spawn: Json | None, form: Form | None = None) -> None:
         self.spawn, self.form = spawn, form
         self.stop: Json | None = None
-        self.running = False
+        self.running = self.is_known = self.has_ended = False
         self.record: Json | None = None
         self.tell: Tell | None = None
-        self.known = asyncio.Event()
-        self.ended = asyncio.Event()
+        self._known: asyncio.Event | None = None
+        self._ended: asyncio.Event | None = None
+
+    def become_known(self) -> None:
+        """Whether the launcher knows the attempt is known from now on."""
+        self.is_known = True
+        if self._known is not None:
+            self._known.set()
+
+    def end(self) -> None:
+        """The attempt runs no more."""
+        self.running, self.has_ended = False, True
+        if self._ended is not None:
+            self._ended.set()
+
+    async def known(self) -> None:
+        """Wait until it is known whether the launcher knows the attempt."""
+        if not self.is_known:
+            self._known = self._known or asyncio.Event()
+            await self._known.wait()
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the attempt has ended."""
+        if self._ended is None:
+            self._ended = asyncio.Event()
+            if self.has_ended:
+                self._ended.set()
+        return self._ended
 
 
 class Link:
@@ -87,7 +114,7 @@ class Link:
         """Start an attempt, or find it started: returns once the launcher has either started it or written its end down."""
         waiting = self._attempts[request["id"]] = Waiting(request)
         self._send(request)
-        await waiting.known.wait()
+        await waiting.known()
         waiting.spawn = None
 
     def begin(self, request: Json, form: Form, tell: Tell) -> None:
@@ -123,7 +150,7 @@ class Link:
         if waiting is None:
             waiting = self._attempts[order_id] = Waiting(None)
             self._send({"op": "find", "id": order_id})
-        await waiting.known.wait()
+        await waiting.known()
         if waiting.running or waiting.record:
             return waiting
         self._attempts.pop(order_id, None)
@@ -140,7 +167,7 @@ class Link:
     def settle(self, order_id: str) -> None:
         """The attempt's end is known and used: what is kept of it here is let go (the launcher still knows)."""
         waiting = self._attempts.get(order_id)
-        if waiting is not None and waiting.ended.is_set():
+        if waiting is not None and waiting.has_ended:
             del self._attempts[order_id]
 
     async def end_of(self, order_id: str) -> asyncio.Event | None:
@@ -256,22 +283,22 @@ class Link:
                 self._wire.forget_forms()  # should it be the form that is not known there
             self._send_spawn(waiting)
             return
-        tell, was_known = waiting.tell, waiting.known.is_set()
+        tell, was_known = waiting.tell, waiting.is_known
         if told == "started":
             waiting.running = True
         elif told == "ended":
-            waiting.running, waiting.record = False, report
-            waiting.ended.set()
+            waiting.record = report
+            waiting.end()
         elif waiting.running:  # a launcher that lost its journal: the attempt cannot be followed
-            waiting.running = False
-            waiting.ended.set()
-        waiting.known.set()
+            waiting.end()
+        if not was_known:
+            waiting.become_known()
         if tell is None:
             return
         if not was_known:
             waiting.spawn = waiting.form = None
             tell(None, ended=False)
-        if waiting.ended.is_set():
+        if waiting.has_ended:
             waiting.tell = None
             tell(waiting.record, ended=True)
 

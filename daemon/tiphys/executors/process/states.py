@@ -36,7 +36,7 @@ class States:
     def __init__(self, folder: Callable[[str], str], progress: Callable[[str], str]) -> None:
         self._folder = folder
         self._progress_file = progress
-        self._live: dict[str, Watched] = {}
+        self._live: dict[str, Watched | None] = {}
         self._pods: dict[str, Watched] = {}
         self._ready: list[str] = []
         self._began = anyio.Event()
@@ -55,14 +55,14 @@ class States:
 
     def began_plain(self, order_id: str) -> None:
         """An attempt runs of which nothing but progress may be heard: nobody need look at it sooner than at the others."""
-        self._live[order_id] = Watched(daemon=False, set_=False)
+        self._live[order_id] = None  # until it is looked at, which most do not live to see
         if self._idle:
             self._began.set()
 
     def over(self, order_id: str) -> None:
         """An attempt has ended."""
-        self._live.pop(order_id, None)
-        self._pods.pop(order_id, None)
+        if self._live.pop(order_id, None) is not None:
+            self._pods.pop(order_id, None)
 
     async def reports(self) -> AsyncIterator[tuple[str, Report]]:
         """News of the live attempts, for ever."""
@@ -80,9 +80,16 @@ class States:
             now = anyio.current_time()
             if now >= progress_at:
                 progress_at = now + PROGRESS_SECONDS
-                for order_id, progress in await anyio.to_thread.run_sync(self._progress, dict(self._live)):
+                for order_id, progress in await anyio.to_thread.run_sync(self._progress, self._watched()):
                     yield order_id, Report(progress=progress)
             await self._pause(progress_at)
+
+    def _watched(self) -> dict[str, Watched]:
+        """The live attempts, each with what was said of it last."""
+        for order_id, watched in self._live.items():
+            if watched is None:
+                self._live[order_id] = Watched(daemon=False, set_=False)
+        return {order_id: watched for order_id, watched in self._live.items() if watched is not None}
 
     async def _pause(self, progress_at: float) -> None:
         """Until it is time to look again, or something began."""
