@@ -79,6 +79,18 @@ def test_templates_from_elsewhere_are_shown_as_they_were() -> None:
     assert status.stored_workflow_template_spec.entrypoint == "main"
 
 
+def test_a_workflow_from_a_template_is_shown_with_its_own_spec_and_the_merged_one_in_its_status() -> None:
+    manifest = story.manifest(SPEC)
+    own = manifest.workflow.spec
+    spec = structs.replace(manifest.templates[0].spec, workflow_template_ref=own.workflow_template_ref)
+    manifest = structs.replace(manifest, workflow=structs.replace(manifest.workflow, spec=spec), submitted=own)
+    state = State()
+    take(state, events.Submitted(at=story.BEGAN, uid="u", seed="s", manifest=manifest))
+    shown = render.workflow(state.runs["u"])
+    assert (shown.spec.templates, shown.spec.entrypoint, shown.spec.workflow_template_ref.name) == ((), "", "shared")
+    assert [template.name for template in shown.status.stored_workflow_template_spec.templates] == ["main", "leaf"]
+
+
 def test_progress_counts_what_programs_say_of_themselves() -> None:
     told = story.Story("entrypoint: main\ntemplates:\n- {name: main, container: {image: x, command: [a]}}\n")
     for fact in ("submitted", "started wf", "reported wf progress=30/100"):

@@ -132,6 +132,20 @@ spec: {workflowTemplateRef: {name: greet}}
         assert problem["message"] == "one Workflow is created at a time; the body holds 0"
 
 
+async def test_what_is_got_of_a_workflow_from_a_template_can_be_sent_again_under_another_name(opened):
+    made_of = {"metadata": {"name": "hello"}, "spec": {"workflowTemplateRef": {"name": "greet"}}}
+    async with opened() as served:
+        await served.define(TEMPLATES)
+        await served.ask("POST", "/workflows/default", {"workflow": made_of})
+        got = await served.until("/workflows/default/hello", "Succeeded")
+        assert got["spec"] == made_of["spec"]
+        assert got["status"]["storedWorkflowTemplateSpec"]["entrypoint"] == "main"
+        got["metadata"]["name"] = "again"
+        status, made = await served.ask("POST", "/workflows/default", {"workflow": got})
+        assert status == 200, made
+        await served.until("/workflows/default/again", "Succeeded")
+
+
 async def test_the_list_is_chosen_by_labels_fields_and_pages(opened):
     async with opened() as served:
         for name, colour in (("a", "red"), ("b", "blue"), ("c", "red")):

@@ -50,7 +50,8 @@ def workflow_status(state: RunState) -> status.WorkflowStatus:
 
 def _shown(state: RunState, made: status.WorkflowStatus) -> Workflow:
     run = state.run
-    submitted = overridden(state.manifest.workflow, run.overridden)
+    own = structs.replace(state.manifest.workflow, spec=stored.own(state.manifest))
+    submitted = overridden(own, run.overridden)
     labels = {**run.labels, f"{LABELS}phase": str(run.phase)}
     if run.phase.completed:
         labels[f"{LABELS}completed"] = "true"

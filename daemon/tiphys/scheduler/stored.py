@@ -9,7 +9,7 @@ from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Manifest, Node
 from tiphys.scheduler.state import RunState
 from tiphys.spec.objects import JSON
-from tiphys.spec.workflows import WorkflowSpec
+from tiphys.spec.workflows import WorkflowSpec, overridden
 
 
 def templates(state: RunState, nodes: Iterable[Node]) -> dict[str, JSON]:
@@ -40,5 +40,5 @@ def own(manifest: Manifest) -> WorkflowSpec:
 
 def spec(state: RunState) -> WorkflowSpec | None:
     """The whole spec of a run that takes it from a WorkflowTemplate."""
-    own = state.manifest.workflow.spec
-    return structs.replace(own, suspend=None) if own.workflow_template_ref is not None else None
+    merged = overridden(state.manifest.workflow, state.run.overridden).spec
+    return structs.replace(merged, suspend=None) if merged.workflow_template_ref is not None else None
