@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tiphys.expressions import expr
 from tiphys.expressions.chance import Chance
-from tiphys.expressions.errors import ExpressionError
+from tiphys.expressions.errors import ConditionError, ExpressionError
 from tiphys.expressions.expr import argo, builtins, grammar, limits, printer, sprig, tree
 from tiphys.expressions.expr.program import BUILTINS
 
@@ -409,3 +409,21 @@ def test_every_function_says_which_types_it_takes():
     for table in (builtins.TABLE, argo.TABLE, sprig.TABLE):
         for name in table:
             table.get(name).learn()
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("lastRetry.x.y == 1", "unable to evaluate expression 'lastRetry.x.y == 1': cannot fetch y from <nil> (1:13)"),
+        ("true || nope", "unknown name nope (1:9)"),
+        ("sprig.nope(1)", "unknown name sprig.nope (1:7)"),
+        ("retries", "unable to cast expression result '0' to bool"),
+        ("asInt(lastRetry.status) > 1", "unable to evaluate expression 'asInt(lastRetry.status) > 1': invalid operation: int(Error) (1:1)"),
+    ],
+)
+def test_a_condition_without_an_answer_says_why_in_argos_words(expression: str, said: str) -> None:
+    env = {"retries": "0", "lastRetry": {"status": "Error"}}
+    with pytest.raises((ConditionError, ExpressionError)) as raised:
+        expr.compile(expression).holds(env, CHANCE)
+    assert str(raised.value).startswith(said)
+    assert expr.compile("let x = 1; retries == '0' && x > 0").holds(env, CHANCE)

@@ -1,4 +1,4 @@
-"""What can be wrong with an expression: one error, which knows its source and the place in it."""
+"""What can be wrong with an expression: an error knows its source and the place in it."""
 
 from tiphys import errors
 
@@ -33,3 +33,7 @@ class ExpressionError(errors.TiphysError):
         first = max(start, self.offset - 60)
         shown = self.source[first : min(end if end >= 0 else len(self.source), self.offset + 60)].replace("\t", " ")
         return f" | {shown}\n | {'.' * (self.offset - first)}^"
+
+
+class ConditionError(errors.TiphysError):
+    """The expression is neither true nor false."""

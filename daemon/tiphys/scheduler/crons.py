@@ -27,10 +27,6 @@ SUCCEEDED_KEPT, FAILED_KEPT = 3, 1
 WHO = "cron"
 
 
-class CronError(TiphysError):
-    """An expression of a CronWorkflow gives something else than it must."""
-
-
 def ticked(state: State, event: Ticked) -> Decision | Refusal:
     """A tick: the workflow is started, or why it is not; either way it is written down, once."""
     shared = state.shared
@@ -150,10 +146,8 @@ def _stops(cron: CronWorkflow, status: Cron, at: datetime) -> bool:
     if strategy is None or not strategy.expression:
         return False
     program = expr.compile(strategy.expression)
-    value = program.run(environment.nested(program, FlatScope(_values(cron, status))), Chance(now=at, seed=f"{status.key}/stop"))
-    if not isinstance(value, bool):
-        raise CronError(f"expression {strategy.expression!r} must give a boolean")
-    return value
+    seen = environment.nested(program, FlatScope(_values(cron, status)))
+    return program.holds({"cronworkflow": {}} | seen, Chance(now=at, seed=f"{status.key}/stop"))
 
 
 # definitions come and go

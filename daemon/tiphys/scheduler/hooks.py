@@ -137,10 +137,8 @@ def _wanted(draft: Draft, node: Node, call: HookCall) -> bool:
     scope = _scope(draft, node)
     scope = ChainScope(_item(draft, node, call.hook), scope)
     program = expr.compile(tags.render_plain(call.hook.expression, scope, Unresolved.KEEP, draft.chance(node.name)))
-    value = program.run(environment.nested(program, scope), draft.chance(node.name))
-    if not isinstance(value, bool):
-        raise resolving.ResolveError(f"unable to cast expression result '{value}' to bool")
-    return value
+    roots: dict[str, object] = {path[0]: {} for path in program.references if environment.present(path[:1], scope)}
+    return program.holds(roots | environment.nested(program, scope), draft.chance(node.name))
 
 
 def _scope(draft: Draft, node: Node) -> Scope:

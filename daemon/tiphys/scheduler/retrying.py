@@ -165,7 +165,4 @@ def _expression_allows(draft: Draft, wrapper: Node, strategy: RetryStrategy, att
         "retries": str(len(attempts) - 1),
         "lastRetry": {key.removeprefix("lastRetry."): value for key, value in last.items()},
     }
-    value = expr.compile(strategy.expression).run(environment, draft.chance(wrapper.name))
-    if not isinstance(value, bool):
-        raise binding.BindingError(f"unable to cast expression result '{value}' to bool")
-    return value
+    return expr.compile(strategy.expression).holds(environment, draft.chance(wrapper.name))

@@ -6,7 +6,7 @@ from datetime import datetime
 from tiphys.executors.http.failures import RequestFailedError
 from tiphys.expressions import expr
 from tiphys.expressions.chance import Chance
-from tiphys.expressions.errors import ExpressionError
+from tiphys.expressions.errors import ConditionError, ExpressionError
 from tiphys.spec.templates import HTTP
 
 
@@ -28,13 +28,6 @@ def holds(http: HTTP, body: bytes, status: int, headers: Mapping[str, list[str]]
         "response": {"statusCode": status, "body": text, "headers": dict(headers)},
     }
     try:
-        program = expr.compile(condition)
-    except ExpressionError as error:
+        return expr.compile(condition).holds(env, Chance(now=now, seed=seed), functions="plain")
+    except (ExpressionError, ConditionError) as error:
         raise RequestFailedError(str(error)) from error
-    try:
-        value = program.run(env, Chance(now=now, seed=seed), functions="plain")
-    except ExpressionError as error:
-        raise RequestFailedError(f"unable to evaluate expression '{condition}': {error}") from error
-    if not isinstance(value, bool):
-        raise RequestFailedError(f"unable to cast expression result '{value}' to bool")
-    return value

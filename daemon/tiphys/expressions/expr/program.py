@@ -41,6 +41,30 @@ class Program:
             raise errors.ExpressionError(self.source, 0, "expression is nested too deeply") from None
         return value
 
+    def holds(self, env: Mapping[str, object], chance: Chance, functions: Literal["argo", "plain"] = "argo") -> bool:
+        """Whether the condition is true with these variables, all of which must be in `env`; what is wrong is said as Argo says it.
+
+        Raises ExpressionError for a name that nobody knows, ConditionError where it cannot be evaluated or gives no boolean.
+        """
+        for root in sorted({path[0] for path in self.references} - set(env)):
+            raise errors.ExpressionError(self.source, _first(self.tree, root), f"unknown name {root}")
+        try:
+            value = self.run(env, chance, functions)
+        except errors.ExpressionError as error:
+            if error.reason.startswith("unknown name "):
+                raise
+            raise errors.ConditionError(f"unable to evaluate expression '{self.source}': {error}") from error
+        if not isinstance(value, bool):
+            raise errors.ConditionError(f"unable to cast expression result '{value}' to bool")
+        return value
+
+
+def _first(node: tree.Node, name: str) -> int:
+    """Where `name` stands first in the expression."""
+    places = [_first(child, name) for child in tree.children(node)]
+    own = [node.at] if isinstance(node, tree.Name) and node.name == name else []
+    return min((at for at in (*own, *places) if at >= 0), default=-1)
+
 
 def compile(source: str) -> Program:  # noqa: A001 - used qualified, as re.compile is
     """The program of `source`; raises ExpressionError."""
