@@ -3,6 +3,7 @@
 import pytest
 
 from tests.manifests.linting import errors, found, places, warnings
+from tiphys.spec import selectors
 
 LEAF = "templates: [{name: main, container: {image: a, command: [b]}}]"
 CRON = f"""\
@@ -59,6 +60,14 @@ ONE = [
     (
         f"entrypoint: main\npodGC: {{labelSelector: {{matchExpressions: [{{key: a, operator: Foo}}]}}}}\n{LEAF}",
         ['podGC.labelSelector invalid: "Foo" is not a valid label selector operator'],
+    ),
+    (
+        f"entrypoint: main\npodGC: {{labelSelector: {{matchLabels: {{my label: a}}}}}}\n{LEAF}",
+        [f'podGC.labelSelector invalid: key: Invalid value: "my label": a label\'s name is {selectors.NAME_RULE}'],
+    ),
+    (
+        f"entrypoint: main\npodGC: {{labelSelector: {{matchExpressions: [{{key: a, operator: In, values: [b c, d]}}]}}}}\n{LEAF}",
+        [f'podGC.labelSelector invalid: values[0][a]: Invalid value: "b c": a label\'s value is {selectors.VALUE_RULE}'],
     ),
     (
         f"entrypoint: main\npodGC: {{labelSelector: {{matchExpressions: [{{key: a, operator: In}}]}}}}\n{LEAF}",

@@ -163,8 +163,7 @@ class _Parser:
         token = self._take()
         if not token.is_word:
             raise _unexpected(token, "a label's name")
-        prefix, slash, name = token.text.rpartition("/")
-        if not _is_name(name) or (slash and not _is_prefix(prefix)):
+        if not is_key(token.text):
             raise SelectorError(f"{token.text!r} is not a label's name: {NAME_RULE}", token.column)
         return token.text
 
@@ -196,6 +195,17 @@ class _Parser:
         if not _is_name(token.text):
             raise SelectorError(f"{token.text!r} is not a label's value: {VALUE_RULE}", token.column)
         return token.text
+
+
+def is_key(text: str) -> bool:
+    """Whether a label may be called so."""
+    prefix, slash, name = text.rpartition("/")
+    return _is_name(name) and (not slash or _is_prefix(prefix))
+
+
+def is_value(text: str) -> bool:
+    """Whether a label may have this value."""
+    return not text or _is_name(text)
 
 
 def _is_name(text: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tiphys.manifests.rules.visits import Visit
-from tiphys.spec import templates, workflows
+from tiphys.spec import selectors, templates, workflows
 from tiphys.spec.objects import JSON
 
 GC_STRATEGIES = frozenset({"", "OnPodCompletion", "OnPodSuccess", "OnWorkflowCompletion", "OnWorkflowSuccess"})
@@ -48,10 +48,15 @@ def gc_faults(gc: workflows.PodGC | None) -> Iterator[tuple[str, str]]:
 def _selector_faults(selector: JSON) -> Iterator[str]:
     if not isinstance(selector, dict):
         return
+    labels = selector.get("matchLabels")
+    for key, value in labels.items() if isinstance(labels, dict) else ():
+        yield from _label_faults(str(key), value)
     expressions = selector.get("matchExpressions")
     for wanted in expressions if isinstance(expressions, list | tuple) else ():
         if not isinstance(wanted, dict):
             continue
+        given = wanted.get("values")
+        yield from _label_faults(str(wanted.get("key", "")), *(given if isinstance(given, list | tuple) else ()))
         operator, values = str(wanted.get("operator", "")), wanted.get("values")
         if operator in _VALUED and not values:
             yield "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"
@@ -59,3 +64,12 @@ def _selector_faults(selector: JSON) -> Iterator[str]:
             yield "values: Invalid value: values set must be empty for exists and does not exist"
         elif operator not in _VALUED | _BARE:
             yield f'"{operator}" is not a valid label selector operator'
+
+
+def _label_faults(key: str, *values: JSON) -> Iterator[str]:
+    """What Kubernetes says of a label's name and values that cannot be."""
+    if not selectors.is_key(key):
+        yield f'key: Invalid value: "{key}": a label\'s name is {selectors.NAME_RULE}'
+    for value in values:
+        if isinstance(value, str) and "{{" not in value and not selectors.is_value(value):
+            yield f'values[0][{key}]: Invalid value: "{value}": a label\'s value is {selectors.VALUE_RULE}'
