@@ -3,6 +3,7 @@
 Where the file is, and where state is kept, is decided here too (design section 5); the process's variables come in as a value.
 """
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ CHOICES = {
     "daemon.log_format": ("", "json", "console"),
 }
 """Settings that are one of a few words."""
+
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 YAML_KINDS = {
     "tag:yaml.org,2002:str": "text",
@@ -214,6 +217,9 @@ class _Reader:
         choices = CHOICES.get(path)
         if choices and text not in choices:
             self.problem(node, f'{path} must be one of {", ".join(choice or chr(34) * 2 for choice in choices)}, not "{text}"')
+        if path == "namespace" and NAMESPACE.fullmatch(text) is None:
+            rule = "at most 63 of a-z, 0-9 and '-', the first and the last no '-'"
+            self.problem(node, f'namespace must be a name that a namespace can have ({rule}), not "{text}"')
         return text
 
     def number(self, node: yaml.Node, wanted: object, path: str) -> float | None:

@@ -282,6 +282,7 @@ def judged(settings: Settings, file: Path | None = None) -> list:
         (Settings(executor="scripted"), Severity.WARNING, "scripted runs nothing"),
         (Settings(semaphores={"db": 0}), Severity.WARNING, "semaphores.db"),
         (Settings(drop=DropSettings(owners=("root", "no-such-user"))), Severity.WARNING, "there is no user 'no-such-user'"),
+        (Settings(daemon=DaemonSettings(socket_group="no-such-group")), Severity.WARNING, "there is no group 'no-such-group'"),
         (Settings(workflow_defaults={"spec": {"entrypiont": "x"}}), Severity.ERROR, "entrypiont"),
         (Settings(process=ProcessSettings(user="no-such-user")), Severity.ERROR, "no-such-user"),
         (Settings(secrets_directory="/no/such/place"), Severity.ERROR, "/no/such/place is not there"),

@@ -16,7 +16,7 @@ from tiphys.executors.process import isolation
 from tiphys.manifests import defaults
 from tiphys.notices import checking
 from tiphys.service import sockets
-from tiphys.settings import Settings
+from tiphys.settings import DaemonSettings, Settings
 
 LOCALTIME = Path("/etc/localtime")
 SAMPLE_ZONE = "Europe/Berlin"
@@ -29,6 +29,7 @@ def check(loaded: Configuration, socket: Path, whose: Owner) -> list[Found]:
     found = [
         *_values(settings),
         *_drop(settings),
+        *_group(settings),
         *_defaults(settings),
         *_user(settings, whose),
         *_socket(socket),
@@ -59,6 +60,15 @@ def _drop(settings: Settings) -> Iterator[Found]:
                 f"setting drop.owners: there is no user {name!r}, so no file is taken from them",
                 "make the user (`useradd`), or take the name out of the setting",
             )
+
+
+def _group(settings: Settings) -> Iterator[Found]:
+    name = settings.daemon.socket_group
+    if name not in {"", DaemonSettings().socket_group} and not sockets.is_group(name):
+        yield warning(
+            f"setting daemon.socket_group: there is no group {name!r}, so only the daemon's own user may use its socket",
+            "make the group (`groupadd`), or name another",
+        )
 
 
 def _is_user(name: str) -> bool:

@@ -87,6 +87,15 @@ def groups(listeners: Sequence[socket.socket]) -> frozenset[int]:
     return frozenset(found)
 
 
+def is_group(name: str) -> bool:
+    """Whether this machine has a group of that name."""
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def answers(path: Path) -> bool:
     """Whether somebody listens at `path`. OSError: that cannot be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
