@@ -121,6 +121,17 @@ async def test_a_key_is_one_submission() -> None:
             await opened.submit([workflow()], key="k")
 
 
+@pytest.mark.parametrize("spec", [{}, {"arguments": {"parameters": [{"name": "a", "value": "1"}]}}, {"suspend": True}])
+async def test_what_is_submitted_is_what_is_decided_so_that_it_is_stored_once(spec: dict[str, Any]) -> None:
+    journal = MemoryJournal()
+    async with house(journal) as opened:
+        (uid,) = await opened.submit([workflow(**spec)])
+    [run] = (await journal.load()).runs
+    submitted = (await journal.events(uid))[0].event
+    assert isinstance(submitted, events.Submitted)
+    assert submitted.manifest == run.manifest
+
+
 async def test_a_key_of_a_run_that_is_deleted_still_starts_nothing() -> None:
     async with house() as opened:
         (uid,) = await opened.submit([workflow()], key="k")

@@ -254,6 +254,22 @@ def test_what_is_wrong_with_a_dag(tasks, messages):
     assert errors(spec) == messages
 
 
+def test_each_of_many_tasks_alike_is_found_wrong_and_one_beside_right_ones_too():
+    right = "template: need, arguments: {parameters: [{name: p, value: x}]}"
+    other = "template: need, arguments: {parameters: [{name: q, value: x}]}"
+    empty = "template: need, arguments: {parameters: [{name: p}]}"
+    kinds = (right, other, right, other, empty, "template: need", "template: leaf", "template: leaf", "template: need")
+    lines = [f"{{name: t{number}, {kind}}}" for number, kind in enumerate(kinds)]
+    missing = "templates.need inputs.parameters.p was not supplied"
+    assert errors(dag(*lines)) == [
+        f"templates.main.tasks.t1 {missing}",
+        f"templates.main.tasks.t3 {missing}",
+        "templates.main.tasks.t4.arguments.p.value or templates.main.tasks.t4.arguments.p.valueFrom is required",
+        f"templates.main.tasks.t5 {missing}",
+        f"templates.main.tasks.t8 {missing}",
+    ]
+
+
 def test_a_depends_that_does_not_parse():
     [problem] = found(dag("{name: a, template: leaf}", "{name: b, template: leaf, depends: '(a.Succeeded && a.Failed'}"))
     assert problem.path == ("spec", "templates", 0, "dag", "tasks", 1, "depends")

@@ -10,6 +10,7 @@ from tiphys.errors import TiphysError
 from tiphys.scheduler import effective
 from tiphys.scheduler.records import Manifest, Settled
 from tiphys.spec import names
+from tiphys.spec.templates import Arguments
 from tiphys.spec.workflows import ClusterWorkflowTemplate, ConfigMap, Document, ObjectMeta, Workflow, WorkflowTemplate
 
 
@@ -44,6 +45,8 @@ def manifest(
         chosen = repositories.chosen(chosen, workflow, [*config_maps, *near], configured or {})
     except TiphysError as error:
         raise Rejected(f"workflow {meta.name}: {error}") from error
+    if workflow.spec.arguments is None:  # as what is decided has it: what is the same is stored once
+        workflow = structs.replace(workflow, spec=structs.replace(workflow.spec, arguments=Arguments()))
     return Manifest(
         uid=uid,
         workflow=workflow,

@@ -70,6 +70,8 @@ class _Tasks:
         self.called: dict[str, Found] = {}
         self.endings: dict[str, list[str]] = {}
         """By the names of templates that are called plainly: they are looked up, and visited, for the first of their tasks."""
+        self.right: set[tuple[str, ...]] = set()
+        """The kinds of plain tasks of which one was judged and is as it should be: so are all of them."""
         encoded = ((name, msgspec.json.encode(dag.tasks[index])) for name, index in self.index.items())
         self.tagged = {name: text.decode() for name, text in encoded if b"{{" in text}
         """The JSON texts of the tasks that hold tags."""
@@ -84,7 +86,33 @@ class _Tasks:
         self._check_target()
         above = graph.ancestors(self.needs, self._mentions())
         for name in self.ordered:
-            self._check_task(name, above)
+            kind = self._plain_kind(name)
+            if kind is None:
+                self._check_task(name, above)
+            elif kind not in self.right:
+                before = visit.walk.report.count()
+                self._check_task(name, above)
+                if visit.walk.report.count() == before:
+                    self.right.add(kind)
+
+    def _plain_kind(self, name: str) -> tuple[str, ...] | None:
+        """The template and the names of the values that a task gives it, where nothing else of the task has to be judged."""
+        task = self.dag.tasks[self.index[name]]
+        if name in self.tagged or task.template not in self.called or task.inline is not None or task.template_ref is not None:
+            return None
+        if task.when or task.on_exit or task.hooks is not None or loops.has_items(task) or task.with_items is not None:
+            return None
+        given = task.arguments
+        if given is None:
+            return (task.template,)
+        if given.artifacts:
+            return None
+        kind = [task.template]
+        for one in given.parameters:
+            if one.value is None or one.value_from is not None or one.enum is not None:
+                return None
+            kind.append(one.name)
+        return tuple(kind)
 
     def _declare(self, name: str, *, uses_depends: bool) -> Steps:
         visit, index = self.visit, self.index[name]
@@ -109,7 +137,7 @@ class _Tasks:
                     self.endings[plain] = visibility.endings(found.visit.template, looped=False)
         self.found[name] = found
         if plain in self.called and not loops.is_loop(task):
-            visibility.declare(visit.scope, f"tasks.{name}", self.endings[plain])
+            visit.scope.node(f"tasks.{name}", self.endings[plain])
         else:
             visibility.add(visit.scope, f"tasks.{name}", found.template, looped=loops.is_loop(task), known=found.known)
         self._check_dependencies(task, label, *keys)
@@ -129,6 +157,8 @@ class _Tasks:
             hint = "one of Succeeded, Failed, Errored, Skipped, Omitted, Daemoned, AnySucceeded, AllFailed"
             visit.error(f"{label} task result '{result}' for task '{other}' is invalid", *keys, field, hint=hint)
         undefined = [other for other in mine.needs if other not in self.index]
+        if not undefined and not task.depends:
+            return
         for other in undefined:
             if tags.has_tag(other):
                 continue

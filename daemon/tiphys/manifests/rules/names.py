@@ -31,12 +31,11 @@ def object_fault(name: str) -> str:
 
 def field_fault(name: str) -> str:
     """What is wrong with the name of a template, step, task or container; "" where nothing is."""
-    faults = []
-    if len(name) > MAX_FIELD:
-        faults.append(f"must be no more than {MAX_FIELD} characters")
-    if not _FIELD.fullmatch(name):
-        faults.append(_FIELD_FAULT)
-    return ";".join(faults)
+    well_formed = _FIELD.fullmatch(name)
+    if len(name) <= MAX_FIELD:
+        return "" if well_formed else _FIELD_FAULT
+    long = f"must be no more than {MAX_FIELD} characters"
+    return long if well_formed else f"{long};{_FIELD_FAULT}"
 
 
 def parameter_fault(name: str) -> str:

@@ -41,6 +41,10 @@ class Report:
         message = f'could not see {kind} "{name}": what refers to it was not checked'
         self._add(self._warnings, Problem(path, message, hint, Severity.NOTICE))
 
+    def count(self) -> int:
+        """How many problems there are so far."""
+        return len(self._errors) + len(self._warnings)
+
     def problems(self) -> list[Problem]:
         """The errors in the order Argo would meet them, then the warnings."""
         return [*self._errors, *self._warnings]

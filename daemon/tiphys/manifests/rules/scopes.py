@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 CHECKED = ("item.", "steps.", "inputs.", "outputs.", "pod.", "workflow.", "tasks.")
 """Only tags that begin so are judged: users write other tags for other programs, and those survive to the container."""
 
@@ -10,18 +12,28 @@ ALWAYS = ("outputs.", "workflow.creationTimestamp", "workflow.scheduledTime", "w
 
 
 class Scope:
-    """The names known here and, through `outer`, around here. `anything(prefix)` makes every name below a prefix known."""
+    """The names known here and, through `outer`, around here. `anything(prefix)` makes every name below a prefix known.
 
-    __slots__ = ("families", "held", "outer")
+    The names of nodes are kept as their beginnings and endings: of thousands of nodes few are ever asked for.
+    """
+
+    __slots__ = ("families", "held", "nodes", "outer")
 
     def __init__(self, outer: Scope | None = None) -> None:
         self.outer = outer
         self.held: set[str] = set()
+        self.nodes: dict[str, Sequence[str]] = {}
         self.families: set[str] = set()
 
     def add(self, *names: str) -> None:
         """Make each of `names` known."""
         self.held.update(names)
+
+    def node(self, prefix: str, endings: Sequence[str]) -> None:
+        """Make the variables of the node `prefix` known by their endings, each of which begins with a dot."""
+        before = self.nodes.setdefault(prefix, endings)
+        if before is not endings:
+            self.nodes[prefix] = [*before, *endings]
 
     def anything(self, prefix: str) -> None:
         """Make whatever begins with `prefix` (which ends with a dot) known."""
@@ -31,7 +43,7 @@ class Scope:
         """Whether `name` exists here or around here."""
         scope: Scope | None = self
         while scope is not None:
-            if name in scope.held or (scope.families and scope.in_family(name)):
+            if name in scope.held or ((scope.nodes or scope.families) and scope.has_below(name)):
                 return True
             scope = scope.outer
         return False
@@ -41,15 +53,16 @@ class Scope:
         found: list[str] = []
         scope: Scope | None = self
         while scope is not None:
-            found.extend(sorted(scope.held))
+            of_nodes = (prefix + ending for prefix, endings in scope.nodes.items() for ending in endings)
+            found.extend(sorted({*scope.held, *of_nodes}))
             scope = scope.outer
         return found
 
-    def in_family(self, name: str) -> bool:
-        """Whether a prefix that `anything` was said of begins `name`."""
+    def has_below(self, name: str) -> bool:
+        """Whether it is a node's, or a prefix that `anything` was said of begins it."""
         dot = name.find(".")
         while dot >= 0:
-            if name[: dot + 1] in self.families:
+            if name[: dot + 1] in self.families or name[dot:] in self.nodes.get(name[:dot], ()):
                 return True
             dot = name.find(".", dot + 1)
         return False

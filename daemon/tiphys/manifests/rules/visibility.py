@@ -1,6 +1,6 @@
 """What a called template makes known to its caller: the variables of a finished step or task (argo-variables.md 3)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from tiphys.manifests.rules import scopes, tags
 from tiphys.manifests.rules.resolution import literal
@@ -23,14 +23,9 @@ def has_result(template: templates.Template) -> bool:
 
 def add(scope: scopes.Scope, prefix: str, template: templates.Template | None, *, looped: bool, known: bool = True) -> None:
     """Make the variables of the node `prefix` ("steps.a") known; whatever it may give where its template is not `known`."""
-    declare(scope, prefix, ALWAYS if template is None else endings(template, looped=looped))
+    scope.node(prefix, ALWAYS if template is None else endings(template, looped=looped))
     if template is None and not known:
         scope.anything(f"{prefix}.")
-
-
-def declare(scope: scopes.Scope, prefix: str, found: Iterable[str]) -> None:
-    """Make the variables of the node `prefix` known by their endings."""
-    scope.held.update([prefix + ending for ending in found])
 
 
 def endings(template: templates.Template, *, looped: bool) -> list[str]:
