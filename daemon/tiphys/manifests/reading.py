@@ -47,6 +47,7 @@ def parse(data: bytes, file: str, limits: LimitSettings) -> Parsed:
     with collections_paused():
         for composed in composing.documents(reader.source, limits):
             reader.take(composed)
+            del composed  # its values go before the collector looks again
             if len(reader.diagnostics) > MAX_DIAGNOSTICS:
                 break
     if not reader.held and not reader.diagnostics:

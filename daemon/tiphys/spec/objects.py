@@ -12,8 +12,8 @@ def camel(name: str) -> str:
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
-class Object(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename=camel):
-    """A JSON object of the manifest language."""
+class Object(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename=camel, gc=False):
+    """A JSON object of the manifest language. What is read of JSON or YAML has no cycles: the collector need not look at it."""
 
 
 JSON = Any
