@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from tiphys.expressions import environment, expr, gojson, tags
+from tiphys.expressions.errors import ExpressionError
 from tiphys.expressions.scope import ABSENT, MISSING, Scope
 from tiphys.scheduler import binding, resolving
 from tiphys.scheduler.draft import Draft
@@ -28,7 +29,7 @@ def _parameter(draft: Draft, node: Node, parameter: Parameter, scope: Scope) -> 
     if source is None:
         return parameter
     if source.expression:
-        value = _expression(draft, node, source.expression, scope)
+        value = _expression(draft, node, source.expression, scope, lenient=source.default is not None)
     else:
         value = _reference(parameter.name, source.parameter, source.default, scope)
     if value is None:
@@ -38,9 +39,15 @@ def _parameter(draft: Draft, node: Node, parameter: Parameter, scope: Scope) -> 
     return structs.replace(parameter, value=value, value_from=None)
 
 
-def _expression(draft: Draft, node: Node, text: str, scope: Scope) -> str | None:
-    program = expr.compile(text)
-    value = program.run(environment.nested(program, scope), draft.chance(node.name))
+def _expression(draft: Draft, node: Node, text: str, scope: Scope, *, lenient: bool) -> str | None:
+    """The value, None for none; `lenient`: also where it cannot be evaluated, because then there is a default (as in Argo)."""
+    try:
+        program = expr.compile(text)
+        value = program.run(environment.nested(program, scope), draft.chance(node.name))
+    except ExpressionError:
+        if lenient:
+            return None
+        raise
     if value is None:
         return None
     return value if isinstance(value, str) else gojson.go_format(value)
