@@ -116,6 +116,9 @@ def test_lists_are_chosen_and_formed(terminal, place):
     assert names() == ["b", "a"]
     assert names("-A") == ["c", "b", "a"]
     assert names("-l", "colour=red") == ["a"]
+    assert names("-l", " ") == ["b", "a"]
+    _, err = terminal.ends("list", "-l", "==", code=2)
+    assert err == "tiphys: label selector '==': column 1: found '==', expected a label's name\n"
     assert names("-A", "--running") == ["c"]
     assert names("-A", "--completed") == ["b", "a"]
     assert names("-A", "--status", "Running,Pending") == ["c"]
@@ -132,7 +135,7 @@ def test_lists_are_chosen_and_formed(terminal, place):
     assert terminal.says("list", "-n", "nowhere", "-o", "json") == "[]\n"
     assert terminal.ends("list", "--status", "Asleep", code=2)[1].startswith("tiphys: there is no status 'Asleep'; there are")
     assert terminal.ends("list", "--older", "soon", code=2)[1].startswith("tiphys: --older is 'soon'")
-    assert "column 3" in terminal.ends("list", "-l", "a b", code=1)[1]
+    assert "column 3" in terminal.ends("list", "-l", "a b", code=2)[1]
 
 
 def test_what_is_wrong_with_a_file_has_its_place(terminal, place):

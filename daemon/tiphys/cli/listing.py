@@ -11,6 +11,7 @@ from tiphys.cli import header, output, times
 from tiphys.cli.errors import BadInput
 from tiphys.cli.exits import Exit
 from tiphys.cli.remote import EVERYWHERE, Remote, pages
+from tiphys.spec import selectors
 from tiphys.spec.status import NodeType, Phase
 from tiphys.spec.workflows import Workflow
 
@@ -140,7 +141,11 @@ def _shortened(value: str) -> str:
 
 
 def _selector(wish: Wish) -> str:
-    parts = [wish.selector] if wish.selector else []
+    try:
+        selectors.parse_selector(wish.selector)  # by itself: what is added below is nothing that anybody typed
+    except selectors.SelectorError as error:
+        raise BadInput(f"label selector {wish.selector!r}: {error}") from error
+    parts = [wish.selector] if wish.selector.strip() else []
     parts.append(f"{LABELS}workflow-archiving-status!=Persisted")  # `archive list` shows those that are gone
     if wish.statuses:
         given = [status.strip() for status in wish.statuses.split(",") if status.strip()]
