@@ -2,7 +2,9 @@
 
 import json
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import structlog
@@ -51,6 +53,36 @@ async def test_a_watch_tells_what_is_there_and_what_changes(opened):
             while event["type"] != "DELETED":
                 event = await following()
             assert event["object"]["metadata"]["name"] == "a"
+
+
+async def test_slow_records_make_no_watch_slow(opened, monkeypatch):
+    """Those who watch wait for what is recorded, and somebody who comes between two rounds is told of the second; that costs nothing for
+    which anybody would have to be told less often.
+    """
+    async with opened() as served:
+        committed = served.house.committed
+
+        async def slowly() -> None:
+            await anyio.sleep(0.1)
+            await committed()
+
+        async def submit(name: str) -> None:
+            await served.ask("POST", "/workflows/default", {"workflow": waiting(name)})
+
+        async def until_told(following: Callable[[], Awaitable[Any]], name: str) -> None:
+            while (await following())["object"]["metadata"]["name"] != name:
+                pass
+
+        await submit("a")
+        monkeypatch.setattr(served.house, "committed", slowly)
+        async with events(served) as first, anyio.create_task_group() as group:
+            for number in range(4):
+                group.start_soon(submit, f"b{number}")
+                await until_told(first, f"b{number}")
+                group.start_soon(submit, f"c{number}")
+                async with events(served) as second:
+                    await until_told(second, f"c{number}")
+                await until_told(first, f"c{number}")
 
 
 async def test_a_watch_is_chosen_and_pruned(opened):

@@ -366,6 +366,21 @@ async def test_a_file_of_definitions_may_be_renamed(twin, folder, running_meanwh
         assert list(twin.sources) == ["drop/new.yaml"]
 
 
+async def test_a_file_that_goes_while_it_is_put_in_force_is_withdrawn_at_once(twin, folder) -> None:
+    define = twin.define
+
+    async def while_it_goes(documents, **more) -> None:
+        await anyio.Path(folder / "a.yaml").unlink()
+        await anyio.sleep(0.1)  # the kernel's word comes before it is in force
+        await define(documents, **more)
+
+    twin.define = while_it_goes
+    async with running(opened(twin, folder, sweep=60)):
+        await anyio.sleep(0.1)
+        put(folder, "a.yaml", template())
+        await until(lambda: twin.changes == [("define", "drop/a.yaml"), ("undefine", "drop/a.yaml")], 5)
+
+
 async def test_the_second_file_with_a_definition_is_told_so_until_the_first_goes(twin, folder) -> None:
     put(folder, "a.yaml", template())
     drop = opened(twin, folder)

@@ -1,6 +1,7 @@
 """The watch of workflows: who watches is told of each change, at most five times a second, and always of the last."""
 
 import itertools
+import time
 from datetime import datetime
 
 import anyio
@@ -56,28 +57,30 @@ def _about_object(wanted: str) -> str:
 
 
 class Rounds:
-    """Tells those who watch the same, and have seen what there was, of each change; all of them are told the same bytes."""
+    """Tells those who watch the same, and have seen what there was, of each change; all of them are told the same bytes.
+
+    `number`: of the last change of which everybody who was there was told.
+    """
 
     over = False
 
     def __init__(self, here: Context) -> None:
         self._here = here
         self.audience: Audience[Watcher] = Audience()
+        self.number = 0
 
     async def run(self) -> None:
         """Tell, for ever: the more rarely the longer it takes, but of the end of a run with the next round."""
-        hub = self._here.hub
-        number, due = 0, 0.0
-        late = False
+        hub, due, late = self._here.hub, 0.0, False
         while True:
             changed, began = hub.changed, anyio.current_time()
-            if (late or hub.number > number) and (began >= due or self._ended_since(number)):
-                number = hub.number
+            if (late or hub.number > self.number) and (began >= due or self._ended_since(self.number)):
+                self.number, worked = hub.number, time.thread_time()
                 late = not await self._tell()
-                took = anyio.current_time() - began
-                due = began + took + max(PAUSE_SECONDS, min(LONGEST_SECONDS, REST * took))
-                await anyio.sleep(max(0.0, PAUSE_SECONDS - took))
-            if (late or hub.number > number) and due > anyio.current_time():
+                cost, told = time.thread_time() - worked, anyio.current_time()  # to wait for what is recorded, or a core, costs nobody
+                due = told + max(PAUSE_SECONDS, min(LONGEST_SECONDS, REST * cost))
+                await anyio.sleep(max(0.0, began + PAUSE_SECONDS - told))
+            if (late or hub.number > self.number) and due > anyio.current_time():
                 with anyio.move_on_after(due - anyio.current_time()):
                     await changed.wait()
             else:
@@ -125,7 +128,7 @@ class Watcher:
                 await self.stream.write_frame(Frame(b"".join([frame.data for frame in told])) if len(told) > 1 else told[0])
             if uids and (left := again_at - anyio.current_time()) > 0:
                 await anyio.sleep(left)
-            if not changed.is_set():  # else a round was told meanwhile, without this one
+            if not changed.is_set() and rounds.number <= self._seen:  # else others were told meanwhile, without this one
                 await rounds.audience.stay(self)
 
     async def told(self, rounds: Rounds, made: Made) -> bool:

@@ -62,6 +62,7 @@ class DropFolder:
         self._wake = anyio.Event()
         self._heard: set[str] = set()
         self._closed: set[str] = set()
+        self._gone: set[str] = set()
         self._lost = False
         self._held: dict[str, Stamp] = {}
         self._rest = Rest()
@@ -150,8 +151,17 @@ class DropFolder:
         elif self._standing.has(heard.name):
             self._heard.add(heard.name)
         else:
+            if self._rounds.locked():
+                self._gone.add(heard.name)  # what it gives may just be put in force
             return
         self._wake.set()
+
+    def _hear_gone(self) -> None:
+        """Look again at files that went away while they were looked at."""
+        gone, self._gone = self._gone, set()
+        if found := {name for name in gone if self._standing.has(name)}:
+            self._heard |= found
+            self._wake.set()
 
     async def _between_sweeps(self) -> None:
         """Look at files that were heard of, or whose time has come, until it is time for the next sweep."""
@@ -285,6 +295,7 @@ class DropFolder:
                     group.start_soon(self._take, leaving, places)
         for name in self._standing.stale():
             self._patience.soon(name, anyio.current_time())
+        self._hear_gone()
 
     async def _take(self, leaving: Sequence[Judged], places: anyio.Semaphore) -> None:
         try:
