@@ -16,6 +16,7 @@ from tiphys.spec.workflows import Workflow
 UID = "u"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 MOST_STEPS = 3000
+MOST_LIVES = 10
 DAEMONS = frozenset({"server", "flaky"})
 """Templates of daemons: they are ready after a while, and end when they are asked to, or now and then by themselves."""
 Key = tuple[str, int]
@@ -30,6 +31,7 @@ class World:
         self._seed = seed
         self._rules = items.Rules(slice=slice_)
         self.slices = 0
+        self._lives = 0
         self._crash = crash
         self._mischief = mischief
         self._chance = random.Random(f"{seed}/{crash}")
@@ -92,7 +94,7 @@ class World:
         self._tell(event)
         while self.run.rest:
             self.slices += 1
-            if self._chance.random() < self._crash / 4:
+            if self._crashes(0.25):
                 self._restart()
                 return
             self._tell(events.Continued(at=self.now, uid=UID))
@@ -114,7 +116,7 @@ class World:
         self.broken += laws.check(self.run)
         for change in answer.changes:
             self._store(change)
-        if self._chance.random() < self._crash * danger(answer.commands):  # what was commanded is lost
+        if self._crashes(danger(answer.commands)):  # what was commanded is lost
             self._restart()
             return
         for command in answer.commands:
@@ -213,7 +215,18 @@ class World:
         if self._chance.random() < self._mischief:
             self._take(exited)
 
+    def _crashes(self, share: float) -> bool:
+        """Whether it crashes here; not while it goes on after many crashes in a row, for it is to get through in the end."""
+        return self._lives < MOST_LIVES and self._chance.random() < self._crash * share
+
     def _restart(self) -> None:
+        self._lives += 1
+        try:
+            self._go_on()
+        finally:
+            self._lives -= 1
+
+    def _go_on(self) -> None:
         assert self._run is not None
         assert self._manifest is not None
         self._timers.clear()

@@ -363,9 +363,9 @@ def _derived(state: State) -> Iterator[str]:
     have_ends, ends = ({key: [end[:2] for end in found] for key, found in s.shared.succeeded.items()} for s in (state, fresh))
     if have_ends != ends:
         yield f"the successes are {have_ends}, the rows say {ends}"
-    waiting, waits = ({key: {(one.uid, one.node_id) for one in queue} for key, queue in s.shared.queues.items()} for s in (state, fresh))
+    waiting, waits = ({key: [(one.uid, one.node_id) for one in queue] for key, queue in s.shared.queues.items()} for s in (state, fresh))
     if waiting != waits:
-        yield f"locks are awaited by {waiting}, the rows say {waits}"
+        yield f"locks are awaited, in this order, by {waiting}, the rows say {waits}"
 
 
 def _locks(state: State) -> Iterator[str]:
