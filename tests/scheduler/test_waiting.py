@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.scheduler.hall import Hall, config_map
-from tiphys.scheduler import decision, events
+from tiphys.scheduler import decision, events, records
 from tiphys.spec import work
 from tiphys.spec.status import Phase
 
@@ -123,3 +123,29 @@ def test_a_success_that_is_retried_is_none() -> None:
     assert hall.state.shared.succeeded
     hall.ask(uid, events.Retry(restart=(hall.nodes(uid)[0].id,)))
     assert not hall.state.shared.succeeded
+
+
+def test_a_mutex_that_its_first_waiter_cannot_use_yet_goes_to_the_next() -> None:
+    """The first wants another lock too, whose holder waits for this very mutex: nobody else would ever let it go on."""
+    hall = Hall()
+    leaf = {"container": {"image": "any", "command": ["work"]}}
+    held = {"steps": [[{"name": "before", "template": "leaf"}], [{"name": "inner", "template": "y"}]]}
+    templates = [
+        {"name": "leaf", **leaf},
+        {"name": "y", **leaf, "synchronization": {"mutexes": [{"name": "y"}]}},
+        {"name": "both", **leaf, "synchronization": {"mutexes": [{"name": "z"}, {"name": "y"}]}},
+        {"name": "z", **held, "synchronization": {"mutexes": [{"name": "z"}]}},
+        {"name": "main", "steps": [[{"name": name, "template": name} for name in ("y", "z", "both")]]},
+    ]
+    run = hall.submit(entrypoint="main", templates=templates)
+
+    def at(name: str) -> records.Node:
+        return next(node for node in hall.nodes(run) if node.display_name == name)
+
+    hall.ran(run, at("before"))
+    assert [at(name).waiting_for for name in ("both", "inner")] == ["default/Mutex/z", "default/Mutex/y"]
+    hall.ran(run, at("y"))
+    assert (at("inner").waiting_for, at("inner").holding) == ("", ("default/Mutex/y",))
+    hall.ran(run, at("inner"))
+    hall.ran(run, at("both"))
+    assert hall.phase(run) is Phase.SUCCEEDED

@@ -135,10 +135,12 @@ def most(draft: Draft, lock: str) -> int:
 
 
 def freed(draft: Draft, locks: tuple[str, ...]) -> None:
-    """Locks became free: let this run's waiting nodes try in their order, and wake the workflow that is first in a queue."""
+    """Locks became free: let this run's waiting nodes try in their order, and wake the workflow that is first in a queue. A mutex needs
+    only one to try: the first for which it was the last that was missing.
+    """
     for lock in locks:
         shared = draft.state.shared
-        tried = False
+        tried, only_one, missing = False, most(draft, lock) == 1, set[str]()  # where its limit is gone, all of them will say so
         for waiter in shared.waiters(lock):
             if waiter.uid != draft.run.uid:
                 draft.command(decision.Wake(uid=waiter.uid))
@@ -146,13 +148,26 @@ def freed(draft: Draft, locks: tuple[str, ...]) -> None:
             node = draft.find(waiter.node_id) if waiter.node_id else None
             if waiter.node_id and (node is None or not node.waiting_for):
                 continue
-            draft.later(todo.Enter(waiter.node_id))
+            lacks = only_one and node is not None and _lacks_other(draft, node, lock, missing)
+            if not lacks or not tried:  # the first is told what it waits for now
+                draft.later(todo.Enter(waiter.node_id))
             tried = True
-            if limit_reached(draft, lock):
+            if only_one and not lacks:
                 break
         if not tried:
             for node in draft.fresh_waiters(lock):
                 draft.later(todo.Enter(node.id))
+
+
+def _lacks_other(draft: Draft, node: Node, lock: str, missing: set[str]) -> bool:
+    """Whether a waiting node cannot take another lock than this one; which those are is gathered in `missing`."""
+    if not missing.isdisjoint(node.wanting):
+        return True
+    other = _missing(draft, node)
+    if other in ("", lock):
+        return False
+    missing.add(other)
+    return True
 
 
 def pass_on(draft: Draft) -> None:
@@ -207,11 +222,6 @@ def _missing(draft: Draft, node: Node) -> str:
         return blocked(draft, node.wanting)[0]
     except BindingError:
         return ""
-
-
-def limit_reached(draft: Draft, lock: str) -> bool:
-    """Whether as many as may hold a lock do, or are about to be asked to: a mutex needs only its first waiter woken."""
-    return most(draft, lock) == 1  # where its limit is gone, all of them will say so
 
 
 def take_for_run(draft: Draft, locks: tuple[str, ...]) -> bool:
