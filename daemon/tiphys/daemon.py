@@ -35,7 +35,7 @@ from tiphys.notices import checking
 from tiphys.notices.senders import Senders
 from tiphys.scheduler import decision
 from tiphys.scheduler.items import Rules, Target
-from tiphys.service import certificates, entrances, locations, memory, sockets, tokens
+from tiphys.service import certificates, entrances, locations, memory, sockets, tokens, trust
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
 from tiphys.service.turns import Turns, loop_over
@@ -394,8 +394,9 @@ def _import_entrances() -> None:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        for name in ENTRANCES:
-            importlib.import_module(name)
+        with trust.read_later():
+            for name in ENTRANCES:
+                importlib.import_module(name)
     finally:
         sys.setswitchinterval(usual)
 
