@@ -102,6 +102,7 @@ def test_an_empty_file_is_the_defaults() -> None:
         ("journal: {synchronous: off}", 'f:1:24: journal.synchronous must be one of "", full, normal, not "off"'),
         ("http: {transient_statuses: 1}", "f:1:28: http.transient_statuses must be true or false, not a whole number (1)"),
         ("namespace: [a]", "f:1:12: namespace must be text, not a list"),
+        ("transient_pattern: (a", 'f:1:20: transient_pattern must be a regular expression, not "(a": missing )'),
         ("namespace: Bad NS", "f:1:12: namespace must be a name that a namespace can have"),
         (f"namespace: {'n' * 64}", "f:1:12: namespace must be a name that a namespace can have (at most 63 of"),
         ("process: {writable: /data}", "f:1:21: process.writable must be a list, not text (/data)"),

@@ -109,7 +109,8 @@ async def foreground(
         journal = await stack.enter_async_context(SQLiteJournal(state / JOURNAL, kept))
         secrets = find_secrets(loaded, documents)
         made = await open_executors(stack, loaded, secrets, state, executor, launcher=launcher)
-        engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings), rules=Rules(cleans=False)))
+        rules = Rules(cleans=False, transient_pattern=settings.transient_pattern)
+        engine = await stack.enter_async_context(open_engine(journal, made.executors, room(settings), rules=rules))
         yield Operations(
             engine,
             chosen(settings, executor),

@@ -220,6 +220,11 @@ class _Reader:
         if path == "namespace" and NAMESPACE.fullmatch(text) is None:
             rule = "at most 63 of a-z, 0-9 and '-', the first and the last no '-'"
             self.problem(node, f'namespace must be a name that a namespace can have ({rule}), not "{text}"')
+        if path == "transient_pattern":
+            try:
+                re.compile(text)
+            except re.error as error:
+                self.problem(node, f'transient_pattern must be a regular expression, not "{text}": {error}')
         return text
 
     def number(self, node: yaml.Node, wanted: object, path: str) -> float | None:

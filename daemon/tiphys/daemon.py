@@ -56,7 +56,9 @@ FIRST_SECONDS = 1.0
 ENTRANCES = ("tiphys.server.serving", "tiphys.triggers.cron", "tiphys.triggers.dropfolder")
 SWITCH_SECONDS = 0.0005
 """How long a thread that imports keeps the loop from its turn: a tenth of the usual."""
-RELOADED = frozenset({"daemon", "server", "retention", "notifications", "semaphores", "workflow_defaults", "namespace"})
+RELOADED = frozenset(
+    {"daemon", "server", "retention", "notifications", "semaphores", "workflow_defaults", "namespace", "transient_pattern"}
+)
 """Parts of the settings that a reload puts into force; the others wait for a restart."""
 FIXED = ("listen", "tokens_file", "insecure_loopback", "body_bytes")
 """Of the part `server`, those that wait all the same."""
@@ -108,6 +110,7 @@ def rules(settings: Settings) -> Rules:
         archive=retention.archive,
         pod_gc_delay_seconds=retention.pod_gc_delay_seconds,
         targets=tuple(targets),
+        transient_pattern=settings.transient_pattern,
     )
 
 

@@ -173,6 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workflow_defaults: dict[str, object] = {}  # metadata and spec below those of every workflow
     plugins: dict[str, PluginEntry] = {}
     semaphores: dict[str, int] = {}  # limits by name
+    transient_pattern: str = ""  # failure messages that it finds are transient, besides those that are known
     process: ProcessSettings = ProcessSettings()
     http: HTTPSettings = HTTPSettings()
     artifacts: ArtifactSettings = ArtifactSettings()

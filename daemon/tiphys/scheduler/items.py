@@ -130,7 +130,7 @@ class Rules(Record, frozen=True, kw_only=True):
     """What settings say about all runs together; they may change while runs go on. 0: no limit.
 
     `cleans`: finished runs and what they left are deleted as they say (ttlStrategy, podGC, artifactGC). `completed`, `failed`,
-    `errored`: how many of the newest that ended so are kept.
+    `errored`: how many of the newest that ended so are kept. `transient_pattern`: failure messages that it finds are transient, too.
     """
 
     slice: int = 300
@@ -144,6 +144,7 @@ class Rules(Record, frozen=True, kw_only=True):
     archive: bool = True
     pod_gc_delay_seconds: float = 5.0
     targets: tuple[Target, ...] = ()
+    transient_pattern: str = ""
 
     def limit(self, namespace: str) -> int:
         """How many workflows of a namespace may run at once."""

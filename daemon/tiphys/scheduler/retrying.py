@@ -80,7 +80,7 @@ def _judge(draft: Draft, wrapper: Node, attempts: list[Node], strategy: RetryStr
         _give_up(draft, wrapper, last, f"retry exceeded workflow deadline {_printed(draft.run.deadline_at)}")
         return
     limit = limit_of(strategy)
-    wanted = _policy_allows(strategy, last)
+    wanted = _policy_allows(draft, strategy, last)
     go_on_at = last.retry_after_at or draft.at
     if strategy.backoff is not None:
         refusal, until = _backoff(draft, strategy, strategy.backoff, attempts)
@@ -143,7 +143,7 @@ def _grown(wait: timedelta, factor: int, times: int) -> timedelta:
     return wait
 
 
-def _policy_allows(strategy: RetryStrategy, last: Node) -> bool:
+def _policy_allows(draft: Draft, strategy: RetryStrategy, last: Node) -> bool:
     policy = strategy.retry_policy or ("Always" if strategy.expression else "OnFailure")
     if policy not in POLICIES:
         raise binding.BindingError(f"{policy} is not a valid RetryPolicy")
@@ -153,7 +153,7 @@ def _policy_allows(strategy: RetryStrategy, last: Node) -> bool:
         case "OnError":
             return last.phase is Phase.ERROR
         case "OnTransientError":
-            return last.transient or transient.is_transient(last.message)
+            return last.transient or transient.is_transient(last.message, draft.state.shared.rules.transient_pattern)
     return last.phase is Phase.FAILED
 
 

@@ -43,7 +43,7 @@ def retries(draft: Draft, wrapper: Node) -> Retries:
     failed = [node for node in made if node.phase.failed_or_error]
     counts = ""
     if failed:
-        allowed = retrying._policy_allows(strategy, failed[-1])  # noqa: SLF001 (the very judgement is to be shown)
+        allowed = retrying._policy_allows(draft, strategy, failed[-1])  # noqa: SLF001 (the very judgement is to be shown)
         verdict = "counts" if allowed else "does not count"
         counts = f"the last ended {failed[-1].phase}: by the policy {policy} {WHY.get(policy, '')}, so it {verdict}"
     return Retries(
