@@ -104,7 +104,7 @@ def end(runs: State, launches: list[decision.Launch]) -> list[decision.Decision]
 def test_deciding_an_end_calls_no_more_functions_than_it_did() -> None:
     runs, launches = submitted(300)
     end(runs, launches[:100])
-    assert calls(lambda: end(runs, launches[100:200])) / 100 < 140
+    assert calls(lambda: end(runs, launches[100:200])) / 100 < 118
 
 
 def test_an_end_costs_the_same_in_a_workflow_of_any_size() -> None:
@@ -118,7 +118,7 @@ def test_an_end_costs_the_same_in_a_workflow_of_any_size() -> None:
 
 def test_expanding_a_loop_calls_no_more_functions_for_each_node_than_it_did() -> None:
     submitted(10)
-    assert (calls(lambda: submitted(1100)) - calls(lambda: submitted(100))) / 1000 < 160
+    assert (calls(lambda: submitted(1100)) - calls(lambda: submitted(100))) / 1000 < 152
 
 
 def test_an_end_changes_one_row() -> None:
@@ -222,13 +222,13 @@ async def calls_of_daemon(folder: Path, made_of: Callable[[int], Workflow], *, i
         return (await counted(120) - await counted(20)) / 100
 
 
-@pytest.mark.parametrize(("isolation", "bound"), [("none", 560), pytest.param("full", 760, marks=[needs_bwrap, needs_root])])
+@pytest.mark.parametrize(("isolation", "bound"), [("none", 505), pytest.param("full", 760, marks=[needs_bwrap, needs_root])])
 async def test_a_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path: Path, isolation: str, bound: int) -> None:
     found = await calls_of_daemon(tmp_path, loop, isolation=isolation)
     assert found < bound, found
 
 
-@pytest.mark.parametrize("bound", [580])
+@pytest.mark.parametrize("bound", [535])
 async def test_an_http_step_calls_no_more_functions_of_the_daemon_than_it_did(tmp_path: Path, bound: int) -> None:
     with works.http_server() as url:
         found = await calls_of_daemon(tmp_path, lambda count: requests(count, url), parallelism=4)
@@ -285,7 +285,7 @@ def calls_of_launcher(tmp_path: Path, count: int) -> int:
     return int((tmp_path / f"{count}.calls").read_text())
 
 
-@pytest.mark.parametrize("bound", [172])
+@pytest.mark.parametrize("bound", [154])
 def test_a_step_calls_no_more_functions_of_the_launcher_than_it_did(tmp_path: Path, bound: int) -> None:
     found = (calls_of_launcher(tmp_path, 240) - calls_of_launcher(tmp_path, 40)) / 200
     assert found < bound, found
@@ -337,4 +337,4 @@ async def test_recording_an_ordinary_end_calls_no_more_functions_than_it_did(tmp
     entries = [Entry(event=fact, answer=made) for fact, made in zip(facts, end(runs, launches), strict=True)]
     async with SQLiteJournal(tmp_path / "journal.db", JournalSettings(synchronous="normal")) as journal:
         await journal.record([Entry(event=events.Submitted(at=NOW, uid=UID, seed="s", manifest=manifest), answer=begun), *entries[:100]])
-        assert calls(lambda: journal._record(entries[100:])) / 200 < 35
+        assert calls(lambda: journal._record(entries[100:])) / 200 < 30

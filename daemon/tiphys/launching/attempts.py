@@ -20,7 +20,7 @@ class Attempt:
     """A step that runs, or is being cleared away."""
 
     __slots__ = (
-        "adopted", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "forgotten", "home",
+        "adopted", "began", "born", "borrowed", "cgroup", "child", "code", "cpu", "ended_at", "forgotten", "home",
         "id", "is_bare", "isolated", "kill_at", "log", "marks", "name", "out", "peak",
         "pid", "pidfd", "pipes", "request", "root", "said", "split", "started_at", "status", "stopped", "unheard",
     )  # fmt: skip
@@ -47,6 +47,7 @@ class Attempt:
         self.borrowed = self.cgroup = self.home = ""
         self.code: int | None = None
         self.started_at = self.ended_at = 0.0
+        self.began = ""  # when it started, as text
         self.cpu: float | None = None
         self.peak: int | None = None
         self.stopped = ""  # why it was told to end: stop, deadline, owner

@@ -18,14 +18,12 @@ from tiphys.launching.processes import descendants, is_own_child, read_text, sen
 from tiphys.launching.roots import keep_upper
 
 CLEARING_ROUNDS = 500
-GONE = contextlib.suppress(ProcessLookupError, PermissionError)
-ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 PACKED_BYTES = 64 * 1024
 Json = dict[str, Any]
 
 
 def reap(launcher: Launcher) -> None:
-    """Look at every child that ended; a step's own group dies before its leader's pid is given back."""
+    """Look at every child that ended. What a step left behind is ours by then, its subreaper's: if nothing is, its group is empty."""
     by_pid = launcher.by_pid
     plain: list[Attempt] = []
     strays = False
@@ -34,22 +32,18 @@ def reap(launcher: Launcher) -> None:
         if plain and not by_pid and (left := orphans(launcher)) == []:
             break
         try:
-            seen = os.waitid(os.P_ALL, 0, ENDED)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             break
-        if seen is None:
+        if not pid:
             break
-        pid = seen.si_pid
         attempt = by_pid.pop(pid, None)
-        if attempt and not attempt.isolated:
-            with GONE:
-                os.killpg(pid, signal.SIGKILL)
-            plain.append(attempt)
-        _, status, usage = os.wait4(pid, 0)
-        if attempt:
-            exited(launcher, attempt, pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-        else:
+        if attempt is None:
             strays = True
+            continue
+        if not attempt.isolated:
+            plain.append(attempt)
+        exited(launcher, attempt, pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
     if plain or strays:
         left = left if left == [] else orphans(launcher)
         killed = sweep(launcher, left or ())
@@ -140,9 +134,10 @@ def finish(launcher: Launcher, attempt: Attempt, failure: str = "", *, missing: 
         interrupted = "" if failure else "what isolates it was killed"
     oom = bool(attempt.cgroup) and limits.release(attempt.cgroup)
     left: Json = {}
-    if state := attempt.request.get("state"):
-        left["state"], attempt.is_bare = read_folder(state)
-    if (progress := attempt.request.get("progress")) and (said := read_end(progress)):
+    request = attempt.request
+    if "state" in request:
+        left["state"], attempt.is_bare = read_folder(request["state"])
+    if "progress" in request and os.access(request["progress"], os.F_OK) and (said := read_end(request["progress"])):
         left["state"] = {**left.get("state", {}), "progress": said}
     conclude(launcher, attempt, left, failure=failure, missing=missing, oom=oom, interrupted=interrupted)
 
@@ -175,10 +170,12 @@ def conclude(
         attempt.marks.close()
     attempt.log.close(remove="log" in left or not printed or attempt.forgotten)
     text = (
-        f'{{"told":"ended","id":{attempt.name},"code":{or_null(attempt.code)},"failure":{quote(failure)},"missing":{WORDS[missing]}'
-        f',"printed":{printed},"stopped":{quote(attempt.stopped)},"started_at":{attempt.started_at!r}'
-        f',"ended_at":{attempt.ended_at or time.time()!r},"cpu":{or_null(attempt.cpu)},"peak":{or_null(attempt.peak)}'
-        f',"oom":{WORDS[oom]},"interrupted":{quote(interrupted)}'
+        f'{{"told":"ended","id":{attempt.name},"code":{"null" if attempt.code is None else attempt.code}'
+        f',"failure":{quote(failure) if failure else NOTHING},"missing":{WORDS[missing]}'
+        f',"printed":{printed},"stopped":{quote(attempt.stopped) if attempt.stopped else NOTHING}'
+        f',"started_at":{attempt.began or attempt.started_at},"ended_at":{attempt.ended_at or time.time()}'
+        f',"cpu":{"null" if attempt.cpu is None else attempt.cpu},"peak":{"null" if attempt.peak is None else attempt.peak}'
+        f',"oom":{WORDS[oom]},"interrupted":{quote(interrupted) if interrupted else NOTHING}'
     )
     line = (f"{text},{to_json(left)[1:]}" if left else text + "}").encode()
     launcher.over_with.append(attempt)
@@ -189,11 +186,7 @@ def conclude(
 
 
 WORDS = {False: "false", True: "true"}
-
-
-def or_null(number: float | None) -> str:
-    """A number as JSON."""
-    return "null" if number is None else repr(number)
+NOTHING = '""'
 
 
 def settle(launcher: Launcher) -> None:

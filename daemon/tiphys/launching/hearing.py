@@ -98,7 +98,8 @@ def hear_out(launcher: Launcher, attempt: Attempt) -> None:
     for fd in list(attempt.pipes):
         silent = copy(attempt, fd, rounds=1 << 20)
         if silent and is_shared(attempt) and not attempt.adopted and len(launcher.pipes) < MOST_PIPES:
-            launcher.loop.forget(fd)
+            if fd in launcher.loop.by_fd:
+                launcher.loop.forget(fd)
             launcher.pipes.append(fd)
         else:
             launcher.loop.unwatch(fd)

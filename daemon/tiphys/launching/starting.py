@@ -24,7 +24,7 @@ def begin(launcher: Launcher, requests: list[Json], forms: dict[int, Form]) -> N
 
     Each spawn gets the form that it names, None where it names none that is known.
     """
-    running, has_ended = launcher.running, launcher.journals.has_ended
+    running, past = launcher.running, launcher.journals.past
     groups: dict[str, list[Json]] = {}
     for request in requests:
         op = request.get("op")
@@ -37,7 +37,7 @@ def begin(launcher: Launcher, requests: list[Json], forms: dict[int, Form]) -> N
                 if form is None:
                     continue
             group = form.fields["group"] if form else request["group"]
-            if request["id"] not in running and not has_ended(group, request["id"]):
+            if request["id"] not in running and not (group in past and hash(request["id"]) in past[group]):
                 groups.setdefault(group, []).append(request)
     for group, begun in groups.items():
         lines = [f'{{"told":"begun","id":{quote(request["id"])},"key":{quote(request["key"])}}}\n' for request in begun]
@@ -61,11 +61,13 @@ def spawn_some(launcher: Launcher, requests: list[Json]) -> None:
         form: Form | None = own.pop("form", None)
         attempt = Attempt(form.filled(own, scratch) if form else own, scratch)
         attempt.started_at = time.time()
-        if why := own.get("refused"):
-            ending.finish(launcher, attempt, failure=f"its start cannot be written down: {why}")
+        attempt.began = repr(attempt.started_at)
+        if "refused" in own:
+            ending.finish(launcher, attempt, failure=f"its start cannot be written down: {own['refused']}")
             continue
         try:
-            prepare(attempt.request.get("prepare", ()))
+            if entries := attempt.request.get("prepare"):
+                prepare(entries)
             if form and form.place:
                 launcher.states.lend(attempt.request["state"])
             if attempt.isolated or "limits" in attempt.request or attempt.request.get("cwd", "/") != "/":
@@ -100,14 +102,14 @@ def started(launcher: Launcher, attempt: Attempt, own: Json, form: Form | None) 
     launcher.running[attempt.id] = launcher.by_pid[attempt.pid] = attempt
     launcher.fresh[attempt] = time.monotonic()
     write_down(launcher, attempt, form.skeleton(own, launcher.options.scratch) if form else skeleton(own))
-    if deadline := attempt.request.get("deadline"):
-        stopping.expire_at(launcher, attempt.id, deadline)
+    if "deadline" in attempt.request:
+        stopping.expire_at(launcher, attempt.id, attempt.request["deadline"])
 
 
 def write_down(launcher: Launcher, attempt: Attempt, kept: str) -> None:
     """Have written down what another launcher needs to go on with an attempt."""
     line = f'{{"told":"started","id":{attempt.name},"pid":{attempt.pid},"born":[{attempt.born[0]},{attempt.born[1]}]'
-    line += f',"boot":"{launcher.boot}","request":{{{kept},"at":{attempt.started_at!r}}}'
+    line += f',"boot":"{launcher.boot}","request":{{{kept},"at":{attempt.began}}}'
     if attempt.root and "keep" in attempt.request["overlay"]:
         line += f',"borrowed":{quote(os.path.dirname(attempt.root.upper))}'
     if attempt.home:

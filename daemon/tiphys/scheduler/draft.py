@@ -14,7 +14,7 @@ from tiphys.scheduler import decision
 from tiphys.scheduler.events import Event
 from tiphys.scheduler.queues import Queue
 from tiphys.scheduler.records import Node, Role
-from tiphys.scheduler.state import Key, RunState, counts_alike, effects, run_effects
+from tiphys.scheduler.state import SHARED, Key, RunState, counts_alike, effects, run_effects
 from tiphys.scheduler.todo import FOUND_AGAIN, Slice, Todo
 from tiphys.spec import names
 from tiphys.spec.status import Phase
@@ -222,7 +222,8 @@ class Draft:
 
     def count(self, *key: str) -> int:
         """A counter's value."""
-        value = self.state.counted(key)
+        state = self.state
+        value = (state.shared.counters if key[0] in SHARED else state.counters).get(key, 0)
         if self._bumps:
             value += self._bumps.get(key, 0)
         return value + self._effects.get(key, 0) if self._effects else value
