@@ -1,5 +1,6 @@
 """The engine decides, records, and only then acts; and whatever is cut off goes on where it was."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ import pytest
 
 from tiphys import manifests
 from tiphys.engine.engine import LARGE_RUN, Engine, Refused, open_engine
+from tiphys.engine.launching import AT_ONCE
 from tiphys.executors.scripted import Performance, Play, Script, ScriptedExecutor
 from tiphys.journal.memory import MemoryJournal
 from tiphys.journal.protocol import Entry
@@ -15,6 +17,7 @@ from tiphys.scheduler import events, preparing
 from tiphys.scheduler.records import Manifest, Settled
 from tiphys.settings import LimitSettings
 from tiphys.spec.status import Phase
+from tiphys.spec.work import Handle, WorkOrder
 from tiphys.spec.workflows import Workflow
 
 CHAIN = """
@@ -250,3 +253,34 @@ async def test_a_large_workflow_that_is_suspended_runs_when_it_is_resumed() -> N
         await opened.ask(uid, events.Resume())
         assert await ended(opened) is Phase.SUCCEEDED
     assert len(executor.launched) == preparing.MANY + 2
+
+
+class Turns(ScriptedExecutor):
+    """An executor that tells how many attempts it began in each turn of the loop."""
+
+    def __init__(self) -> None:
+        super().__init__(Script(otherwise=Play(seconds=0.05)))
+        self.begun: list[int] = []
+
+    async def launch(self, order: WorkOrder) -> Handle:
+        """Begin one more in this turn."""
+        if not self.begun or not self.begun[-1]:
+            self.begun.append(0)
+            asyncio.get_running_loop().call_soon(self._over)
+        self.begun[-1] += 1
+        return await super().launch(order)
+
+    def _over(self) -> None:
+        self.begun.append(0)
+
+
+async def test_what_has_room_for_many_does_not_begin_them_all_in_one_turn() -> None:
+    executor = Turns()
+    async with engine(MemoryJournal(), executor) as opened:
+        await opened.submit(
+            manifest(CHAIN.replace("{name: two, template: work}", '{name: two, template: work, withSequence: {count: "500"}}'))
+        )
+        assert await ended(opened) is Phase.SUCCEEDED
+    assert sum(executor.begun) == 502
+    assert max(executor.begun) <= 2 * AT_ONCE  # the end of some that waited, and the next that are decided
+    assert sum(count > AT_ONCE // 2 for count in executor.begun) >= 500 // AT_ONCE // 2

@@ -10,7 +10,7 @@ from tests.scheduler import going
 from tiphys import manifests
 from tiphys.expressions import tags
 from tiphys.expressions.asides import FENCE, LARGE
-from tiphys.scheduler import decision, events, resolved
+from tiphys.scheduler import decision, events, orders, resolved
 from tiphys.scheduler.records import Manifest
 from tiphys.scheduler.state import State
 from tiphys.settings import LimitSettings
@@ -116,3 +116,48 @@ def test_it_comes_to_the_same_as_if_it_were_pasted(value, arguments, monkeypatch
     monkeypatch.setattr(tags, "LARGE", 1 << 40)
     monkeypatch.setattr(resolved, "LARGE", 1 << 40)
     assert found == both()
+
+
+LIST = "{{inputs.parameters.list}}"
+BODIES = {
+    "a source": {"script": {"image": "any", "command": ["sh"], "source": LIST}},
+    "part of a source": {"script": {"image": "any", "command": ["sh"], "source": f"cat <<END\n{LIST}\nEND\n"}},
+    "arguments": {
+        "container": {"image": "any", "command": ["x"], "args": [LIST, f"{FENCE}0{FENCE}", LIST], "env": [{"name": "A", "value": LIST}]}
+    },
+    "a request": {"http": {"url": "http://x", "method": "POST", "body": LIST, "headers": [{"name": "A", "value": OWN}]}},
+    "a plugin's": {"plugin": {"any": {"a": [LIST, {"b": LIST}], LIST: 1}}},
+    "a loop": {"steps": [[{"name": "each", "template": "one", "withParam": LIST, "arguments": given(item="{{item}}")}]]},
+    "the workflow's own in a loop": {
+        "dag": {"tasks": [{"name": "each", "template": "one", "withParam": OWN, "arguments": given(item=OWN)}]}
+    },
+}
+
+
+def begun(body: dict[str, object], value: str) -> dict[str, object]:
+    """What is ordered first, and what nodes there are, of a workflow whose entrypoint has this body and gets this value."""
+    one = {"name": "one", "inputs": {"parameters": [{"name": "item"}]}, "container": {"image": "any", "command": ["true"]}}
+    templates = [{"name": "main", "inputs": {"parameters": [{"name": "list"}]}, **body}, one]
+    spec = {"entrypoint": "main", "arguments": given(list=value), "templates": templates}
+    text = json.dumps({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "w", "namespace": "n"}, "spec": spec})
+    parsed = manifests.parse(text.encode(), "w.yaml", LimitSettings())
+    runs = State()
+    made = going.commands(
+        runs, events.Submitted(at=NOW, uid="u", seed="s", manifest=Manifest(uid="u", workflow=parsed.documents[0].document))
+    )
+    state = runs.runs["u"]
+    ordered = [orders.build(state, command.node_id, NOW) for command in made if isinstance(command, decision.Launch)]
+    return {"run": state.run, "ordered": ordered, **{node.name: node for node in state.nodes.values()}}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("value", [*ODD.values(), json.dumps([BIG, "b", FENCE]), json.dumps(["a"] * LARGE)])
+def test_a_body_comes_to_the_same_as_if_it_were_pasted_there(body, value, monkeypatch):
+    found = begun(body, value)
+    monkeypatch.setattr(tags, "LARGE", 1 << 40)
+    assert found == begun(body, value)
+
+
+def test_a_large_value_in_a_body_is_the_very_value():
+    found = begun(BODIES["a source"], BIG)["ordered"][0]
+    assert found.work.source == BIG

@@ -2,13 +2,14 @@
 
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import assert_never
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import anyio.to_thread
 
 from tiphys import faults
@@ -32,6 +33,8 @@ from tiphys.spec.workflows import Workflow
 from tiphys.voice import Voice
 
 log = Voice()
+MUCH = 50
+"""Facts and rows of a batch from which on it is decided, recorded and acted upon in a turn of the loop each."""
 LARGE_RUN = 1_000
 """Nodes from which on it takes a while to look at all of them."""
 
@@ -229,6 +232,9 @@ class Engine:
         async for batch in self._inbox.batches():
             self._decided += 1
             answers = self._decide(batch)
+            much = _is_much(answers)
+            if much:
+                await anyio.lowlevel.cancel_shielded_checkpoint()  # others have a turn; what is decided is recorded all the same
             if any(isinstance(event, events.Ticked) for event, _, _ in answers):
                 faults.point("tick-decided")
             faults.point("before-record")
@@ -239,6 +245,8 @@ class Engine:
             if self._landed is not None:
                 self._landed.set()
                 self._landed = None
+            if much:
+                await anyio.lowlevel.cancel_shielded_checkpoint()
             with self._launcher.together():
                 for _, answer, receipt in answers:
                     if isinstance(answer, Decision):
@@ -379,6 +387,15 @@ class Engine:
     def close(self) -> None:
         """Launch nothing more."""
         self._launcher.close()
+
+
+def _is_much(answers: Sequence[tuple[events.Event, Decision | Refusal, Receipt | None]]) -> bool:
+    """Whether to decide a batch, to record it and to act upon it is too much for one turn of the loop."""
+    rows = len(answers)
+    for _, answer, _ in answers:
+        if type(answer) is Decision:
+            rows += len(answer.changes)
+    return rows > MUCH
 
 
 async def _quietly(work: Awaitable[None], what: str, **of: str) -> None:

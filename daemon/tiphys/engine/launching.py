@@ -30,6 +30,9 @@ log = Voice()
 SOON_SECONDS = 0.02
 """An attempt that ends within this time is told of once;"""
 
+AT_ONCE = 64
+"""So many attempts are begun in one turn of the loop: what has room for a thousand does not keep everybody else waiting until all run."""
+
 SOON_SECONDS_BUSY = 0.1
 """where more work waits for room than there is, within this time."""
 
@@ -105,6 +108,8 @@ class Launcher:
         self._begun: dict[tuple[str, str, int], tuple[Handle, datetime]] = {}
         self._telling = False
         self._closing = False
+        self._begun_now = 0
+        self._resting = False
 
     def launch(self, attempt: Attempt) -> None:
         """Launch, or adopt, when there is room. What is adopted runs already and needs none."""
@@ -147,6 +152,8 @@ class Launcher:
     @contextmanager
     def together(self) -> Iterator[None]:
         """What is begun meanwhile is on its way at the end, all at once, and no turn of the loop is asked for to send it."""
+        if not self._resting:
+            self._begun_now = 0
         for prompt in self._prompt.values():
             prompt.hold()
         try:
@@ -200,8 +207,25 @@ class Launcher:
         waiting, room = self._waiting[name], self._room.get(name)
         if not waiting or self._closing or (room and self._live[name] >= room):
             return None
+        if self._begun_now >= AT_ONCE:
+            self._rest()
+            return None
+        self._begun_now += 1
         self._live[name] += 1
         return waiting.popleft()
+
+    def _rest(self) -> None:
+        """Begin the others in the next turn of the loop."""
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if not self._closing:
+            with self.together():
+                for name in self._waiting:
+                    self._pump(name)
 
     def _begin(self, prompt: Prompt, name: str, attempt: Attempt) -> bool:
         """Begin an attempt without a task. What cannot be begun so, be it for an error, is carried out in a task, which tells why."""

@@ -5,10 +5,11 @@ So a value of megabytes is neither escaped, pasted and read again for each node 
 
 import functools
 import json
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
+
+from tiphys.expressions import scans
 
 LARGE: Final = 16_384
 """So many characters are large."""
@@ -16,7 +17,6 @@ FENCE: Final = "\ue000"
 """At both ends of a mark: a character of which no script makes use."""
 
 _REMEMBERED: Final = 4_000_000
-_spoils = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f\ud800-\udfff]|\{\{").search
 
 
 class Asides:
@@ -56,12 +56,16 @@ NOTHING: Final = Asides()
 
 def may_be_left_out(value: str) -> bool:
     """Whether a value comes to the same when it is pasted into a JSON text and read of it again: no tag and nothing that is refused."""
-    return _may_be_left_out(value) if len(value) < _REMEMBERED else _spoils(value) is None
+    return _may_be_left_out(value) if len(value) < _REMEMBERED else not _spoils(value)
 
 
 @functools.lru_cache(maxsize=4)
 def _may_be_left_out(value: str) -> bool:
-    return _spoils(value) is None
+    return not _spoils(value)
+
+
+def _spoils(value: str) -> bool:
+    return "{{" in value or scans.unescapable(value)
 
 
 def has_tags(value: str) -> bool:

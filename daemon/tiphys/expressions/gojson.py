@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 from tiphys import errors
-from tiphys.expressions import durations
+from tiphys.expressions import durations, scans
 
 DEEPEST: Final = 200
 """How deep lists and maps may be nested in a text that `parse` takes, and in a value that is printed."""
@@ -74,7 +74,7 @@ def compact(value: object) -> str:
 
 def safe(text: str) -> str:
     """A JSON text with `<`, `>` and `&` escaped, as Go's `json.Marshal` writes them."""
-    return _UNSAFE.sub(_escaped, text)
+    return _UNSAFE.sub(_escaped, text) if scans.unsafe(text) else text
 
 
 def go_format(value: object) -> str:

@@ -1,7 +1,9 @@
 """`withSequence` to loop items: texts, in order (gotchas 25 and 27). It runs after substitution and never makes more than a bound."""
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from collections.abc import Sequence as Listed
+from typing import Final, overload
 
 from tiphys import errors
 from tiphys.expressions.durations import quoted
@@ -27,7 +29,36 @@ class InvalidSequence(errors.TiphysError):
     """The sequence cannot be expanded."""
 
 
-def expand(sequence: Sequence) -> list[str]:
+class Numbers(Listed[str]):
+    """Whole numbers as texts, each made when it is asked for: of a hundred thousand a loop needs one at a time."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: range) -> None:
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return [str(number) for number in self._numbers[index]] if isinstance(index, slice) else str(self._numbers[index])
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, self._numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Listed) and not isinstance(other, str) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+
+def expand(sequence: Sequence) -> Listed[str]:
     """The items of `sequence`: `count` numbers from `start` (default 0), or all from `start` to `end`, downwards where end is smaller.
 
     Each is printed with `format` (Go's printf, default `%d`). A count of 0, or below, gives none. Raises InvalidSequence in Argo's
@@ -50,7 +81,7 @@ def expand(sequence: Sequence) -> list[str]:
     if len(form) > MOST_FORMAT:
         raise InvalidSequence(f"withSequence format of {len(form)} characters; the most is {MOST_FORMAT}")
     if form == "%d":
-        return [str(number) for number in numbers]
+        return Numbers(numbers)
     texts: list[str] = []
     size = 0
     for number in numbers:

@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from tiphys import errors
-from tiphys.expressions import environment, expr, gojson
+from tiphys.expressions import environment, expr, gojson, scans
 from tiphys.expressions.asides import LARGE, Asides, may_be_left_out
 from tiphys.expressions.chance import Chance
 from tiphys.expressions.errors import ExpressionError
@@ -40,7 +40,6 @@ _SMALL: Final = 4_096
 _LARGE: Final = 262_144
 
 _needs_escape = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]').search
-_unescapable = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f\ud800-\udfff]").search
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -270,7 +269,7 @@ class Tagged:
         """`value` as the inside of a JSON string; raises for the control characters that Go quotes in a way that JSON does not know."""
         if _needs_escape(value) is None:
             return value
-        if _unescapable(value) is not None:
+        if scans.unescapable(value):
             reason = "cannot finish template replacement because the result was invalid JSON"
             raise SubstitutionError(self.text, offset, reason)
         return _encode(value)[1:-1]

@@ -24,7 +24,7 @@ from tiphys.journal.batch import OtherChanges, RunChanges, folded
 from tiphys.journal.checkpoints import Checkpoints
 from tiphys.journal.protocol import ArchivedRun, Entry, Logged, RecordFailed, Rows, RunRows, archived_run
 from tiphys.scheduler.decision import Decision, RunRemoved
-from tiphys.scheduler.events import Event, Submitted
+from tiphys.scheduler.events import Event, Revived, Submitted
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Manifest, Node, Remains
 from tiphys.settings import JournalSettings
@@ -32,6 +32,7 @@ from tiphys.spec.workflows import Workflow
 
 RUN_SHIFT = 32
 LARGE_TASKS = 1000
+LARGE_VALUES = 100_000
 LEAST_FREE_PAGES = 1024
 PAGE = 5000  # events read in one transaction: a long one would keep the WAL from being begun anew
 SQL = queries.named()
@@ -392,10 +393,12 @@ def _is_large(entry: Entry) -> bool:
     fact, answer = entry.event, entry.answer
     if type(answer) is Decision and answer.changes and type(answer.changes[-1]) is RunRemoved:
         return True
-    if type(fact) is not Submitted:
+    if type(fact) is not Submitted and type(fact) is not Revived:
         return False
     spec = fact.manifest.workflow.spec
-    return sum(len(template.dag.tasks) for template in spec.templates if template.dag is not None) > LARGE_TASKS
+    tasks = sum(len(template.dag.tasks) if template.dag is not None else len(template.steps or ()) for template in spec.templates)
+    given = spec.arguments.parameters if spec.arguments is not None else ()
+    return tasks > LARGE_TASKS or sum(len(parameter.value or "") for parameter in given) > LARGE_VALUES
 
 
 def _line(at: float, *shown: str) -> int:

@@ -1,10 +1,16 @@
 """The body of a template for one node: its text with the variables of semantics 2.5.2, stages 5 to 7, replaced."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from tiphys.expressions import tags
+from tiphys.expressions.asides import Asides
+from tiphys.expressions.chance import Chance
 from tiphys.expressions.scope import ChainScope, FlatScope, Scope
 from tiphys.expressions.tags import Unresolved
 from tiphys.scheduler import binding, sources
@@ -16,6 +22,7 @@ from tiphys.spec.status import NodeType
 from tiphys.spec.templates import POD_KINDS, RetryStrategy, Template
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+_decode = msgspec.json.Decoder(Template).decode
 LARGE = 100_000
 """Characters of a template from which on it is worth a look whether anything of it would be replaced, which is to read it again."""
 
@@ -111,8 +118,46 @@ def body(draft: Draft, node: Node, source: sources.Source) -> Template:
     scope = scope_of(draft, node, source)
     if node.role is not Role.ATTEMPT and len(source.text.text) > LARGE and source.text.stays(scope):
         return source.template
+    if node.role is not Role.ATTEMPT:
+        return _rendered(source, scope, chance)
     text = source.text.render(scope, Unresolved.KEEP, chance)
-    if node.role is Role.ATTEMPT and "{{" in text:
+    if "{{" in text:
         scope = ChainScope(FlatScope(attempt_scope(draft, node)), scope)
         text = tags.compile(text).render(scope, Unresolved.KEEP, chance)
     return msgspec.json.decode(text, type=Template)
+
+
+def _rendered(source: sources.Source, scope: Scope, chance: Chance) -> Template:
+    """A template with its variables replaced. A large value is left out of the text of a small one while that is rendered and read."""
+    if len(source.text.text) > LARGE:
+        return _decode(source.text.render(scope, Unresolved.KEEP, chance))
+    asides = Asides()
+    text = source.text.render(scope, Unresolved.KEEP, chance, asides)
+    if not asides.values:
+        return _decode(text)
+    with suppress(msgspec.MsgspecError):
+        used: list[str] = []
+        found: Template = _whole(_decode(text), asides.values, used)
+        if asides.exact(text) and len(used) == len(asides.values):
+            return found
+    return _decode(source.text.render(scope, Unresolved.KEEP, chance))
+
+
+def _whole(part: Any, values: Mapping[str, str], used: list[str]) -> Any:
+    """A part of a template with the `values` in the place of their marks; which marks those were."""
+    if isinstance(part, str):
+        if part in values:
+            used.append(part)
+            return values[part]
+    elif isinstance(part, tuple | list):
+        made = [_whole(one, values, used) for one in part]
+        if any(one is not other for one, other in zip(made, part, strict=True)):
+            return type(part)(made)
+    elif isinstance(part, dict):
+        found = {key: _whole(one, values, used) for key, one in part.items()}
+        return found if any(found[key] is not one for key, one in part.items()) else part
+    elif isinstance(part, msgspec.Struct):
+        fields = {name: (getattr(part, name), _whole(getattr(part, name), values, used)) for name in part.__struct_fields__}
+        changed = {name: one for name, (other, one) in fields.items() if one is not other}
+        return structs.replace(part, **changed) if changed else part
+    return part

@@ -118,11 +118,8 @@ class Draft:
 
     def has_artifacts(self) -> bool:
         """Whether any node gave an artifact."""
-        return any(
-            node.outputs is not None and bool(node.outputs.artifacts)
-            for nodes in (self.state.nodes, self._nodes)
-            for node in nodes.values()
-        )
+        nodes = [self._nodes, self.state.nodes] if self.state.artifacts else [self._nodes]
+        return any(node.outputs is not None and bool(node.outputs.artifacts) for found in nodes for node in found.values())
 
     def owned(self, owner: str) -> list[Node]:
         """The nodes that `owner` waits for, in the order they were made."""
@@ -134,6 +131,14 @@ class Draft:
             ids = [node_id for node_id in ids if node_id not in self._removed]
         old = [changed(node_id) or state[node_id] for node_id in ids] if self._nodes else [state[node_id] for node_id in ids]
         return old + [self._nodes[node_id] for node_id in self._owned[owner]] if owner in self._owned else old
+
+    def owned_in_turn(self, owner: str) -> Iterator[Node]:
+        """As `owned`, one at a time: for who need not see them all."""
+        for node_id in self.state.owned.get(owner, ()):
+            if node_id not in self._removed:
+                yield self.node(node_id)
+        for node_id in self._owned.get(owner, ()):
+            yield self._nodes[node_id]
 
     def owned_count(self, owner: str) -> int:
         """How many nodes `owner` waits for, those a retry of the workflow is about to take away included."""

@@ -35,10 +35,11 @@ def parameters_json(parameters: tuple[Parameter, ...]) -> str:
     return gojson.safe(msgspec.json.encode(parameters).decode())
 
 
-def fixed(run: Run, workflow: Workflow) -> dict[str, str]:
-    """The variables that stay the same for the whole run."""
+def fixed(run: Run, workflow: Workflow, listed: str | None = None) -> dict[str, str]:
+    """The variables that stay the same for the whole run. `listed`: its parameters as JSON, where that is known."""
     spec = workflow.spec
-    listed = parameters_json(run.parameters)
+    if listed is None:
+        listed = parameters_json(run.parameters)
     values = {
         "workflow.name": run.name,
         "workflow.namespace": run.namespace,
@@ -105,9 +106,11 @@ class GlobalScope:
 
     def _fixed(self) -> dict[str, str]:
         run, state = self._draft.run, self._draft.state
-        if state.globals is None or state.globals[0] is not run:
-            state.globals = run, fixed(run, state.manifest.workflow)
-        return state.globals[1]
+        known = state.globals
+        if known is None or known[0] is not run:
+            listed = known[1]["workflow.parameters"] if known is not None and known[0].parameters is run.parameters else None
+            known = state.globals = run, fixed(run, state.manifest.workflow, listed)
+        return known[1]
 
     def get(self, key: str) -> object:
         """The value of a flat key, or MISSING."""

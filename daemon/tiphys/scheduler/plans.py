@@ -1,6 +1,7 @@
 """The plan of a steps or dag node: what follows from its template alone, computed once and thrown away when the node is over."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as Items
 
 import msgspec
 from msgspec import structs
@@ -58,7 +59,7 @@ class TaskPlan:
         self.looped = is_loop(task)
         self.continue_on = task.continue_on
         self.hooks = tuple(_hooks(task.hooks or {}, task.on_exit))
-        self.found_items: list[JSON] | None = None  # kept for hooks that name their item
+        self.found_items: Items[JSON] | None = None  # kept for hooks that name their item
 
     def continues(self, *, failed: bool) -> bool:
         """Whether a Failed (or, if not `failed`, an Error) end is tolerated."""

@@ -1,6 +1,7 @@
 """A step or task becomes calls: `when`, its own tags, its loop (semantics 2.5.2, stages 2 to 4; 2.6.2)."""
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Items
 
 import msgspec
 from msgspec import structs
@@ -58,7 +59,7 @@ def count(draft: Draft, boundary: Node, plan: Plan, task: TaskPlan, scope: Scope
     return len(_looped(plan, task, condition, scope, chance) or (None,))
 
 
-def _looped(plan: Plan, task: TaskPlan, condition: str, scope: Scope, chance: Chance) -> list[JSON] | None:
+def _looped(plan: Plan, task: TaskPlan, condition: str, scope: Scope, chance: Chance) -> Items[JSON] | None:
     """The items of a loop; None where it is none."""
     if not task.looped:
         return None
@@ -174,7 +175,7 @@ def _sub(found: Artifact, path: str) -> Artifact:
 # loops
 
 
-def items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
+def items(task: TaskPlan, scope: Scope, chance: Chance) -> Items[JSON]:
     """The items of a step's or task's loop. Raises a TiphysError where they cannot be known, or are no list."""
     if task.items is not None:
         encoded = msgspec.json.encode(task.items).decode()
@@ -187,7 +188,7 @@ def items(task: TaskPlan, scope: Scope, chance: Chance) -> list[JSON]:
     assert task.sequence is not None
     text = msgspec.json.encode(task.sequence).decode()
     sequence = msgspec.json.decode(tags.compile(text).render(scope, Unresolved.WAIT, chance), type=Sequence)
-    return list(sequences.expand(sequence))
+    return sequences.expand(sequence)
 
 
 def item_variables(item: JSON) -> dict[str, object]:

@@ -211,6 +211,7 @@ class RunState:
 
     __slots__ = (
         "aggregates",
+        "artifacts",
         "bodies",
         "counters",
         "decided",
@@ -259,6 +260,8 @@ class RunState:
         self.gathered: dict[tuple[str, int], Gathered] = {}
         self.outlined: Outline | None = None
         self.decided = 0
+        self.artifacts = False
+        """Whether a node may have given an artifact."""
         self.rest: tuple[Todo, ...] = ()
         self.waste: list[list[Any]] = []
 
@@ -278,6 +281,8 @@ class RunState:
             for key, amount in effects(node):
                 self.bump(key, amount)
         self.nodes[node.id] = node
+        if node.outputs is not None and node.outputs.artifacts:
+            self.artifacts = True
         if node.wanting or (old is not None and old.wanting):
             self._queue(node.id, () if old is None else old.wanting, node.wanting)
         if node.memo is not None and (remembered := self._memo_key(node)) and node.finished_at is not None:
@@ -293,6 +298,7 @@ class RunState:
 
     def load(self, nodes: Iterable[Node]) -> None:
         """Take the records of a run in that has none yet: as `put` does, and cheaper, for there may be very many."""
+        self.artifacts = True  # to look for any is left to who asks
         mine, ids, owned, last, alike = self.nodes, self.ids, self.owned, None, 0
         for node in nodes:
             if node.holding or node.wanting or node.daemoned or node.memo is not None:

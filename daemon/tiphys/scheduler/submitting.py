@@ -8,6 +8,7 @@ from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import environment, expr, tags
+from tiphys.expressions.asides import LARGE, has_tags
 from tiphys.expressions.expr import values
 from tiphys.expressions.scope import FlatScope
 from tiphys.expressions.tags import Unresolved
@@ -198,9 +199,21 @@ def _parameter(parameter: Parameter, state: RunState) -> Parameter:
 
 def _spec(draft: Draft, spec: WorkflowSpec) -> WorkflowSpec:
     """The spec, templates aside, with workflow.* replaced; what cannot be resolved yet stays."""
-    text = msgspec.json.encode(structs.replace(spec, templates=())).decode()
-    if "{{" not in text:
+    if "{{" not in msgspec.json.encode(structs.replace(spec, templates=(), arguments=_small(spec.arguments))).decode():
         return spec
+    text = msgspec.json.encode(structs.replace(spec, templates=())).decode()
     scope = FlatScope(variables.fixed(draft.run, draft.state.manifest.workflow))
     rendered = tags.compile(text).render(scope, Unresolved.KEEP, draft.chance(draft.run.name))
     return structs.replace(msgspec.json.decode(rendered, type=WorkflowSpec), templates=spec.templates)
+
+
+def _small(arguments: Arguments | None) -> Arguments | None:
+    """Arguments less large values without tags."""
+    if arguments is None:
+        return None
+    values = (p.value or "" for p in arguments.parameters)
+    kept = tuple(
+        structs.replace(p, value="") if len(value) >= LARGE and not has_tags(value) else p
+        for p, value in zip(arguments.parameters, values, strict=True)
+    )
+    return structs.replace(arguments, parameters=kept)

@@ -135,7 +135,7 @@ def _listed(texts: Iterable[str]) -> str:
 
 def all_skipped(draft: Draft, group: Node, task: str) -> bool:
     """Whether all nodes of a step's loop were skipped."""
-    return all(node.phase is Phase.SKIPPED or base(node.task) != task for node in draft.owned(group.id))
+    return all(node.phase is Phase.SKIPPED or base(node.task) != task for node in draft.owned_in_turn(group.id))
 
 
 def loop_index(task: str) -> int:

@@ -11,8 +11,11 @@ from contextlib import suppress
 import anyio
 import anyio.to_thread
 
-THRESHOLDS = (10_000, 10, 1_000)
-"""A look at ten thousand young objects, all of which live on, holds the loop up for three milliseconds; at 50,000 it was fourteen."""
+THRESHOLDS = (5_000, 2, 7_000)
+"""A look at fifty thousand young objects, all of which live on, holds the loop up for fourteen milliseconds, and one at a hundred thousand
+that outlived the first, which each tenth of ten thousand came to, for thirty. So both are often and short: one to two milliseconds, and no
+more in all, for each object is looked at as often. The third, at all there are, is as seldom as before.
+"""
 M_ARENA_MAX = -8
 """The number of mallopt's option, of glibc's malloc.h."""
 YOUNG = 1
