@@ -51,7 +51,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TIDY_SECONDS = 60.0, 3600.0
 STATUS_SECONDS = 10.0
 DISK_SECONDS = 1.0
-FIRST_SECONDS = 1.0
+FIRST_SECONDS = 2.0
 """So long new work waits at most for the work of before to go on."""
 ENTRANCES = ("tiphys.server.serving", "tiphys.triggers.cron", "tiphys.triggers.dropfolder")
 SWITCH_SECONDS = 0.0005

@@ -7,6 +7,7 @@ disk, so it goes to a thread; so do a large manifest and the deletion of a run.
 import functools
 import json
 import time
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -254,7 +255,7 @@ class SQLiteJournal:
                 raise opening.damaged(self._path, error) from error
 
     def _load(self) -> Rows:
-        decode, checksum, share = rows.node.decode, rows.checksum, rows.Sharing().share  # the loop below runs once for each node
+        decode, checksum, share = rows.node.decode, zlib.crc32, rows.Sharing().share  # the loop below runs once for each node
         find = texts.Finder(self._execute).of
         runs = {}
         for number, total, row in cast("Iterable[Cells]", self._execute(SQL["workflows"])):
