@@ -382,8 +382,9 @@ class Daemon:
             stalls = self._turns.stalls
             if stalls.count > told:
                 told = stalls.count
-                longest = round(stalls.longest_seconds, 3)
-                log.info("the event loop was held up", times=stalls.count, by_us=stalls.own, longest_seconds=longest)
+                longest, ours = round(stalls.longest_seconds, 3), round(stalls.longest_own_seconds, 3)
+                told_of = {"times": stalls.count, "by_us": stalls.own, "longest_seconds": longest, "longest_by_us_seconds": ours}
+                log.info("the event loop was held up", **told_of)
             going = sum(not run.phase.completed for run in runs)
             text = f"{going} of {len(runs)} workflows going on" + (f"; {self._free[1]}" if self._refuses() else "")
             if text != last:

@@ -102,10 +102,10 @@ class Subject:
         return until(look, f"the end of {name}", seconds)
 
     def stalls(self) -> tuple[int, float]:
-        """How often the daemon held its own loop up by computing, and the longest turn (a busy machine's included) in seconds."""
+        """How often the daemon held its own loop up by computing, and for how many seconds of its CPU the longest time."""
         _, said = self.ask("GET", "/healthz?verbose")
         found = json.loads(said)["stalls"]
-        return found["own"], found["longest_seconds"]
+        return found["own"], found["longest_own_seconds"] if found["own"] else 0.0
 
 
 def timed(path: Path, target: str) -> tuple[float, int]:

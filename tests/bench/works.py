@@ -412,7 +412,7 @@ def stalls(bench: Bench) -> None:
     """What the daemons said of their own loops in all of this."""
     row = bench.row(name="stalls", work="over 20 ms of own CPU, in all benches", unit="", of="ours", least=False, target=0)
     row.add(bench.stalls)
-    row.note = f"longest {bench.longest_stall * 1000:.0f} ms"
+    row.note = f"longest {bench.longest_stall * 1000:.0f} ms of CPU"
 
 
 WORKS: dict[str, Callable[[Bench], None]] = {

@@ -13,11 +13,14 @@ LONG_SECONDS = 0.02
 
 @dataclass(kw_only=True)
 class Stalls:
-    """Turns over `LONG_SECONDS`: how many, the longest, and how many of them were long by this process' own computing."""
+    """Turns over `LONG_SECONDS`: how many, the longest, and how many of them were long by this process' own computing, of which the most
+    in one turn is `longest_own_seconds`.
+    """
 
     count: int = 0
     own: int = 0
     longest_seconds: float = 0.0
+    longest_own_seconds: float = 0.0
 
 
 class Turns(selectors.DefaultSelector):
@@ -44,8 +47,10 @@ class Turns(selectors.DefaultSelector):
         self._woke, self._computed = time.monotonic(), time.thread_time()
 
     def _note(self, taken: float) -> None:
+        computed = time.thread_time() - self._computed
         self.stalls.count += 1
-        self.stalls.own += time.thread_time() - self._computed > LONG_SECONDS
+        self.stalls.own += computed > LONG_SECONDS
+        self.stalls.longest_own_seconds = max(self.stalls.longest_own_seconds, computed)
         self.stalls.longest_seconds = max(self.stalls.longest_seconds, taken)
 
 
