@@ -10,7 +10,7 @@ import pytest
 from tests.bench import large, subject
 from tests.scheduler import going
 from tiphys.manifests import reading
-from tiphys.scheduler import decision, events, orders, preparing
+from tiphys.scheduler import decision, events, orders, preparing, skeletons
 from tiphys.scheduler.decide import decide
 from tiphys.scheduler.records import Manifest
 from tiphys.scheduler.state import State
@@ -101,6 +101,14 @@ def test_what_was_read_before_is_what_is_found(shape: str) -> None:
     found, read = played(submitted, prepared=False).runs["u"].sources["local/large", "main"], prepared["local/large", "main"]
     assert not isinstance(found, str)
     assert (found.text.text, found.template, found.kind, found.scope) == (read.text.text, read.template, read.kind, read.scope)
+
+
+def test_of_a_suspended_one_who_waits_for_whom_is_read_when_it_is_resumed(monkeypatch) -> None:
+    prepared = preparing.prepare(manifest(large.dag(SIZE)), suspended=True)
+    [source] = prepared.values()
+    preparing.finish([*prepared.values(), "template other not found"])
+    monkeypatch.setattr(skeletons, "dag_skeleton", lambda _: pytest.fail("it was read before"))
+    assert len(source.skeleton.of_dag(source.template.dag).order) == SIZE
 
 
 def test_templates_of_others_are_read_under_both_their_names() -> None:

@@ -1,5 +1,6 @@
 """The loop: decide, apply, record, and only then act."""
 
+import functools
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -102,10 +103,11 @@ class Engine:
     async def _begin(self, manifest: Manifest, event: events.Submitted | events.Revived | events.Ticked) -> None:
         """Take in a fact that begins a run, whose large templates are read on a thread first; a suspended one's when it is resumed."""
         uid = event.child if isinstance(event, events.Ticked) else event.uid
-        if manifest.workflow.spec.suspend or not preparing.is_large(manifest):
+        if not preparing.is_large(manifest):
             await self._ask(event)
             return
-        self._state.prepared[uid] = await anyio.to_thread.run_sync(preparing.prepare, manifest)
+        prepare = functools.partial(preparing.prepare, manifest, suspended=bool(manifest.workflow.spec.suspend))
+        self._state.prepared[uid] = await anyio.to_thread.run_sync(prepare)
         try:
             await self._ask(event)
         finally:
@@ -148,8 +150,8 @@ class Engine:
     async def _read(self, uid: str) -> None:
         """Read the large templates of a run that was suspended from its beginning."""
         run = self._state.runs[uid]
-        if run.run.suspended and not run.sources and preparing.is_large(run.manifest):
-            run.sources.update(await anyio.to_thread.run_sync(preparing.prepare, run.manifest))
+        if run.run.suspended and preparing.is_large(run.manifest):
+            await anyio.to_thread.run_sync(preparing.finish, tuple(run.sources.values()))
 
     async def _outline(self, uid: str, at: datetime, wish: events.Retry) -> None:
         """See on a thread what a retry of a large run would do."""

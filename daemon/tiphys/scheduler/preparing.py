@@ -4,7 +4,8 @@ It follows from the manifest alone, so it may be made on any thread, and a decis
 decision that needs a template of ten thousand tasks would read it, and hold everybody else up.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -28,8 +29,8 @@ def is_large(manifest: Manifest) -> bool:
     return any(_is_large(template) for _, template in _templates(manifest))
 
 
-def prepare(manifest: Manifest) -> Prepared:
-    """The large templates of a submission."""
+def prepare(manifest: Manifest, *, suspended: bool = False) -> Prepared:
+    """The large templates of a submission; of one that is `suspended` who waits for whom is left to `finish`, when it is resumed."""
     defaults = manifest.workflow.spec.template_defaults
     if defaults is not None and OPEN in msgspec.json.encode(defaults).decode():
         return {}  # what is below all templates is not known before the run begins
@@ -42,11 +43,20 @@ def prepare(manifest: Manifest) -> Prepared:
         if _is_large(template):
             try:
                 source = sources.made(template, defaults, template.name, keys[-1][0])
-                _read(source)
+                if not suspended:
+                    _read(source)
             except (TiphysError, LookupError):
                 continue  # a tag stands where a name should: the run will say so, or replace it
             found.update(dict.fromkeys(keys, source))
     return found
+
+
+def finish(known: Iterable[Source | str]) -> None:
+    """Read of these templates who waits for whom, where they are large and it was not read yet."""
+    for source in known:
+        if not isinstance(source, str) and _is_large(source.template):
+            with suppress(TiphysError, LookupError):
+                _read(source)
 
 
 def _read(source: Source) -> None:
