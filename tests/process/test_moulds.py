@@ -62,7 +62,7 @@ async def begun(executor, asked: WorkOrder) -> Outcome:
 async def prepared_with_plan(executor, asked: WorkOrder):
     """The place of an attempt and the request as they are made without a mould."""
     pod = pods.pod_of(asked)
-    return await executor._prepared(asked, pod, command.words(pod.main.container, executor._images))
+    return await executor._requests.prepared(asked, pod, command.words(pod.main.container, executor._images))
 
 
 async def prepared(executor, asked: WorkOrder) -> dict[str, object]:
@@ -77,7 +77,7 @@ def as_sent(request: object) -> object:
 
 def both_ways(executor, own: dict[str, object], form: Form) -> object:
     """What the launcher makes of a request and its form. What a later launcher needs of it is told as of a request without a form."""
-    scratch = executor._scratch
+    scratch = executor._requests._scratch
     there = forms.Form(as_sent(form.fields))
     whole = there.filled(as_sent(own), scratch)
     kept, of_whole = (json.loads(f"{{{text}}}") for text in (there.skeleton(as_sent(own), scratch), forms.skeleton(whole)))
@@ -131,7 +131,7 @@ async def test_a_filled_mould_is_what_would_have_been_prepared(tmp_path, first):
         executor._moulds.keep(cast, request)
         filled = 0
         for filled, (asked, found) in enumerate(fillings(executor, cast, first), 1):  # noqa: B007 - counted
-            for whole in (both_ways(executor, *found), as_sent(found[1].whole(found[0], executor._scratch))):
+            for whole in (both_ways(executor, *found), as_sent(found[1].whole(found[0], executor._requests._scratch))):
                 assert whole == as_sent(await prepared(executor, asked))
         same = structs.replace(cast, id=f"{cast.workflow.uid}/wf-9/2", node_id="wf-9", attempt=2, pod_name="p", idempotency_key="wf-9")
         own, form = executor._moulds.fill(same)
@@ -160,13 +160,13 @@ async def test_a_filled_mould_of_an_isolated_attempt_is_what_would_have_been_pre
             plan, request = await prepared_with_plan(executor, cast)
         except command.CommandError:
             return
-        assert plan.ground is executor._ground
+        assert plan.ground is executor._requests.ground
         executor._moulds.keep(cast, request)
         filled = 0
         for filled, (asked, found) in enumerate(fillings(executor, cast, first), 1):  # noqa: B007 - counted
             wanted = in_one_form(as_sent(await prepared(executor, asked)))
             assert in_one_form(both_ways(executor, *found)) == wanted
-            assert in_one_form(as_sent(found[1].whole(found[0], executor._scratch))) == wanted
+            assert in_one_form(as_sent(found[1].whole(found[0], executor._requests._scratch))) == wanted
         assert bool(filled) == (cast.work.container.working_dir in {"", "/"})
 
 
@@ -240,13 +240,13 @@ async def test_the_state_folder_of_a_step_that_left_nothing_is_the_next_ones(tmp
 async def test_what_the_host_shows_otherwise_is_asked_for_anew(tmp_path):
     async with opened(tmp_path, "full") as executor:
         await run(executor, shell("true"))
-        ground = executor._ground
-        executor._look_at(dataclasses.replace(ground))
-        assert executor._ground is ground
+        ground = executor._requests.ground
+        executor._requests._look_at(dataclasses.replace(ground))
+        assert executor._requests.ground is ground
         assert executor._moulds.fill(shell("true")) is not None
-        executor._ground_until = 0.0
+        executor._requests._until = 0.0
         assert not executor.begin(shell("true"), Course())
-        executor._look_at(dataclasses.replace(ground, always=(*ground.always, "/opt")))
+        executor._requests._look_at(dataclasses.replace(ground, always=(*ground.always, "/opt")))
         assert executor._moulds.fill(shell("true")) is None
 
 

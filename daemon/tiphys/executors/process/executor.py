@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -21,16 +20,15 @@ from tiphys import faults
 from tiphys.artifacts.store import Artifacts
 from tiphys.executors import staging
 from tiphys.executors.process import command, findings, isolation, logs, moments, moulds, opening, outcomes, places, pods, volumes
-from tiphys.executors.process import view as views
-from tiphys.executors.process.command import CommandError, Environment
+from tiphys.executors.process.command import CommandError
 from tiphys.executors.process.connection import Json
 from tiphys.executors.process.isolation import Fence, Plan, User
 from tiphys.executors.process.link import Link
 from tiphys.executors.process.packs import Packs
 from tiphys.executors.process.places import Directories
 from tiphys.executors.process.pods import Pod
+from tiphys.executors.process.requests import Requests
 from tiphys.executors.process.states import States
-from tiphys.executors.process.view import normal, within
 from tiphys.executors.slots import Slots
 from tiphys.secrets import Secrets
 from tiphys.settings import ImageEntry, ProcessSettings
@@ -40,8 +38,6 @@ from tiphys.spec.work import Course, Finding, Handle, Moment, Outcome, OutcomeKi
 
 NAME = "process"
 PER_CORE = 4
-SURVEY_SECONDS = 5.0
-MOST_PROGRAMS = 1000
 
 
 class ProcessExecutor:
@@ -60,27 +56,20 @@ class ProcessExecutor:
         user: User,
         notices: Sequence[str],
     ) -> None:
-        self._settings = settings
         self._images = images
         self._artifacts = artifacts
         self._link = link
         self._fence = fence
         self._user = user
         self._directories: Directories = link.directories
-        self._root, self._scratch = str(link.directories.root), str(link.directories.scratch)
-        self._states_on_disk = str(link.directories.states)
-        self._secrets = secrets
-        self._states = States(self._state, self._progress)
-        self._environment = Environment(opening.base_environment(settings, link.directories, fence, user), secrets)
+        self._moulds = moulds.Moulds(link.directories)
+        self._requests = Requests(settings, images, secrets, link, fence, user, self._moulds.clear)
+        self._states = States(self._requests.state, self._requests.progress)
         self._packs = Packs(link.directories)
         self._slots = Slots(settings.parallelism or PER_CORE * len(os.sched_getaffinity(0)))
-        self._moulds = moulds.Moulds(link.directories)
         self._plans: dict[str, Plan] = {}
         self._pods: dict[str, Pod] = {}
         self._early: dict[str, Outcome] = {}
-        self._programs: dict[tuple[str, str, str], str] = {}
-        self._ground: isolation.Ground | None = None
-        self._ground_until = 0.0
         self.notices = tuple(notices)
         """What a person should know about how steps run here."""
 
@@ -90,7 +79,7 @@ class ProcessExecutor:
             return False
         if order.deadline is not None and order.deadline <= datetime.now(UTC):
             return False
-        if self._fence is not None and anyio.current_time() > self._ground_until:
+        if not self._requests.is_current:
             return False
         filled = self._moulds.fill(order)
         if filled is None:
@@ -162,7 +151,7 @@ class ProcessExecutor:
             return None  # what is being run, or was, must not get its inputs again
         try:
             words = command.words(pod.main.container, self._images)
-            plan, request = await self._prepared(order, pod, words)
+            plan, request = await self._requests.prepared(order, pod, words)
         except CommandError as error:
             return outcomes.error(str(error))
         if plan is None:
@@ -177,195 +166,12 @@ class ProcessExecutor:
         except OSError as error:
             return outcomes.error(f"inputs cannot be brought in: {error}")
         self._plans[order.id] = plan
-        if plan.ground is self._ground and not self._user.other and not pod.supervised:
+        if plan.ground is self._requests.ground and not self._user.other and not pod.supervised:
             self._moulds.keep(order, request)
         faults.point("spawning")
         await self._link.spawn(request)
         faults.point("spawned")
         return None
-
-    async def _prepared(self, order: WorkOrder, pod: Pod, words: Sequence[str]) -> tuple[Plan | None, dict[str, Any]]:
-        """The attempt's place and the launcher's request. No place: without isolation the command is looked for first, and is not there."""
-        plan, script = await self._plan(order, pod)
-        prepare = [*plan.prepare]
-        progress_file = isolation.progress_file() if plan.view.private else self._progress(order.id)
-        plan.request["trees"] = []
-        if plan.view.private or pod.supervised:
-            prepare.append(("dir", self._state(order.id), 0o700, *(self._user.owner or (-1, -1))))
-            plan.request["state"] = self._state(order.id)
-            plan.request["trees"].append(self._state(order.id))
-        if not plan.view.private:
-            plan.request["progress"] = progress_file
-            if self._user.owner:  # who may not make files there
-                prepare.append(("file", progress_file, 0o600, "", *self._user.owner))
-        place = self._environment.at(progress_file, self._seen(order))
-        in_view = isolation.SCRIPT if plan.view.private else script
-        if pod.source:
-            prepare.append(("file", script, 0o755, pod.source))
-            plan.request["delete"] = [script]
-        if pod.volumes:
-            prepare += await self._volume_files(order, pod, plan)
-        if order.wanted.container_logs:
-            prepare += [("tree", str(self._logs(order.id))), ("mode", str(self._logs(order.id)), 0o777)]
-        if pod.supervised:
-            line = command.Line(argv=self._supervised(order.id, plan), env=dict(place.base) | {"TIPHYS_ATTEMPT": order.id})
-            text = await pods.spec(order, pod, self._images, place, script=in_view, **self._own_places(order.id, plan))
-            prepare.append(("file", self._spec(order.id), 0o400, text, *(self._user.owner or ())))
-            plan.request.setdefault("delete", []).append(self._spec(order.id))
-        else:
-            line = await place.line(order, pod.main.container, [*words, in_view] if pod.source else words)
-        argv, env, hidden = line.argv, line.env, list[str]()
-        if plan.view.private:
-            argv = [*self._user.prefix(), *argv]
-            for name in [name for name in env if command.endangers_loader(name)]:
-                hidden += ["--setenv", name, env.pop(name)]
-        else:
-            if pod.supervised:
-                prepare.append(("dir", *plan.request.pop("home")))
-                plan.request["tidy"] = [self._home(order.id)]
-            elif "HOME" in env:
-                del plan.request["home"]
-            program = await self._program(argv[0], env.get("PATH", os.defpath), plan.view.working_directory)
-            if program is None:
-                return None, {}
-            argv = [*self._user.prefix(), program, *argv[1:]]
-            if self._user.other and any(map(command.endangers_loader, env)):
-                raise CommandError("variables of the program loader (LD_…) cannot be given to another user's steps without isolation")
-        where = places.place(order.id)
-        request: dict[str, Any] = {
-            "op": "spawn",
-            "id": order.id,
-            "key": places.scratch_key(order.id),
-            "group": where.group,
-            "argv": argv,
-            "env": env,
-            "prepare": prepare,
-            "split": order.wanted.result,
-            "log_limit": self._settings.log_limit_bytes,
-            "grace": order.grace_seconds,
-            **plan.request,
-        }
-        if hidden:
-            request["hidden_arguments"] = hidden
-        if not "".join(env.values()).isascii():
-            for name in [name for name, value in env.items() if not command.is_text(value)]:
-                request.setdefault("bytes_env", {})[name] = os.fsencode(env.pop(name)).decode("latin-1")
-        if order.deadline is not None:
-            request["deadline"] = order.deadline.timestamp()
-        if self._user.owner:
-            request["owner"] = self._user.owner
-        limits = findings.limits(pod.main.container.resources) if len(pod.parts) == 1 else None
-        if limits and not self._link.cgroup_error:
-            request["limits"] = limits
-        return plan, request
-
-    def _seen(self, order: WorkOrder) -> Secrets:
-        """The Secrets and ConfigMaps that an attempt sees."""
-        return self._secrets.with_documents(order.config_maps) if order.config_maps else self._secrets
-
-    def _state(self, order_id: str) -> str:
-        """Where the attempt says how far it is. Isolated, on disk: what a step can write must not fill the host's memory."""
-        top = self._scratch if self._fence is None else self._states_on_disk
-        return f"{top}/{places.scratch_key(order_id)}.state"
-
-    def _progress(self, order_id: str) -> str:
-        """The file in which the attempt's program says how far it is."""
-        if self._fence is None:
-            return f"{self._scratch}/{places.scratch_key(order_id)}.progress"
-        return f"{self._state(order_id)}/{pods.PROGRESS_FILE}"
-
-    def _own_places(self, order_id: str, plan: Plan) -> dict[str, str]:
-        """The home of a pod's containers ("": it is in their environment), and the folder of their own logs."""
-        if plan.view.private:
-            return {"home": "", "logs": pods.LOGS}
-        return {"home": self._home(order_id), "logs": str(self._logs(order_id))}
-
-    def _logs(self, order_id: str) -> Path:
-        return self._directories.folder(order_id) / "logs"
-
-    def _spec(self, order_id: str) -> str:
-        return f"{self._scratch}/{places.scratch_key(order_id)}.pod"
-
-    def _supervised(self, order_id: str, plan: Plan) -> list[str]:
-        """The supervisor's command."""
-        interpreter, _ = pods.program()
-        if plan.view.private:
-            return [*interpreter, pods.PROGRAM, pods.SPEC, f"{isolation.STATE}/{pods.STATE_FILE}"]
-        return [*interpreter, str(pods.SUPERVISOR), self._spec(order_id), f"{self._state(order_id)}/{pods.STATE_FILE}"]
-
-    async def _volume_files(self, order: WorkOrder, pod: Pod, plan: Plan) -> list[isolation.Entry]:
-        """What makes the files of ConfigMap, Secret and similar volumes; they are deleted at the end."""
-        _, filled = volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)
-        if not filled:
-            return []
-        top = volumes.filled_folder(order.id, self._directories)
-        plan.request["trees"].append(top)
-        owner = self._user.owner or (-1, -1)
-        entries: list[isolation.Entry] = [("dir", top, 0o755, *owner)]
-        for volume in filled:
-            folder = f"{top}/{places.safe(volume.name)}"
-            entries.append(("dir", folder, 0o755, *owner))
-            for path, mode, text in await volumes.files(order, volume, self._seen(order)):
-                place = Path(folder, path)
-                entries += [("tree", str(place.parent)), ("file", str(place), mode, text, *(self._user.owner or ()))]
-        return entries
-
-    async def _plan(self, order: WorkOrder, pod: Pod) -> tuple[Plan, str]:
-        """The attempt's place, and the host file of its script ("": it is none)."""
-        where = places.place(order.id)
-        working_directory = normal(pod.main.container.working_dir or "/")
-        script = f"{self._scratch}/{places.scratch_key(order.id)}.script" if pod.source else ""
-        files = [(isolation.SCRIPT, script)] if script else []
-        if pod.supervised:
-            files += [(pods.PROGRAM, str(pods.SUPERVISOR)), (pods.SPEC, self._spec(order.id))]
-            _, prefix = pods.program()
-            if any(within(prefix, top) for top in views.HIDDEN):
-                files.append((prefix, prefix))
-        mounts = volumes.mounts(order, pods.mounted(pod.parts), pod.volumes, self._directories)[0]
-        own_logs = [isolation.Mount(path=pods.LOGS, source=str(self._logs(order.id)))] if order.wanted.container_logs else []
-        asked = isolation.Asked(
-            folder=f"{self._root}/{where.group}/{where.key}",
-            working_directory=working_directory,
-            declared=declared_paths(order),
-            mounts=(*mounts, *own_logs),
-            files=tuple(files),
-            state=self._state(order.id),
-            brings_in=bool(order.inputs),
-            own_root=pod.supervised,
-        )
-        if self._fence is None:
-            if [mount for mount in asked.mounts if mount not in own_logs]:
-                raise CommandError("volumes need process.isolation full: without it a step has no place of its own to mount them")
-            return isolation.plain_plan(asked, self._user, self._home(order.id), self._settings.writable), script
-        now = anyio.current_time()
-        if self._ground is None or now > self._ground_until:
-            self._look_at(await anyio.to_thread.run_sync(self._fence.survey))
-            self._ground_until = now + SURVEY_SECONDS
-        assert self._ground is not None
-        if not asked.reads_host:
-            return self._fence.plan(self._ground, asked), script
-        return await anyio.to_thread.run_sync(self._fence.plan, self._ground, asked), script
-
-    def _look_at(self, ground: isolation.Ground) -> None:
-        """The host looks so now; what was made for another look of it serves no more."""
-        if ground != self._ground:
-            self._ground = ground
-            self._moulds.clear()
-
-    def _home(self, order_id: str) -> str:
-        return f"{self._scratch}/{places.scratch_key(order_id)}.home"
-
-    async def _program(self, name: str, path: str, working_directory: str) -> str | None:
-        """Where a command is, without isolation; remembered, for the launcher notices a file that went away."""
-        key = (name, path, working_directory)
-        if key not in self._programs:
-            found = await anyio.to_thread.run_sync(command.find_program, *key)
-            if found is None:
-                return None
-            if len(self._programs) > MOST_PROGRAMS:
-                self._programs.clear()
-            self._programs[key] = found
-        return self._programs[key]
 
     async def _make(self, plan: Plan) -> None:
         error = await self._link.prepare(plan.prepare)
@@ -384,7 +190,7 @@ class ProcessExecutor:
         if pod is None or not await self._link.find(order.id):
             # Started, and nobody knows it any more: `wait` calls that interrupted. What never came to the host is launched.
             return handle if handle is not None and handle.host else None
-        self._plans[order.id], _ = await self._plan(order, pod)
+        self._plans[order.id], _ = await self._requests.plan(order, pod)
         self._states.began(order, pod)
         return self._handle(order.id)
 
@@ -405,7 +211,7 @@ class ProcessExecutor:
         said = pods.state(left.get(pods.STATE_FILE, ""))
         if pod.supervised:
             end = pods.ended(end, said, pod)
-        plan = self._plans.get(order.id) or (await self._plan(order, pod))[0]
+        plan = self._plans.get(order.id) or (await self._requests.plan(order, pod))[0]
         log, problem, transient = None, "", False
         if order.wanted.logs is not None or logs.is_large(record):
             try:
@@ -421,7 +227,7 @@ class ProcessExecutor:
         if wants_files(order):
             faults.point("staged-out")
         if order.wanted.container_logs:
-            kept, lost = await staging.save_logs(order, self._logs(order.id), self._artifacts)
+            kept, lost = await staging.save_logs(order, self._requests.logs(order.id), self._artifacts)
             staged = msgspec.structs.replace(staged, artifacts=(*staged.artifacts, *kept))
             problem = problem or lost
         if order.wanted.result and "result" in record:
@@ -525,12 +331,6 @@ def order_id_of(handle: Handle) -> str:
 def wants_files(order: WorkOrder) -> bool:
     """Whether anything is to be collected from the attempt's files."""
     return bool(order.wanted.parameters or order.wanted.artifacts or order.wanted.logs)
-
-
-def declared_paths(order: WorkOrder) -> tuple[str, ...]:
-    """The view paths at which an order brings files in or collects them."""
-    brought = (entry.artifact.path for entry in order.inputs)
-    return (*brought, *(entry.path for entry in order.wanted.parameters), *(entry.artifact.path for entry in order.wanted.artifacts))
 
 
 def _delete(path: Path) -> None:
