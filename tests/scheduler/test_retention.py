@@ -503,3 +503,13 @@ def test_everything_that_is_derived_forgets_a_deleted_run() -> None:
     assert not hall.state.shared.counters
     assert not hall.state.shared.crowd.by_name
     assert not hall.state.shared.succeeded
+
+
+@pytest.mark.parametrize(("kind", "released"), [(GOOD, True), (BAD, False)])
+def test_the_volumes_that_a_run_needs_no_more_go_even_after_a_kill_at_its_end(kind: OutcomeKind, released: bool) -> None:
+    hall = Hall()
+    uid = hall.submit(volumeClaimTemplates=[{"metadata": {"name": "work"}}])
+    hall.end(uid, kind)
+    hall.commanded(decision.ReleaseClaims)
+    hall.reload()
+    assert bool(hall.commanded(decision.ReleaseClaims)) is released

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from tiphys.errors import TiphysError
 from tiphys.expressions import durations
-from tiphys.scheduler import bodies, decision
+from tiphys.scheduler import bodies, concluding, decision
 from tiphys.scheduler.decision import Refusal
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.events import ArtifactsDeleted, Asked, Delete
@@ -54,6 +54,8 @@ def go_on(draft: Draft) -> None:
         draft.command(decision.DeleteArtifacts(uid=draft.run.uid, artifacts=_artifacts(draft, draft.run.collecting)))
     elif draft.run.deleting:
         draft.follow(Asked(at=draft.at, uid=draft.run.uid, wish=Delete(), who=WHO))
+    if concluding.releases_claims(draft.state.manifest.workflow.spec, draft.run.phase):
+        draft.command(decision.ReleaseClaims(uid=draft.run.uid))
     if draft.state.shared.rules.cleans:
         _await_end(draft)
     _clean_all(draft)
@@ -61,7 +63,7 @@ def go_on(draft: Draft) -> None:
 
 def concerns(run: Run, spec: WorkflowSpec) -> bool:
     """Whether a finished run may have something outstanding after a restart."""
-    return bool(run.deleting or run.collecting or spec.ttl_strategy or spec.pod_gc)
+    return bool(run.deleting or run.collecting or spec.ttl_strategy or spec.pod_gc or spec.volume_claim_templates)
 
 
 def clean_again(draft: Draft) -> None:
