@@ -11,7 +11,7 @@ import hypothesis
 import hypothesis.strategies as st
 from hypothesis import stateful
 
-from tests.generated import crowd
+from tests.generated import busy, crowd
 from tests.scheduler.hall import CRON, Hall, config_map
 from tiphys.scheduler import events, records
 from tiphys.spec import work
@@ -173,6 +173,7 @@ class Machine(stateful.RuleBasedStateMachine):
         if not hasattr(self, "steady"):
             return
         self.both(lambda hall: hall.define(config_map("limits", most="9"), source="limits.yaml"))
+        self.both(lambda hall: hall.define(busy.bounds(random.Random(0)), source="bounds.yaml"))
         for _ in range(1000):
             if self._live(0) is not None:
                 self.an_attempt_ends(0, work.OutcomeKind.SUCCEEDED, "")
