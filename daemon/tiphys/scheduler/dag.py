@@ -84,6 +84,8 @@ def _try(draft: Draft, node: Node, name: str) -> None:
     """Start a task whose dependencies are all over."""
     if _stopped(draft, node):
         return
+    if draft.run.generation and draft.named(f"{node.name}.{name}") is not None:
+        return  # a retry goes on with what failed in it, and has started a daemon again that it depends on
     draft.bump(1, "live", node.id)
     resolve(draft, node, name, 0)
 

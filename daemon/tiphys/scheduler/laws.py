@@ -11,6 +11,8 @@ from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import ACTIVE_PHASES, ACTIVE_TYPES, LOCK, RUNS, SHARED, RunState, State, effects, run_effects
 from tiphys.spec.status import NodeType, Phase
 
+COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.TASK_GROUP, NodeType.RETRY})
+
 
 def check(run: RunState) -> list[str]:
     """Which laws a run breaks, in words. In the middle of a decision only some of them hold."""
@@ -154,12 +156,17 @@ def _mutexes(run: RunState) -> Iterator[str]:
             yield f"{rest[0]} is held {held} times"
 
 
+def _gone_on_with(run: RunState, node: Node) -> bool:
+    """Whether a retry goes on inside a node: a daemon that it depends on is started again beside it."""
+    return run.run.generation > 0 and node.type in COMPOSITE
+
+
 def _groups(run: RunState) -> Iterator[str]:
     for node in run.nodes.values():
         if node.type is NodeType.STEPS:
             groups = _owned(run, node, Role.GROUP)
             for earlier, later in itertools.pairwise(groups):
-                if not earlier.settled and any(not step.settled for step in _owned(run, later, Role.STEP)):
+                if not earlier.settled and any(not step.settled and not _gone_on_with(run, step) for step in _owned(run, later, Role.STEP)):
                     yield f"{node.name} went on before {earlier.name} was over"
 
 
@@ -237,7 +244,8 @@ def _dag(run: RunState, draft: Draft, node: Node, calls: list[Call]) -> Iterator
     for name in plan.order:
         needed = set(plan.depends[name].tasks)
         yield from _counted(run, ("deps", node.id, name), len(needed & settled), node, f"settled dependencies of {name}")
-        if not needed <= settled and (name in tasks or any(call.task == name for call in calls)):
+        there = name in tasks and not _gone_on_with(run, tasks[name])
+        if not needed <= settled and (there or any(call.task == name for call in calls)):
             yield f"{node.name}.{name} is there before what it depends on is over"
 
 
