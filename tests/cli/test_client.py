@@ -191,6 +191,7 @@ def test_a_failure_is_the_exit_code(terminal, place):
 def test_suspend_resume_and_what_is_refused(terminal, place):
     terminal.says("submit", file(place, waiting("a")))
     terminal.says("submit", file(place, waiting("b")))
+    assert terminal.says("list", "--no-headers").count("Running (Suspended)") == 2  # each at its suspend node
     assert terminal.says("suspend", "a", "b") == "workflow a suspended\nworkflow b suspended\n"
     assert "Running (Suspended)" in terminal.says("list")
     assert terminal.says("resume", "@latest") == "workflow b resumed\n"

@@ -23,7 +23,7 @@ OUTLINE = ",".join(
         "items.kind",
         "items.metadata",
         "items.spec",
-        *(f"items.status.{name}" for name in ("phase", "message", "startedAt", "finishedAt", "estimatedDuration", "progress")),
+        *(f"items.status.{name}" for name in ("phase", "message", "startedAt", "finishedAt", "estimatedDuration", "progress", "nodes")),
     ]
 )
 PHASES = {phase.value for phase in (Phase.PENDING, Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED, Phase.ERROR)}
@@ -72,6 +72,7 @@ def workflows(remote: Remote, wish: Wish, *, full: bool) -> list[Workflow]:
         "listOptions.labelSelector": _selector(wish),
         "listOptions.fieldSelector": wish.field_selector,
         "fields": "" if full else OUTLINE,
+        "nodes": "" if full else "suspended",
     }
     path = remote.path(namespace=EVERYWHERE if wish.everywhere else "")
     found = pages(remote, path, {name: value for name, value in query.items() if value}, wish.chunk_size)

@@ -13,6 +13,7 @@ from tiphys.scheduler.records import Node, Run
 from tiphys.scheduler.state import RunState
 from tiphys.server import answers, fields
 from tiphys.server.albums import Albums
+from tiphys.spec.status import NodeStatus, NodeType, Phase
 from tiphys.spec.workflows import Workflow
 
 __all__ = ["drawing", "many", "one", "outline", "rfc3339", "version", "whole"]
@@ -54,11 +55,35 @@ def outline(still: RunState) -> Workflow:
     return structs.replace(made, status=structs.replace(made.status, progress=counted.get("", "0/0")))
 
 
+def waiting(still: RunState) -> Workflow:
+    """The workflow with those of its nodes only that wait for somebody to resume them; its progress is there."""
+    made = outline(still)
+    assert made.status is not None
+    nodes = {node.id: _brief(node) for node in still.nodes.values() if node.type is NodeType.SUSPEND and node.phase is Phase.RUNNING}
+    return structs.replace(made, status=structs.replace(made.status, nodes=nodes or None))
+
+
+def _brief(node: Node) -> NodeStatus:
+    return NodeStatus(
+        id=node.id,
+        name=node.name,
+        display_name=node.display_name,
+        type=node.type,
+        template_name=node.template,
+        phase=node.phase,
+        started_at=rfc3339(node.started_at) if node.started_at else None,
+    )
+
+
 def bare(still: RunState) -> Workflow:
     """The workflow without its nodes, and with what else is found in them."""
     made = whole(still)
     assert made.status is not None
     return structs.replace(made, status=structs.replace(made.status, nodes=None))
+
+
+NODES: Mapping[str, Callable[[RunState], Workflow] | None] = {"": None, "suspended": waiting}
+"""How workflows are drawn of which only such nodes are wanted; "": all of them, where any are."""
 
 
 def drawing(wanted: str) -> Callable[[RunState], Workflow]:
@@ -86,10 +111,14 @@ async def many(
     wanted: str,
     metadata: Mapping[str, object],
     archived: Callable[[Run], Workflow | None] = lambda run: None,  # noqa: ARG005
+    *,
+    nodes: str = "",
 ) -> bytes:
-    """A WorkflowList's JSON; `wanted` is about the list. Of a run that is not there (any more) `archived` tells what is shown."""
+    """A WorkflowList's JSON; `wanted` is about the list, `nodes` says of which kind they are shown (one of `NODES`). Of a run that is not
+    there (any more) `archived` tells what is shown.
+    """
     of_item = fields.below(wanted, "items")
-    draw = drawing(of_item)
+    draw = NODES[nodes] or drawing(of_item)
     items: list[msgspec.Raw] = []
     for start in range(0, len(runs), AT_ONCE):
         stills: list[RunState | Workflow] = []

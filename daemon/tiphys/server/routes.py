@@ -86,7 +86,7 @@ def _workflows() -> list[Route]:
         return Route(method="PUT", path=f"{one}/{name}", handler=handler, query=("fields",), body=body, gives=Workflow)
 
     return [
-        *_at((every, f"{every}/", home), lambda at: Route(method="GET", path=at, handler=workflows.listed, query=FILTERED)),
+        *_at((every, f"{every}/", home), lambda at: Route(method="GET", path=at, handler=workflows.listed, query=(*FILTERED, "nodes"))),
         Route(method="POST", path=home, handler=workflows.created, query=("fields",), body=asked.Submission, gives=Workflow),
         Route(method="POST", path=f"{home}/lint", handler=workflows.linted, body=asked.Submission, gives=Workflow),
         Route(method="POST", path=f"{home}/submit", handler=workflows.submitted, query=("fields",), body=asked.Submit, gives=Workflow),

@@ -46,9 +46,11 @@ async def of_archive(request: web.Request, found: Workflow) -> web.StreamRespons
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
-    """GET /workflows/{namespace}."""
+    """GET /workflows/{namespace}; `nodes`: of which kind (suspended: those that wait to be resumed), all where it is not said."""
     house = context.of(request).house
-    query = queries.read(request.match_info.get("namespace", ""), request.query)
+    query, nodes = queries.read(request.match_info.get("namespace", ""), request.query), request.query.get("nodes", "")
+    if nodes not in pictures.NODES:
+        raise Problem(400, f"nodes is {nodes!r}; it may be suspended: then only nodes are told that wait to be resumed")
     metadata: dict[str, object] = {"resourceVersion": str(int(now().timestamp() * 1_000_000))}
     runs = house.runs()
     there, both = {run.uid for run in runs}, set[str]()
@@ -73,7 +75,7 @@ async def listed(request: web.Request) -> web.StreamResponse:
     def outline(run: Run) -> Workflow | None:
         return past.outline(run) if run.uid in both or run.uid not in there else None
 
-    return await answers.sent(request, await pictures.many(house, page, request.query.get("fields", ""), metadata, outline))
+    return await answers.sent(request, await pictures.many(house, page, request.query.get("fields", ""), metadata, outline, nodes=nodes))
 
 
 async def got(request: web.Request) -> web.StreamResponse:
