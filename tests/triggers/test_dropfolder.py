@@ -338,6 +338,20 @@ async def test_files_that_need_each_other_may_come_in_any_order(twin, folder) ->
     assert inside(folder, "rejected") == []
 
 
+async def test_a_workflow_waits_for_definitions_that_are_still_being_judged(twin, folder) -> None:
+    drop = opened(twin, folder, settle=0.6, sweep=60)
+    await drop.prepare()
+    async with running(drop):
+        await anyio.sleep(0.1)
+        put(folder, "caller.yaml", calling("caller", "a"))
+        await anyio.sleep(0.3)
+        put(folder, "a.yaml", dropped.template_calling("a", "b"))
+        await anyio.sleep(0.4)  # the workflow's time is over, that of what it needs is not
+        put(folder, "b.yaml", template("b"))
+        await until(lambda: twin.names or inside(folder, "rejected"))
+    assert twin.names == ["caller"]
+
+
 async def test_definitions_that_wait_for_others_are_looked_at_when_those_come(twin, folder) -> None:
     drop = opened(twin, folder)
     put(folder, "a.yaml", dropped.template_calling("a", "b"))

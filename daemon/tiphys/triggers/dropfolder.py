@@ -287,9 +287,10 @@ class DropFolder:
         places = anyio.Semaphore(BATCHES)
         async with anyio.create_task_group() as group:
             while ready:
+                beside = self._standing.beside()
                 found = await self._judged([candidates.dropped(self._folder, name) for name in ready[:BATCH]], self._standing.sources())
                 ready = ready[len(found) :]
-                leaving = [one for one in found if await self._leaves(one)]
+                leaving = [one for one in found if await self._leaves(one, beside)]
                 if leaving:
                     await places.acquire()
                     group.start_soon(self._take, leaving, places)
@@ -329,8 +330,8 @@ class DropFolder:
         rules, known = await self._prepared(), self._daemon.definitions()
         return await to_thread.run_sync(candidates.judge, batch, rules, self._judge, known, sources, limiter=self._threads)
 
-    async def _leaves(self, one: Judged) -> bool:
-        """Do what a file asks for that stays; whether it is one that leaves the folder."""
+    async def _leaves(self, one: Judged, beside: int) -> bool:
+        """Do what a file asks for that stays; whether it is one that leaves the folder. `beside`: what was in force when it was judged."""
         name = one.name
         if one.kind is Kind.WRITING:
             if self._patience.written(name, anyio.current_time()):
@@ -345,15 +346,17 @@ class DropFolder:
             return False
         match one.verdict:
             case Same():
-                await self._standing.good(name, one.stamp)
+                await self._good(name, one.stamp)
             case Defined():
                 refused = await self._standing.define(name, one.verdict)
                 if refused is None:
-                    await self._standing.good(name, one.stamp)
+                    await self._good(name, one.stamp)
                 elif refused:
                     await self._bad(name, one.stamp, f"{names.shown(name)}: error: {refused}")
             case Bad(stays=True):
                 await self._bad(name, one.stamp, one.verdict.why)
+            case Bad() if self._patience.wavers or self._standing.beside() != beside:
+                self._patience.wait(name, anyio.current_time())  # what it lacks may just be coming
             case Bad():
                 return self._patience.final(name, anyio.current_time())
             case Work():
@@ -367,6 +370,10 @@ class DropFolder:
         self._held[one.name] = one.stamp
         return True
 
+    async def _good(self, name: str, stamp: Stamp) -> None:
+        self._patience.good(name)
+        await self._standing.good(name, stamp)
+
     async def _bad(self, name: str, stamp: Stamp, why: str) -> None:
-        if self._patience.final(name, anyio.current_time()):
+        if self._patience.final(name, anyio.current_time(), gives=True):
             await self._standing.bad(name, stamp, why)

@@ -24,6 +24,7 @@ class Patience:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._seen: dict[str, Sighting] = {}
+        self._wavering: set[str] = set()
         self.again: dict[str, float] = {}
 
     def ready(self, name: str, stamp: Stamp, now: float, *, closed: bool) -> bool:
@@ -31,6 +32,7 @@ class Patience:
         seen = self._seen.get(name)
         if seen is None or seen.stamp != stamp:
             seen = self._seen[name] = Sighting(stamp, now)
+            self._wavering.discard(name)
         if closed:
             seen.since = -math.inf
         self.again.pop(name, None)
@@ -52,17 +54,37 @@ class Patience:
         self.again[name] = now + self._seconds
         return False
 
-    def final(self, name: str, now: float) -> bool:
-        """The file was found bad: whether that was so before, and long enough ago, so that what it lacks will not come any more."""
+    def final(self, name: str, now: float, *, gives: bool = False) -> bool:
+        """The file was found bad: whether that was so before, and long enough ago, so that what it lacks will not come any more.
+        `gives`: it gives what others may lack.
+        """
         seen = self._seen.get(name)
         if seen is None:
             return False
         if seen.bad_since is None:
             seen.bad_since = now
         if now - seen.bad_since >= self._seconds:
+            self._wavering.discard(name)
             return True
+        if gives:
+            self._wavering.add(name)
         self.again[name] = seen.bad_since + self._seconds
         return False
+
+    def good(self, name: str) -> None:
+        """The file was found good."""
+        self._wavering.discard(name)
+        if (seen := self._seen.get(name)) is not None:
+            seen.bad_since = None
+
+    @property
+    def wavers(self) -> bool:
+        """Whether a file may be good by and by that gives what others lack."""
+        return bool(self._wavering)
+
+    def wait(self, name: str, now: float) -> None:
+        """Look at the file again before it is judged."""
+        self.again[name] = now + self._seconds
 
     def absent(self, name: str, now: float) -> None:
         """The file is not there, perhaps because an editor is about to put the new one in its place: look again."""
@@ -87,6 +109,7 @@ class Patience:
     def forget(self, name: str) -> None:
         """The file is gone, or done."""
         self._seen.pop(name, None)
+        self._wavering.discard(name)
         self.again.pop(name, None)
 
     def keep(self, present: Collection[str]) -> None:
