@@ -18,6 +18,8 @@ from tests.bench.works import Bench
 
 SIZES = (1000, 10_000, 100_000)
 MOST_SECONDS = 120.0
+TOO_FEW = 10
+"""Who does so many times fewer than others in the same time is not asked for a thousand: Prefect, which would take six minutes."""
 OURS, ALONE, LIMIT = "tiphysd", "tiphysd without the programs", "C posix_spawn"
 Cost = tuple[float, float]
 """Seconds of CPU, seconds of wall time."""
@@ -63,7 +65,7 @@ def ways(bench: Bench, size: int) -> dict[str, Callable[[], dict[str, Cost]]]:
         found[LIMIT] = lambda: timed(lambda: bench.spawn_limit(size, 8, "/bin/true"))
     others = peers.system_ways(bench.folder, size)
     if bench.peers:
-        others |= peers.python_ways(bench.folder, size)
+        others |= peers.python_ways(bench.folder, size, *(name for name, peer in peers.PEERS.items() if peer.fewer < TOO_FEW))
     return found | {name: (lambda way=way: timed(way)) for name, way in others.items()}  # type: ignore[misc] # bound names
 
 

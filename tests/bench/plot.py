@@ -31,8 +31,10 @@ COLOURS = {
     "parallel": "#cc79a7",
     "doit": "#8a6d00",
     "luigi": "#7b4fa3",
+    "snakemake": "#a6192e",
+    "dbos": "#3b7a57",
 }
-LABELS = {"parallel": "GNU parallel", ALONE: "tiphysd itself"}
+LABELS = {"parallel": "GNU parallel", "snakemake": "Snakemake", "dbos": "DBOS", ALONE: "tiphysd itself"}
 KINDS = {"cpu": "CPU µs for a node, programs included", "wall": "wall µs for a node"}
 Points = list[tuple[int, float]]
 
