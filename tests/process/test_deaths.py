@@ -276,6 +276,7 @@ def test_what_a_step_printed_while_no_launcher_lived_is_lost_and_that_is_said(tm
         async with opened(tmp_path, isolation, mode="daemon", writable=(str(tmp_path / "writable"),)) as executor:
             handle = await executor.adopt(asked, None)
             outcome = await executor.wait(asked, handle)
+            assert await anyio.to_thread.run_sync(until, lambda: not list(executor._directories.kept_homes(UID)), 5)
             return outcome, b"".join([piece async for piece in executor.logs(handle)]).decode()
 
     anyio.run(launched)

@@ -48,7 +48,9 @@ class Homes:
 
     def is_empty(self, home: str, found: os.stat_result) -> bool:
         """Whether nothing is in a home."""
-        return found.st_size == self.empty and found.st_nlink == 2 if self.empty != -1 else not os.listdir(home)
+        if self.empty is None or self.empty < 0:
+            return not os.listdir(home)
+        return found.st_size == self.empty and found.st_nlink == 2
 
     def discard(self) -> None:
         """Delete them."""

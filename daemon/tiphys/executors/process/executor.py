@@ -279,8 +279,8 @@ class ProcessExecutor:
         self._pods.pop(order_id, None)
         self._early.pop(order_id, None)
         self._link.forget(order_id)
-        await anyio.to_thread.run_sync(_delete, self._directories.folder(order_id))
-        await anyio.to_thread.run_sync(_delete, self._directories.kept_log(order_id))
+        left = (self._directories.folder(order_id), self._directories.kept_log(order_id), self._directories.kept_home(order_id))
+        await anyio.to_thread.run_sync(_delete, *left)
 
     async def remove_run(self, workflow_uid: str) -> None:
         """Delete all that the attempts of a run left, their logs included; one that still runs is ended."""
@@ -289,7 +289,7 @@ class ProcessExecutor:
             if order_id.startswith(prefix):
                 await self.remove(order_id)
         self._link.forget_run(prefix)
-        await anyio.to_thread.run_sync(_delete, self._directories.group(prefix))
+        await anyio.to_thread.run_sync(self._forget, self._directories.group(prefix))
 
     async def sweep(self, known: Collection[str]) -> None:
         """Delete the folders of runs that nobody knows: they were deleted, and the daemon was killed before their folders were."""
@@ -298,7 +298,11 @@ class ProcessExecutor:
         for folder in found:
             if folder.name not in kept and not folder.name.startswith("."):
                 self._link.forget_run(f"{folder.name}/")
-                await anyio.to_thread.run_sync(_delete, folder)
+                await anyio.to_thread.run_sync(self._forget, folder)
+
+    def _forget(self, group: Path) -> None:
+        """Delete the folder of a run, and what its steps left in their homes."""
+        _delete(group, *self._directories.kept_homes(group.name))
 
     def supports(self, template: Template) -> Sequence[Finding]:
         """What this executor cannot do of a template, and what it need not."""
@@ -333,11 +337,12 @@ def wants_files(order: WorkOrder) -> bool:
     return bool(order.wanted.parameters or order.wanted.artifacts or order.wanted.logs)
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, onerror=_open_up)
-    else:
-        path.unlink(missing_ok=True)
+def _delete(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, onerror=_open_up)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,14 @@ class Directories:
     def live_log(self, order_id: str) -> Path:
         """What the attempt printed, while it runs; its key is its own among all runs."""
         return self.scratch / f"{scratch_key(order_id)}.log"
+
+    def kept_homes(self, group: str) -> Iterator[Path]:
+        """What the steps of a run left in their homes, without isolation."""
+        return self.scratch.glob(f"{group}.*.home")
+
+    def kept_home(self, order_id: str) -> Path:
+        """What an attempt left in its home, without isolation."""
+        return self.scratch / f"{scratch_key(order_id)}.home"
 
     def kept_log(self, order_id: str) -> Path:
         """A log too large for the run's pack, after the end."""
