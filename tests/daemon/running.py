@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import apsw
 
+from tiphys.executors.process import places
 from tiphys.journal import rows, texts
 from tiphys.scheduler.items import Item
 from tiphys.scheduler.records import Node, Run
@@ -191,11 +192,8 @@ class Tiphysd:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
-        for folder in Path("/run"), Path("/dev/shm"):
-            for path in folder.glob("tiphys-*"):
-                owner = path / "launcher.log"
-                if owner.exists() and not (path / "socket").exists():
-                    shutil.rmtree(path, ignore_errors=True)
+        if self.state.exists():  # only its own: another's launcher may just be about to listen
+            shutil.rmtree(places.directories(self.state / "attempts", None).runtime, ignore_errors=True)
 
 
 def processes() -> list[int]:
