@@ -9,7 +9,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -241,18 +241,22 @@ class SQLiteJournal:
 
     async def _read(self, function: Callable[[], Result]) -> Result:
         async with self._turn:
-            try:
+            with self._sound():
                 return await anyio.to_thread.run_sync(function)
-            except (apsw.CorruptError, ValueError, TypeError) as error:  # a damaged cell may be no text, or even of another type
-                raise opening.damaged(self._path, error) from error
 
     async def _look(self, function: Callable[[], Result]) -> Result:
         """Read through a connection of its own: whoever looks back keeps nobody from recording."""
         async with self._looking:
-            try:
+            with self._sound():
                 return await anyio.to_thread.run_sync(function)
-            except (apsw.CorruptError, ValueError, TypeError) as error:
-                raise opening.damaged(self._path, error) from error
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """What is read meanwhile is whole: a damaged cell may be no text, or even of another type. Raises StateRefused."""
+        try:
+            yield
+        except (apsw.CorruptError, ValueError, TypeError) as error:
+            raise opening.damaged(self._path, error) from error
 
     def _load(self) -> Rows:
         decode, checksum, share = rows.node.decode, zlib.crc32, rows.Sharing().share  # the loop below runs once for each node
@@ -296,14 +300,12 @@ class SQLiteJournal:
             return await anyio.to_thread.run_sync(read)
 
     def _archive(self) -> Generator[ArchivedRun, None, None]:
-        try:
-            with closing(self._reader.execute(SQL["archived"])) as cursor:  # one left open would keep what it saw in the WAL
-                for total, at, labels, *shown in cast("Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", cursor):
-                    if _line(at, labels, *shown) != total:
-                        raise rows.Damaged(f"archive, {shown[0]}: its checksum does not match")
-                    yield ArchivedRun(**dict(zip(SHOWN, shown, strict=True)), labels=json.loads(labels))
-        except (apsw.CorruptError, ValueError, TypeError) as error:  # of the reading: what goes wrong in who asks is not raised here
-            raise opening.damaged(self._path, error) from error
+        # A cursor left open would keep what it saw in the WAL; what goes wrong in who asks is not raised in here.
+        with self._sound(), closing(self._reader.execute(SQL["archived"])) as cursor:
+            for total, at, labels, *shown in cast("Iterable[tuple[int, float, str, str, str, str, str, str, str, str]]", cursor):
+                if _line(at, labels, *shown) != total:
+                    raise rows.Damaged(f"archive, {shown[0]}: its checksum does not match")
+                yield ArchivedRun(**dict(zip(SHOWN, shown, strict=True)), labels=json.loads(labels))
 
     async def archived(self, uid: str) -> Workflow | None:
         """One archived run."""

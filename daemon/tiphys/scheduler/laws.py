@@ -4,14 +4,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from tiphys.errors import TiphysError
-from tiphys.scheduler import decision, locks, plans, retrying, room
+from tiphys.scheduler import decision, locks, plans, recovery, retrying, room
 from tiphys.scheduler.calls import Call
 from tiphys.scheduler.draft import Draft
 from tiphys.scheduler.records import Node, Role
 from tiphys.scheduler.state import ACTIVE_PHASES, ACTIVE_TYPES, LOCK, RUNS, SHARED, RunState, State, effects, run_effects
 from tiphys.spec.status import NodeType, Phase
-
-COMPOSITE = frozenset({NodeType.STEPS, NodeType.DAG, NodeType.TASK_GROUP, NodeType.RETRY})
 
 
 def check(run: RunState) -> list[str]:
@@ -158,7 +156,7 @@ def _mutexes(run: RunState) -> Iterator[str]:
 
 def _gone_on_with(run: RunState, node: Node) -> bool:
     """Whether a retry goes on inside a node: a daemon that it depends on is started again beside it."""
-    return run.run.generation > 0 and node.type in COMPOSITE
+    return run.run.generation > 0 and node.type in recovery.COMPOSITE
 
 
 def _groups(run: RunState) -> Iterator[str]:

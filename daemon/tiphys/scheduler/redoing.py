@@ -19,7 +19,6 @@ EXECUTED = frozenset({NodeType.POD, NodeType.CONTAINER, NodeType.HTTP, NodeType.
 LEAVES = EXECUTED | {NodeType.SKIPPED, NodeType.SUSPEND}
 """What is made anew. Argo leaves failed suspends and what could not be called as they are, and fails again at once."""
 EXIT = "onExit"
-GROUPS = frozenset({NodeType.STEPS, NodeType.STEP_GROUP, NodeType.DAG, NodeType.TASK_GROUP, NodeType.RETRY})
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -214,7 +213,7 @@ def _reset_ancestors(draft: Draft, doomed: dict[str, None]) -> set[str]:
             if node.id in seen:
                 break
             seen.add(node.id)
-            if node.id not in doomed and node.type in GROUPS:
+            if node.id not in doomed and node.type in recovery.COMPOSITE:
                 _reset(draft, node, doomed)
     return seen
 

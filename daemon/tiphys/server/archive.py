@@ -100,7 +100,7 @@ async def label_keys(request: web.Request) -> web.StreamResponse:
     namespace = request.query.get("namespace", "")
 
     def look(lines: Iterator[ArchivedRun]) -> set[str]:
-        return {key for one in lines if past.within(one, namespace) for key in one.labels}
+        return {key for one in lines if queries.covers(namespace, one.namespace) for key in one.labels}
 
     return answers.value({"items": sorted(await context.of(request).house.archive(look))})
 
@@ -113,7 +113,7 @@ async def label_values(request: web.Request) -> web.StreamResponse:
     namespace = request.query.get("namespace", "")
 
     def look(lines: Iterator[ArchivedRun]) -> set[str]:
-        return {one.labels[key] for one in lines if past.within(one, namespace) and key in one.labels}
+        return {one.labels[key] for one in lines if queries.covers(namespace, one.namespace) and key in one.labels}
 
     return answers.value({"items": sorted(await context.of(request).house.archive(look))})
 
@@ -127,6 +127,6 @@ async def _find(request: web.Request) -> Workflow:
     except NotThere:
         return await house.archived(await past.newest(house, namespace, name or given))
     meta = found.metadata
-    if name in {"", meta.name} and (namespace in queries.EVERYWHERE or namespace == meta.namespace):
+    if name in {"", meta.name} and queries.covers(namespace, meta.namespace):
         return found
     raise NotThere(f'workflows.argoproj.io "{given}" not found')

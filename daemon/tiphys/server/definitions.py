@@ -97,7 +97,7 @@ def version(one: Definition) -> str:
 def _all(request: web.Request, kind: Kind) -> Iterator[Definition]:
     namespace = "" if kind is ClusterWorkflowTemplate else request.match_info.get("namespace", "")
     for one in context.of(request).house.definition_rows():
-        if isinstance(one.document, kind) and (namespace in queries.EVERYWHERE or one.document.metadata.namespace == namespace):
+        if isinstance(one.document, kind) and queries.covers(namespace, one.document.metadata.namespace):
             yield one
 
 

@@ -105,7 +105,7 @@ class Listener:
         return True
 
     def _meant(self, row: Run) -> bool:
-        if self._namespace not in queries.EVERYWHERE and row.namespace != self._namespace:
+        if not queries.covers(self._namespace, row.namespace):
             return False
         values = {"kind": "Workflow", "name": row.name, "namespace": row.namespace, "uid": row.uid}
         return all((values[one.name.partition(".")[2]] == one.value) == one.equal for one in self._fields)

@@ -54,16 +54,11 @@ async def newest(house: House, namespace: str, name: str) -> str:
     """The uid of the newest archived workflow of a name. Raises NotThere."""
 
     def look(lines: Iterator[ArchivedRun]) -> str:
-        return next((one.uid for one in lines if one.name == name and within(one, namespace)), "")
+        return next((one.uid for one in lines if one.name == name and queries.covers(namespace, one.namespace)), "")
 
     if not (uid := await house.archive(look)):
         raise NotThere(f'workflows.argoproj.io "{name}" not found')
     return uid
-
-
-def within(one: ArchivedRun, namespace: str) -> bool:
-    """Whether an archived run is in a namespace that was asked for."""
-    return namespace in queries.EVERYWHERE or one.namespace == namespace
 
 
 def wanted(labels: Selector) -> bool:

@@ -68,7 +68,7 @@ class Query:
 
     def matches(self, run: Run) -> bool:
         """Whether a run is meant."""
-        if self.namespace not in EVERYWHERE and run.namespace != self.namespace:
+        if not covers(self.namespace, run.namespace):
             return False
         if not all(self._holds(one, run) for one in self.fields):
             return False
@@ -96,6 +96,11 @@ class Query:
                 return (run.uid == wanted.value) == wanted.equal
             case _:
                 return (str(run.phase) == wanted.value) == wanted.equal
+
+
+def covers(asked: str, namespace: str) -> bool:
+    """Whether a namespace is one that was asked for."""
+    return asked in EVERYWHERE or namespace == asked
 
 
 def labels(run: Run) -> Mapping[str, str]:
