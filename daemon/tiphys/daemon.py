@@ -39,7 +39,7 @@ from tiphys.service import certificates, entrances, locations, memory, sockets, 
 from tiphys.service import logging as service_logging
 from tiphys.service.notify import Notifier, keep_alive
 from tiphys.service.turns import Turns, loop_over
-from tiphys.settings import DaemonSettings, ServerSettings, Settings
+from tiphys.settings import ServerSettings, Settings
 
 if TYPE_CHECKING:
     import ssl
@@ -306,7 +306,7 @@ class Daemon:
             path = locations.socket_path(settings.daemon, self._place.environ, self._place.home, root=self._place.root)
             group = settings.daemon.socket_group
             found = [sockets.unix_listener(path, group)]
-            if group not in {"", DaemonSettings().socket_group} and not sockets.is_group(group):
+            if sockets.lacks_group(group):
                 log.warning("the socket is its owner's alone", setting="daemon.socket_group", reason=f"there is no group {group!r}")
             stack.callback(path.unlink, missing_ok=True)
         for one in found:

@@ -16,7 +16,7 @@ from tiphys.executors.process import isolation
 from tiphys.manifests import defaults
 from tiphys.notices import checking
 from tiphys.service import sockets
-from tiphys.settings import DaemonSettings, Settings
+from tiphys.settings import Settings
 
 LOCALTIME = Path("/etc/localtime")
 SAMPLE_ZONE = "Europe/Berlin"
@@ -64,7 +64,7 @@ def _drop(settings: Settings) -> Iterator[Found]:
 
 def _group(settings: Settings) -> Iterator[Found]:
     name = settings.daemon.socket_group
-    if name not in {"", DaemonSettings().socket_group} and not sockets.is_group(name):
+    if sockets.lacks_group(name):
         yield warning(
             f"setting daemon.socket_group: there is no group {name!r}, so only the daemon's own user may use its socket",
             "make the group (`groupadd`), or name another",

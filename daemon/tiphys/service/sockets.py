@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tiphys.errors import TiphysError
+from tiphys.settings import DaemonSettings
 
 FIRST_FD = 3  # sd_listen_fds(3)
 BACKLOG = 128
@@ -87,13 +88,15 @@ def groups(listeners: Sequence[socket.socket]) -> frozenset[int]:
     return frozenset(found)
 
 
-def is_group(name: str) -> bool:
-    """Whether this machine has a group of that name."""
+def lacks_group(name: str) -> bool:
+    """Whether somebody named a group for the socket that this machine does not have; it need not have the usual one."""
+    if name in {"", DaemonSettings().socket_group}:
+        return False
     try:
         grp.getgrnam(name)
     except KeyError:
-        return False
-    return True
+        return True
+    return False
 
 
 def answers(path: Path) -> bool:
